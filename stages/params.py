@@ -1,0 +1,344 @@
+"""params.yaml as typed values: read whole, checked whole, before any work is done.
+
+The file is read as DVC reads it (YAML 1.2). An unknown or ill-typed key is refused with its place
+and the alternatives; so is a name that refers to nothing, such as an encoder without an entry.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml: its keys are known, and its values are what they say they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Demo(Section):
+    """The catalogue that the program draws itself."""
+
+    products: Annotated[int, Field(ge=200, le=1_000_000)]
+
+
+class BestBuy(Section):
+    """Best Buy's open data set."""
+
+    products: HttpUrl
+
+
+class Table(Section):
+    """A catalogue of the user's: a file, and which of its columns are what."""
+
+    path: str
+    sku: str
+    name: str
+    description: str | None
+    manufacturer: str | None
+    label: str
+    image_url: str | None
+    image_path: str | None
+    archive: str | None
+
+    @model_validator(mode="after")
+    def _one_place_for_pictures(self) -> "Table":
+        if self.image_url and self.image_path:
+            raise ValueError("name image_url or image_path, not both")
+        if self.archive and not self.image_path:
+            raise ValueError("archive needs image_path: the column with the pictures' names in it")
+        return self
+
+
+class Data(Section):
+    """Where the products come from."""
+
+    source: Literal["demo", "bestbuy", "table"]
+    min_class_size: Literal["auto"] | Annotated[int, Field(ge=3)]
+    mirror: HttpUrl | None
+    folder: Path = Field(strict=False)
+    demo: Demo
+    bestbuy: BestBuy
+    table: Table
+
+    @property
+    def smallest_class(self) -> int:
+        """The number of products below which a class is set aside."""
+        if self.min_class_size != "auto":
+            return self.min_class_size
+        return 100 if self.source == "bestbuy" else 10
+
+
+class Split(Section):
+    """Which share of each class is held out."""
+
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _leaves_some_to_train_on(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test must leave products to train on: less than 1")
+        return self
+
+
+class Download(Section):
+    """How pictures are asked for."""
+
+    concurrency: Annotated[int, Field(ge=1, le=1024)]
+    per_host: Annotated[int, Field(ge=1, le=1024)]
+    connect_timeout_s: PositiveFloat
+    read_timeout_s: PositiveFloat
+    retries: Annotated[int, Field(ge=0, le=20)]
+    backoff_s: PositiveFloat
+    max_bytes: Positive
+    max_failed: Annotated[float, Field(ge=0, le=1)]
+    retry_failed: bool
+    shard_rows: Positive
+
+
+class KerasEncoder(Section):
+    """A network of Keras Applications, by the name of its function."""
+
+    kind: Literal["keras"]
+    model: Annotated[str, Field(pattern=r"^[A-Z]\w+$")]
+    path: Path | None = Field(default=None, strict=False)
+    sha256: Sha256 | None = None
+
+
+class HuggingFaceImageEncoder(Section):
+    """An image network that Transformers' AutoModel loads."""
+
+    kind: Literal["huggingface_image"]
+    model: str
+    revision: str = "main"
+    architecture: str | None = None
+    path: Path | None = Field(default=None, strict=False)
+    package: str | None = None
+    sha256: Sha256 | None = None
+
+
+class HuggingFaceTextEncoder(Section):
+    """A text network that Transformers' AutoModel loads."""
+
+    kind: Literal["huggingface_text"]
+    model: str
+    revision: str = "main"
+    pooling: Literal["mean", "cls", "pooler"] = "mean"
+    normalize: bool = True
+    max_tokens: Positive = 256
+    path: Path | None = Field(default=None, strict=False)
+    package: str | None = None
+    sha256: Sha256 | None = None
+
+
+class OnnxEncoder(Section):
+    """A network in a file of the user's: a picture in, a vector out."""
+
+    kind: Literal["onnx"]
+    path: Path = Field(strict=False)
+    sha256: Sha256 | None = None
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    mean: tuple[float, float, float] | None = Field(default=None, strict=False)
+    std: tuple[float, float, float] | None = Field(default=None, strict=False)
+
+
+ImageEncoder = KerasEncoder | HuggingFaceImageEncoder | OnnxEncoder
+TextEncoder = HuggingFaceTextEncoder
+AnyEncoder = Annotated[ImageEncoder | TextEncoder, Field(discriminator="kind")]
+
+
+class Image(Section):
+    """What is done with pictures."""
+
+    encoders: list[Slug]
+
+
+class Text(Section):
+    """What is done with texts."""
+
+    encoders: list[Slug]
+    fields: Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
+
+
+class Modality(Section):
+    """What a model sees: every embedding of a folder, or those of the encoders that it names."""
+
+    embeddings: Literal["data/embeddings", "data/embeddings/image", "data/embeddings/text"]
+    encoders: Annotated[list[Slug], Field(min_length=1)] | None = None
+
+
+class LogisticRegression(Section):
+    """Multinomial logistic regression."""
+
+    kind: Literal["logistic_regression"]
+    C: PositiveFloat
+    class_weight: Literal["balanced"] | None
+    max_iter: Positive
+
+
+class Svm(Section):
+    """A support vector machine with a Gaussian kernel."""
+
+    kind: Literal["svm"]
+    C: PositiveFloat
+    gamma: PositiveFloat
+    class_weight: Literal["balanced"] | None
+
+
+class RandomForest(Section):
+    """A random forest."""
+
+    kind: Literal["random_forest"]
+    n_estimators: Positive
+    max_features: Literal["sqrt", "log2"] | Share
+    min_samples_leaf: Positive
+    class_weight: Literal["balanced", "balanced_subsample"] | None
+
+
+class Mlp(Section):
+    """A multi-layer perceptron with a branch per encoder."""
+
+    kind: Literal["mlp"]
+    branch_units: Positive
+    hidden_units: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: PositiveFloat
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Positive
+    patience: Positive
+    class_weight: Literal["balanced"] | None
+
+
+AnyClassifier = Annotated[
+    LogisticRegression | Svm | RandomForest | Mlp, Field(discriminator="kind")
+]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    data: Data
+    split: Split
+    download: Download
+    weights: Literal["auto", "pretrained"]
+    image: Image
+    text: Text
+    encoders: dict[Slug, AnyEncoder]
+    modalities: Annotated[dict[Slug, Modality], Field(min_length=1)]
+    classifiers: Annotated[dict[Slug, AnyClassifier], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "Params":
+        for section, kinds in (("image", ImageEncoder), ("text", TextEncoder)):
+            names = getattr(self, section).encoders
+            if len(set(names)) < len(names):
+                raise ValueError(f"{section}.encoders names one encoder twice: {names}")
+            fit = [key for key, entry in self.encoders.items() if isinstance(entry, kinds)]
+            for name in names:
+                if name not in fit:
+                    raise ValueError(
+                        f"{section}.encoders names {name!r}; the {section} encoders "
+                        f"under `encoders` are {', '.join(fit)}"
+                    )
+        for name in self.modalities:
+            if not self.encoders_of(name):
+                raise ValueError(f"modalities.{name} has no encoder left to see with")
+            for encoder in self.modalities[name].encoders or []:
+                if encoder not in self.encoders_in(self.modalities[name].embeddings):
+                    raise ValueError(
+                        f"modalities.{name}.encoders names {encoder!r}; in its folder are "
+                        f"{', '.join(self.encoders_in(self.modalities[name].embeddings))}"
+                    )
+        return self
+
+    def encoders_in(self, folder: str) -> dict[str, Path]:
+        """Return the encoders whose embeddings lie in or below `folder`, with their files."""
+        files = {name: Path("data/embeddings/image") for name in self.image.encoders}
+        files |= {name: Path("data/embeddings/text") for name in self.text.encoders}
+        return {
+            name: place / f"{name}.parquet"
+            for name, place in files.items()
+            if place.is_relative_to(folder)
+        }
+
+    def encoders_of(self, modality: str) -> dict[str, Path]:
+        """Return the encoders of a modality, with the files of their embeddings."""
+        chosen = self.modalities[modality]
+        files = self.encoders_in(chosen.embeddings)
+        return {name: file for name, file in files.items() if name in (chosen.encoders or files)}
+
+    def models(self) -> list[tuple[str, str]]:
+        """Return every (modality, classifier) for which a model is trained."""
+        return [(modality, kind) for modality in self.modalities for kind in self.classifiers]
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises InputError naming every place that is wrong and what may stand there.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is not here: run from the top of the repository") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    return parse_params(content, str(path))
+
+
+def parse_params(content: Any, origin: str = "params") -> Params:
+    """Check what was read from params.yaml; `origin` names it in errors."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        found = [_explain(entry) for entry in error.errors()]
+        raise InputError("; ".join(f"{origin}: {line}" for line in found)) from None
+
+
+def _explain(entry: Any) -> str:
+    """Say one of pydantic's complaints as a place, what is wrong there and what may stand there."""
+    place = [str(part) for part in entry["loc"]]
+    if place[:1] in (["encoders"], ["classifiers"]):
+        del place[2:3]  # pydantic puts the kind behind the entry's name
+    if entry["type"] == "extra_forbidden":
+        known = ", ".join(_keys_at(entry["loc"][:-1]))
+        return f"{'.'.join(place)} is not a key that is known; known here: {known}"
+    if entry["type"] == "missing":
+        return f"{'.'.join(place)} is missing"
+    message = entry["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"{'.'.join(place)}: {message} (it is {entry['input']!r})"
+
+
+def _keys_at(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the mapping at `place` may have."""
+    kinds: dict[str, type[BaseModel]] = {
+        get_args(model.model_fields["kind"].annotation)[0]: model
+        for union in (AnyEncoder, AnyClassifier)
+        for model in get_args(get_args(union)[0])
+    }
+    model: Any = Params
+    for part in place:
+        if part in kinds:
+            model = kinds[str(part)]
+        elif isinstance(model, type) and part in model.model_fields:
+            annotation = model.model_fields[str(part)].annotation
+            values = get_args(annotation)
+            model = values[-1] if values and not isinstance(annotation, type(None)) else annotation
+    return sorted(model.model_fields) if hasattr(model, "model_fields") else []

@@ -1,0 +1,1 @@
+"""Where products come from: one module per source, each with `read(data, folder…)`."""

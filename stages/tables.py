@@ -1,0 +1,140 @@
+"""The tables that stages hand to each other: their schemas, and how they are read and written.
+
+Every table is an Arrow table in a Parquet file. Facts about a whole table (where its weights come
+from, the names of its classes) travel in the schema's metadata, as JSON under the key `facts`.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.errors import InputError
+from stages.files import whole_file
+
+PRODUCTS = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("description", pa.string(), nullable=False),
+        pa.field("manufacturer", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        # Where the picture is, null where there is none: an http(s) URL, `file:` and a path inside
+        # the catalogue's folder, `archive:` and a member's name, or `demo:` and what to draw.
+        pa.field("image", pa.string()),
+    ]
+)
+
+SPLITS = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+    ]
+)
+
+IMAGES = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("jpeg", pa.binary()),  # 224×224 RGB, null unless the status is ok
+        pa.field("sha256", pa.string()),  # of the JPEG bytes
+        pa.field("status", pa.string(), nullable=False),  # ok, failed, or none: it names no picture
+        pa.field("reason", pa.string()),  # why it failed
+    ]
+)
+
+
+def vectors(size: int) -> pa.DataType:
+    """Return the type of a column of float32 vectors of `size` numbers."""
+    return pa.list_(pa.float32(), size)
+
+
+def embeddings_schema(size: int) -> pa.Schema:
+    """Return the schema of an encoder's table: a null embedding stands for a missing input."""
+    return pa.schema(
+        [
+            pa.field("sku", pa.string(), nullable=False),
+            pa.field("sha256", pa.string()),  # of the input that was embedded
+            pa.field("embedding", vectors(size)),
+        ]
+    )
+
+
+def features_schema(sizes: Mapping[str, int]) -> pa.Schema:
+    """Return the schema of a modality's table: a block per encoder, null where it is missing."""
+    return pa.schema([*SPLITS, *(pa.field(name, vectors(size)) for name, size in sizes.items())])
+
+
+def probabilities_schema(classes: int) -> pa.Schema:
+    """Return the schema of a model's table: a probability per class, in the order of `classes`."""
+    return pa.schema([*SPLITS, pa.field("probabilities", vectors(classes), nullable=False)])
+
+
+def vector_column(rows: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
+    """Make a column of vectors from `rows`, float32 of shape (n, size).
+
+    `present` is a boolean array of shape (n,); a row for which it is false becomes null.
+    """
+    flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).ravel())
+    mask = None if present is None else pa.array(~present)
+    return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1], mask=mask)
+
+
+def vector_rows(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column of vectors as (rows, present): zeros stand where a vector is null.
+
+    `rows` is float32 of shape (n, size) and `present` is boolean of shape (n,).
+    """
+    size = column.type.list_size
+    present = np.asarray(column.is_valid())
+    rows = np.zeros((len(column), size), dtype=np.float32)
+    rows[present] = column.drop_null().combine_chunks().flatten().to_numpy().reshape(-1, size)
+    return rows, present
+
+
+def write_table(path: Path, table: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
+    """Write `table` to `path`, whole or not at all, with `facts` in its schema's metadata."""
+    metadata = {"facts": json.dumps(facts, ensure_ascii=False)} if facts else None
+    with whole_file(path) as part:
+        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """Read a table and check that its columns are those of `schema`.
+
+    Raises InputError where the file is missing, is no Parquet, or has another schema: it names the
+    first column that differs.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path} is no Parquet file ({error}): `dvc repro -f` rebuilds") from None
+    if schema is not None:
+        check_schema(path, table.schema, schema)
+    return table
+
+
+def check_schema(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise InputError naming the first column of `found` that is not as `wanted` has it."""
+    for field in wanted:
+        at = found.get_field_index(field.name)
+        if at < 0:
+            raise InputError(f"{path} lacks the column {field.name} ({field.type})")
+        if found.field(at).type != field.type:
+            raise InputError(
+                f"{path}: the column {field.name} is {found.field(at).type}, not {field.type}"
+            )
+    for name in found.names:
+        if wanted.get_field_index(name) < 0:
+            raise InputError(f"{path} has the column {name}, which is none of {wanted.names}")
+
+
+def facts_of(table: pa.Table) -> dict[str, Any]:
+    """Return what `write_table` was given as `facts`."""
+    return json.loads((table.schema.metadata or {}).get(b"facts", b"{}"))
