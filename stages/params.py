@@ -4,10 +4,11 @@ The file is read as DVC reads it (YAML 1.2). An unknown or ill-typed key is refu
 and the alternatives; so is a name that refers to nothing, such as an encoder without an entry.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -19,6 +20,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 
@@ -44,15 +46,15 @@ class BestBuy(Section):
 class Table(Section):
     """A catalogue of the user's: a file, and which of its columns are what."""
 
-    path: str
-    sku: str
-    name: str
-    description: str | None
-    manufacturer: str | None
-    label: str
-    image_url: str | None
-    image_path: str | None
-    archive: str | None
+    path: Name
+    sku: Name
+    name: Name
+    description: Name | None
+    manufacturer: Name | None
+    label: Name
+    image_url: Name | None
+    image_path: Name | None
+    archive: Name | None
 
     @model_validator(mode="after")
     def _one_place_for_pictures(self) -> "Table":
@@ -151,7 +153,6 @@ class OnnxEncoder(Section):
     kind: Literal["onnx"]
     path: Path = Field(strict=False)
     sha256: Sha256 | None = None
-    layout: Literal["NHWC", "NCHW"] = "NHWC"
     mean: tuple[float, float, float] | None = Field(default=None, strict=False)
     std: tuple[float, float, float] | None = Field(default=None, strict=False)
 
@@ -228,6 +229,19 @@ AnyClassifier = Annotated[
 ]
 
 
+def _named_as_kinds(classifiers: Any) -> Any:
+    """Give each classifier the kind that it is named as: dvc.yaml finds its module by that name."""
+    if not isinstance(classifiers, dict):
+        return classifiers
+    for name, settings in classifiers.items():
+        if isinstance(settings, dict) and "kind" in settings:
+            raise ValueError(f"{name} has the key kind: a classifier's name is its kind")
+    return {
+        name: {**settings, "kind": name} if isinstance(settings, dict) else settings
+        for name, settings in classifiers.items()
+    }
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -240,7 +254,9 @@ class Params(Section):
     text: Text
     encoders: dict[Slug, AnyEncoder]
     modalities: Annotated[dict[Slug, Modality], Field(min_length=1)]
-    classifiers: Annotated[dict[Slug, AnyClassifier], Field(min_length=1)]
+    classifiers: Annotated[
+        dict[str, AnyClassifier], BeforeValidator(_named_as_kinds), Field(min_length=1)
+    ]
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Params":
@@ -255,15 +271,16 @@ class Params(Section):
                         f"{section}.encoders names {name!r}; the {section} encoders "
                         f"under `encoders` are {', '.join(fit)}"
                     )
-        for name in self.modalities:
-            if not self.encoders_of(name):
-                raise ValueError(f"modalities.{name} has no encoder left to see with")
-            for encoder in self.modalities[name].encoders or []:
-                if encoder not in self.encoders_in(self.modalities[name].embeddings):
+        for name, modality in self.modalities.items():
+            there = self.encoders_in(modality.embeddings)
+            for encoder in modality.encoders or []:
+                if encoder not in there:
                     raise ValueError(
                         f"modalities.{name}.encoders names {encoder!r}; in its folder are "
-                        f"{', '.join(self.encoders_in(self.modalities[name].embeddings))}"
+                        f"{', '.join(there) or 'none'}"
                     )
+            if not self.encoders_of(name):
+                raise ValueError(f"modalities.{name} has no encoder left to see with")
         return self
 
     def encoders_in(self, folder: str) -> dict[str, Path]:
@@ -310,11 +327,15 @@ def parse_params(content: Any, origin: str = "params") -> Params:
         raise InputError("; ".join(f"{origin}: {line}" for line in found)) from None
 
 
+_TRIED = re.compile(r"literal\[|constrained-|\[key\]")
+
+
 def _explain(entry: Any) -> str:
     """Say one of pydantic's complaints as a place, what is wrong there and what may stand there."""
-    place = [str(part) for part in entry["loc"]]
+    # Where a value may be of several types, pydantic puts the one that it tried behind the place.
+    place = [str(part) for part in entry["loc"] if not _TRIED.match(str(part))]
     if place[:1] in (["encoders"], ["classifiers"]):
-        del place[2:3]  # pydantic puts the kind behind the entry's name
+        del place[2:3]  # and the kind behind an entry's name
     if entry["type"] == "extra_forbidden":
         known = ", ".join(_keys_at(entry["loc"][:-1]))
         return f"{'.'.join(place)} is not a key that is known; known here: {known}"
@@ -323,6 +344,8 @@ def _explain(entry: Any) -> str:
     message = entry["msg"].removeprefix("Value error, ")
     if not place:
         return message
+    if isinstance(entry["input"], dict):
+        return f"{'.'.join(place)}: {message}"
     return f"{'.'.join(place)}: {message} (it is {entry['input']!r})"
 
 
@@ -334,11 +357,12 @@ def _keys_at(place: tuple[int | str, ...]) -> list[str]:
         for model in get_args(get_args(union)[0])
     }
     model: Any = Params
-    for part in place:
-        if part in kinds:
+    for depth, part in enumerate(place):
+        if depth == 2 and part in kinds and place[0] in ("encoders", "classifiers"):
             model = kinds[str(part)]
         elif isinstance(model, type) and part in model.model_fields:
             annotation = model.model_fields[str(part)].annotation
             values = get_args(annotation)
             model = values[-1] if values and not isinstance(annotation, type(None)) else annotation
-    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+    known = set(getattr(model, "model_fields", ()))
+    return sorted(known - {"kind"} if place[:1] == ("classifiers",) else known)

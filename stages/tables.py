@@ -5,7 +5,7 @@ from, the names of its classes) travel in the schema's metadata, as JSON under t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,21 @@ def vector_rows(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 def write_table(path: Path, table: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
     """Write `table` to `path`, whole or not at all, with `facts` in its schema's metadata."""
+    write_batches(path, table.schema, [table], facts)
+
+
+def write_batches(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write tables of one schema to `path` as they come, as one table, whole or not at all."""
     metadata = {"facts": json.dumps(facts, ensure_ascii=False)} if facts else None
-    with whole_file(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+    schema = schema.with_metadata(metadata)
+    with whole_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.replace_schema_metadata(metadata))
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
@@ -113,7 +125,7 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> pa.Table:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise InputError(f"{path} is not there: `dvc repro` builds it") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is no Parquet file ({error}): `dvc repro -f` rebuilds") from None
     if schema is not None:
         check_schema(path, table.schema, schema)

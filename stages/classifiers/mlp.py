@@ -1,0 +1,127 @@
+"""A multi-layer perceptron in Keras: a branch per block, joined by concatenation (early fusion)."""
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages import params
+from stages.features import Features
+from stages.files import write_json, write_text
+from stages.keras_variables import restore_variables, save_variables
+
+MODEL_FILE = "model.safetensors"
+BUILD_FILE = "network.json"
+HISTORY_FILE = "history.csv"
+
+
+class MlpModel:
+    """A fitted network, what it was built from, and its learning curves."""
+
+    def __init__(self, build: dict[str, Any], network: Any, history: dict[str, list]) -> None:
+        self.build = build
+        self.network = network
+        self.history = history
+        self.classes: list[str] = build["classes"]
+
+    def predict_proba(self, features: Features) -> np.ndarray:
+        """Return float32 of shape (n, len(classes)): the probability of each class."""
+        return self.network.predict(features.blocks, batch_size=1024, verbose=0)
+
+    def save(self, folder: Path) -> None:
+        """Write the network's build, its variables and its learning curves into `folder`."""
+        write_json(folder / BUILD_FILE, self.build)
+        save_variables(self.network, folder / MODEL_FILE)
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["epoch", *self.history])
+        for epoch, values in enumerate(zip(*self.history.values(), strict=True), start=1):
+            writer.writerow([epoch, *(f"{value:.4f}" for value in values)])
+        write_text(folder / HISTORY_FILE, buffer.getvalue())
+
+
+def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) -> MlpModel:
+    """Fit on the training products, and stop when the loss on the validation ones stops falling.
+
+    The variables kept are those of the best epoch on validation.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    classes = sorted(set(train.labels.tolist()))
+    build = {
+        "classes": classes,
+        "blocks": {name: rows.shape[1] for name, rows in train.blocks.items()},
+        "branch_units": settings.branch_units,
+        "hidden_units": settings.hidden_units,
+        "dropout": settings.dropout,
+    }
+    network = _network(build)
+    network.compile(
+        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    known = validation.where(np.isin(validation.labels, classes))
+    fitted = network.fit(
+        train.blocks,
+        np.searchsorted(classes, train.labels),
+        validation_data=(known.blocks, np.searchsorted(classes, known.labels)),
+        class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        callbacks=[
+            keras.callbacks.EarlyStopping(
+                monitor="val_loss", patience=settings.patience, restore_best_weights=True
+            )
+        ],
+        verbose=0,
+    )
+    names = {
+        "train_loss": "loss",
+        "validation_loss": "val_loss",
+        "train_accuracy": "accuracy",
+        "validation_accuracy": "val_accuracy",
+    }
+    return MlpModel(build, network, {name: fitted.history[key] for name, key in names.items()})
+
+
+def load(folder: Path) -> MlpModel:
+    """Load what `MlpModel.save` wrote; its learning curves stay in their file."""
+    build = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
+    network = _network(build)
+    restore_variables(network, folder / MODEL_FILE)
+    return MlpModel(build, network, {})
+
+
+def _network(build: dict[str, Any]) -> Any:
+    """Build the network: a dense branch per block, their concatenation, a hidden layer, classes."""
+    from keras import Input, Model, layers
+
+    inputs = {name: Input((size,), name=name) for name, size in build["blocks"].items()}
+    branches = []
+    for name, block in inputs.items():
+        # Unit-length rows have tiny numbers: normalised, each branch starts on the same footing.
+        branch = layers.BatchNormalization(name=f"{name}_normalized")(block)
+        branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(
+            branch
+        )
+        branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
+    joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
+    hidden = layers.BatchNormalization(name="joined_normalized")(joined)
+    hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(hidden)
+    hidden = layers.Dropout(build["dropout"], name="hidden_dropout")(hidden)
+    classes = layers.Dense(len(build["classes"]), activation="softmax", name="classes")(hidden)
+    return Model(inputs, classes, name="mlp")
+
+
+def _class_weight(labels: np.ndarray, classes: list[str]) -> dict[int, float]:
+    """Weigh classes by the inverse of their frequency, as scikit-learn's "balanced" does."""
+    counts = Counter(labels.tolist())
+    return {at: len(labels) / (len(classes) * counts[name]) for at, name in enumerate(classes)}

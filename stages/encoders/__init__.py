@@ -1,0 +1,38 @@
+"""The kinds of encoder, one module each, named as the kind.
+
+Each module has two functions:
+
+- `fetch(settings, folder, policy, seed) -> Manifest` puts the weights into `folder`;
+- `load(settings, folder) -> ImageEncoder | TextEncoder` makes an encoder of them.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+from PIL.Image import Image
+
+
+class ImageEncoder(Protocol):
+    """Turns pictures into vectors."""
+
+    size: int
+
+    def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:
+        """Yield a float32 vector of shape (size,) for each RGB picture, in their order."""
+
+
+class TextEncoder(Protocol):
+    """Turns texts into vectors."""
+
+    size: int
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Return a float32 array of shape (len(texts), size)."""
+
+
+def module_of(kind: str) -> ModuleType:
+    """Return the module of a kind of encoder; only this imports the framework that it needs."""
+    return import_module(f"stages.encoders.{kind}")

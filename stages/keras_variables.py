@@ -1,0 +1,43 @@
+"""A Keras network's variables in a safetensors file: the same bytes each time, and no code in it.
+
+Importing this module before keras chooses tensorflow as its backend and keeps it quiet.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file, save_file
+
+from stages.errors import InputError
+from stages.files import whole_file
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN's operations, says tensorflow, add up in other orders and so round differently.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def save_variables(network: Any, path: Path) -> None:
+    """Write a network's variables by their paths within it."""
+    variables = {_key(network, variable): variable.numpy() for variable in network.weights}
+    with whole_file(path) as part:
+        save_file(variables, part)
+
+
+def restore_variables(network: Any, path: Path) -> None:
+    """Put back what `save_variables` wrote of a network of the same build.
+
+    Raises InputError naming the first variable that the file lacks or has in another shape.
+    """
+    values = load_file(path)
+    for variable in network.weights:
+        key = _key(network, variable)
+        if key not in values or values[key].shape != tuple(variable.shape):
+            raise InputError(f"{path} holds no {key} of shape {tuple(variable.shape)}")
+        variable.assign(values[key])
+
+
+def _key(network: Any, variable: Any) -> str:
+    """Return a variable's name within its network, whatever the network itself is called."""
+    return variable.path.removeprefix(f"{network.name}/")
