@@ -14,5 +14,8 @@ def run_stage(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the system's words say it all.
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: run `dvc repro` again to go on")

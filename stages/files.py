@@ -30,11 +30,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes `path` if the block ends without an error.
 
-    A folder that was at `path` before is replaced.
+    A folder that was at `path` before is replaced; what a killed run left beside it is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    part.chmod(0o755)
+    part = path.parent / f".{path.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
     try:
         yield part
         if path.exists():

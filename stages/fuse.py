@@ -1,11 +1,13 @@
-"""Put the embeddings that a modality names side by side, each scaled to unit length.
+"""Put the embeddings that a modality names side by side, each centred and scaled to unit length.
 
 Reads data/splits.parquet and the modality's folder of data/embeddings/; writes
 data/features/<modality>.parquet: a row per product, a block per encoder, null where a product lacks
 its input; and plots/pca/<modality>.csv.
 
 Scaling is what makes fusion pay: in a plain concatenation, or a standardised one, the encoder with
-the most or the largest numbers drowns the others.
+the most or the largest numbers drowns the others. Centring takes away what all products have in
+common (Mu and Viswanath 2018, All-but-the-Top), without which the vectors of some networks all but
+coincide once they are of unit length.
 """
 
 import argparse
@@ -40,6 +42,17 @@ def unit_length(rows: np.ndarray) -> np.ndarray:
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
+def centred(rows: np.ndarray, present: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Scale rows to unit length, subtract the mean of those to train on, scale them again.
+
+    `rows` is float32 of shape (n, size); `present` and `training` are boolean of shape (n,). Rows
+    that are not present come and stay zeros.
+    """
+    scaled = unit_length(rows)
+    mean = scaled[present & training].mean(axis=0, dtype=np.float64).astype(np.float32)
+    return unit_length(np.where(present[:, None], scaled - mean, 0))
+
+
 def principal_components(rows: np.ndarray, training: np.ndarray, seed: int) -> np.ndarray:
     """Project `rows`, of shape (n, size), on their first two principal components.
 
@@ -68,7 +81,7 @@ def remove_orphans(params: Params, folder: str) -> None:
 
 
 def read_block(file: Path, skus: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, pa.Table]:
-    """Read an encoder's table as (rows of unit length, present, table), in the order of `skus`."""
+    """Read an encoder's table as (rows, present, table), in the order of `skus`."""
     table = read_table(file)
     at = table.schema.get_field_index("embedding")
     size = table.schema.field(at).type.list_size if at >= 0 else 0
@@ -79,7 +92,7 @@ def read_block(file: Path, skus: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarra
     if not np.isfinite(rows).all():
         sku = table["sku"][int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])]
         raise InputError(f"{file}: the embedding of sku {sku} is not finite: check its encoder")
-    return unit_length(rows), present, table
+    return rows, present, table
 
 
 def main() -> None:
@@ -91,10 +104,13 @@ def main() -> None:
     splits = read_table(Path("data/splits.parquet"), SPLITS)
     remove_orphans(params, params.modalities[modality].embeddings)
 
+    training = np.asarray(splits["split"].to_pylist()) == "train"
     blocks, encoders = {}, {}
     for name, file in params.encoders_of(modality).items():
         rows, present, table = read_block(file, splits["sku"])
-        blocks[name] = (rows, present)
+        if not (present & training).any():
+            raise InputError(f"{modality}: no product to train on has an input of {name}")
+        blocks[name] = (centred(rows, present, training), present)
         encoders[name] = facts_of(table)["weights"]
     sizes = {name: rows.shape[1] for name, (rows, _) in blocks.items()}
     columns = [vector_column(rows, present) for rows, present in blocks.values()]
@@ -104,9 +120,8 @@ def main() -> None:
     seen = np.flatnonzero(np.logical_or.reduce([present for _, present in blocks.values()]))
     drawn = np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]
     labels = np.asarray(splits["label"].to_pylist())[drawn]
-    training = (np.asarray(splits["split"].to_pylist()) == "train")[drawn]
     matrix = np.hstack([rows[drawn] for rows, _ in blocks.values()])
-    points = principal_components(matrix, training, params.seed)
+    points = principal_components(matrix, training[drawn], params.seed)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["x", "y", "label"])

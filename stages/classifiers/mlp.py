@@ -108,13 +108,13 @@ def _network(build: dict[str, Any]) -> Any:
     branches = []
     for name, block in inputs.items():
         # Unit-length rows have tiny numbers: normalised, each branch starts on the same footing.
-        branch = layers.BatchNormalization(name=f"{name}_normalized")(block)
+        branch = layers.BatchNormalization(momentum=0.9, name=f"{name}_normalized")(block)
         branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(
             branch
         )
         branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
     joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
-    hidden = layers.BatchNormalization(name="joined_normalized")(joined)
+    hidden = layers.BatchNormalization(momentum=0.9, name="joined_normalized")(joined)
     hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(hidden)
     hidden = layers.Dropout(build["dropout"], name="hidden_dropout")(hidden)
     classes = layers.Dense(len(build["classes"]), activation="softmax", name="classes")(hidden)
