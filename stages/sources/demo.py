@@ -18,11 +18,11 @@ from stages.params import Data
 from stages.sources.product import RawProduct
 
 NO_PICTURE = 0.03
-IN_CARTON = 0.14  # pictures that show nothing but the carton
+IN_CARTON = 0.18  # pictures that show nothing but the carton
 SLOT = "\0"  # stands in a name where the products of a family differ
 
 # How telling texts are: in full, a name alone, what fits a few classes, what fits any.
-TEXTS = {"full": 55, "short": 8, "alike": 19, "vague": 18}
+TEXTS = {"full": 60, "short": 8, "alike": 17, "vague": 15}
 
 
 @dataclass(frozen=True)

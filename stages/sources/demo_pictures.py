@@ -25,7 +25,7 @@ CANVAS = 2 * SIZE  # drawn larger and halved, for smooth edges
 
 COLOURS: dict[str, Colour] = {
     "Black": (32, 32, 36),
-    "White": (238, 238, 236),
+    "White": (226, 227, 228),
     "Silver": (188, 192, 198),
     "Gray": (108, 112, 118),
     "Stainless Steel": (164, 170, 174),
@@ -217,7 +217,7 @@ def case(pen: Pen, rng: Random, colour: Colour) -> None:
     width = rng.uniform(0.92, 1.06)
     pen.box(0, 0, width, 1.94, darker(colour, 0.35), 0.17)
     pen.box(-0.025, -0.015, width - 0.06, 1.88, colour, 0.16)
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         rim = rng.uniform(0.06, 0.16)
         front(pen, rng, width - rim, 1.94 - rim, DARK, 0.09, 0.12)
         return

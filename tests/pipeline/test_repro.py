@@ -1,0 +1,182 @@
+"""Real `dvc repro` and `dvc exp run` in a copy of the repository, on a small demo catalogue."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+TOP = Path(__file__).parents[2]
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+class Copy:
+    """A Git and DVC repository of its own, with the code of this one."""
+
+    def __init__(self, top: Path):
+        self.top = top
+
+    def run(self, *command: str) -> str:
+        """Run a command in the copy, by this interpreter's DVC and Python; return what it says."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=self.top,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Run `dvc repro`; return the stages that it ran."""
+        return re.findall(r"^Running stage '(.+)':$", self.run("dvc", "repro"), re.MULTILINE)
+
+    def edit(self, change) -> None:
+        """Change params.yaml."""
+        file, yaml = self.top / "params.yaml", YAML()
+        content = yaml.load(file)
+        change(content)
+        yaml.dump(content, file)
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state")
+
+    def back(self) -> None:
+        """Return to the last commit, data included."""
+        self.run("git", "checkout", "--quiet", ".")
+        self.run("dvc", "checkout", "--quiet", "--force")
+
+    def metrics(self) -> dict:
+        return {
+            name: json.loads((self.top / "metrics" / f"{name}.json").read_text())
+            for name in ("data", "headline", "models")
+        }
+
+
+def small(params) -> None:
+    """Make the default pipeline one of a minute: fewer products, smaller picture networks."""
+    params["data"]["demo"]["products"] = 240
+    params["data"]["min_class_size"] = 5
+    params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
+    params["encoders"]["mobilenetv2"] = {"kind": "keras", "model": "MobileNetV2"}
+    params["image"]["encoders"] = ["mobilenet", "mobilenetv2"]
+    params["classifiers"]["mlp"]["epochs"] = 15
+    params["classifiers"]["random_forest"]["n_estimators"] = 20
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Copy:
+    top = tmp_path_factory.mktemp("copy")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, listed):
+        if name.split("/")[0] not in ("metrics", "plots", "dvc.lock") and (TOP / name).is_file():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(TOP / name, top / name)
+    copy = Copy(top)
+    copy.run("git", "init", "--quiet")
+    copy.run("git", "config", "user.name", "Test")
+    copy.run("git", "config", "user.email", "test@example.com")
+    copy.edit(small)
+    copy.repro()
+    copy.commit()
+    return copy
+
+
+@pytest.fixture
+def copy(built):
+    """The built copy; what a test does to it is undone."""
+    yield built
+    built.back()
+
+
+def test_every_model_is_judged_and_every_product_has_its_place(copy):
+    metrics = copy.metrics()
+    assert {name: len(entries) - 1 for name, entries in metrics["models"].items()} == {
+        "image": 4,
+        "text": 4,
+        "multimodal": 4,
+    }
+    data = metrics["data"]
+    assert data["products"]["read"] == data["products"]["kept"] + data["left_out"]["all"]
+    left_out = (copy.top / "data/left_out.csv").read_text().splitlines()[1:]
+    assert len(left_out) == data["left_out"]["all"] > 0
+
+
+def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):
+    assert UP_TO_DATE in copy.run("dvc", "repro")
+    assert UP_TO_DATE in copy.run("dvc", "status")
+    assert copy.run("git", "status", "--porcelain") == ""
+
+
+def test_figures_on_random_weights_are_called_so(copy):
+    metrics = copy.metrics()
+    assert metrics["models"]["image"]["weights"] == {
+        "mobilenet": "random",
+        "mobilenetv2": "random",
+    }
+    assert metrics["models"]["text"]["weights"] == {"minilm": "bundled"}
+    assert "RANDOM" in metrics["headline"]["weights"]["multimodal"]
+    report = copy.run("python", "-m", "stages.report")
+    assert "RANDOM WEIGHTS" in report and "DEMO DATA" in report
+
+
+def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
+    copy.edit(lambda params: params["classifiers"]["svm"].update(C=3.0))
+    assert copy.repro() == [
+        "train@image-svm",
+        "train@text-svm",
+        "train@multimodal-svm",
+        "evaluate",
+    ]
+
+
+def test_the_text_encoder_leaves_every_picture_model_alone(copy):
+    copy.edit(lambda params: params["encoders"]["minilm"].update(max_tokens=16))
+    ran = copy.repro()
+    assert "embed_text@minilm" in ran and "train@multimodal-svm" in ran
+    assert not [name for name in ran if "image" in name]
+
+
+def test_a_shrunken_list_of_encoders_gives_the_same_under_repro_and_exp_run(copy):
+    copy.run("dvc", "exp", "run", "--set-param", "image.encoders=[mobilenet]")
+    by_exp_run = copy.metrics()
+    assert by_exp_run["models"]["image"]["weights"] == {"mobilenet": "random"}
+    copy.back()
+    copy.edit(lambda params: params["image"].update(encoders=["mobilenet"]))
+    copy.repro()
+    assert copy.metrics() == by_exp_run
+    assert UP_TO_DATE in copy.run("dvc", "status")
+    assert not (copy.top / "data/embeddings/image/mobilenetv2.parquet").exists()
+
+
+def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
+    copy.edit(lambda params: params["classifiers"].pop("mlp"))
+    assert copy.repro() == ["evaluate"]
+    assert set(copy.metrics()["models"]["text"]) == {
+        "logistic_regression",
+        "svm",
+        "random_forest",
+        "weights",
+    }
+    assert not (copy.top / "models/text-mlp").exists()
+
+
+def test_a_wrong_parameter_stops_the_run_before_any_work(copy):
+    copy.edit(lambda params: params["classifiers"]["svm"].update(C=-1.0))
+    with pytest.raises(AssertionError, match=r"classifiers\.svm\.C: .*greater than 0"):
+        copy.repro()
