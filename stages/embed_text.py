@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
 
 from stages.encoders import TextEncoder, module_of
 from stages.encoders.weights import read_manifest
@@ -26,13 +27,20 @@ def texts_of(products: pa.Table, fields: Sequence[str]) -> list[str]:
     return [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
 
 
-def embed(encoder: TextEncoder, skus: pa.ChunkedArray, texts: list[str]) -> pa.Table:
-    """Embed texts into a table; one that occurs twice is embedded once, an empty one is null."""
-    unique = {text: at for at, text in enumerate(dict.fromkeys(filter(None, texts)))}
-    vectors = encoder.encode(list(unique))
-    present = np.array([bool(text) for text in texts])
+def embed(encoder: TextEncoder, skus: pa.ChunkedArray, texts: list[str], bar: tqdm) -> pa.Table:
+    """Embed texts into a table; one that occurs twice is embedded once, an empty one is null.
+
+    `bar` counts the products whose text is embedded.
+    """
+    places: dict[str, list[int]] = {}
+    for at, text in enumerate(texts):
+        if text:
+            places.setdefault(text, []).append(at)
     rows = np.zeros((len(texts), encoder.size), dtype=np.float32)
-    rows[present] = vectors[[unique[text] for text in texts if text]]
+    for same, vector in zip(places.values(), encoder.encode(places), strict=True):
+        rows[same] = vector
+        bar.update(len(same))
+    present = np.array([bool(text) for text in texts])
     hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
     columns = [skus, pa.array(hashes, pa.string()), vector_column(rows, present)]
     return pa.table(columns, schema=embeddings_schema(encoder.size))
@@ -40,16 +48,18 @@ def embed(encoder: TextEncoder, skus: pa.ChunkedArray, texts: list[str]) -> pa.T
 
 def main() -> None:
     """Embed the texts with the encoder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", required=True, help="its name under `encoders` in params.yaml")
-    name = parser.parse_args().encoder
     params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", required=True, choices=params.text.encoders)
+    name = parser.parse_args().encoder
     settings = params.encoders[name]
     weights = Path("data/weights") / name
+    facts = {"encoder": name, "weights": asdict(read_manifest(weights))}
     products = read_table(Path("data/products.parquet"), PRODUCTS)
     encoder = module_of(settings.kind).load(settings, weights)
-    table = embed(encoder, products["sku"], texts_of(products, params.text.fields))
-    facts = {"encoder": name, "weights": asdict(read_manifest(weights))}
+    texts = texts_of(products, params.text.fields)
+    with tqdm(total=sum(map(bool, texts)), desc=name, unit=" texts") as bar:
+        table = embed(encoder, products["sku"], texts, bar)
     write_table(Path("data/embeddings/text") / f"{name}.parquet", table, facts)
 
 

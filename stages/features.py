@@ -16,21 +16,19 @@ class Features:
     """What the models of a modality see of some products.
 
     `blocks` maps each encoder to float32 of shape (n, size), rows of unit length, or of zeros where
-    `present`, boolean of shape (n,), is false. `labels` holds the n names of classes.
+    `present`, boolean of shape (n,), is false. `scales` holds what each block is multiplied with
+    when they are put side by side, `labels` the n names of classes.
     """
 
     blocks: dict[str, np.ndarray]
     present: dict[str, np.ndarray]
+    scales: dict[str, float]
     labels: np.ndarray
 
     def matrix(self) -> np.ndarray:
-        """Return the blocks side by side (early fusion), float32 of shape (n, sum of sizes).
-
-        Rows are divided by the square root of the number of blocks, so that those with every block
-        have unit length however many encoders there are.
-        """
-        scale = np.float32(1 / np.sqrt(len(self.blocks)))
-        return np.hstack([rows * scale for rows in self.blocks.values()])
+        """Return the scaled blocks side by side (early fusion), float32 (n, sum of sizes)."""
+        scaled = (rows * np.float32(self.scales[name]) for name, rows in self.blocks.items())
+        return np.hstack(list(scaled))
 
     def seen(self) -> np.ndarray:
         """Return which products have at least one block, boolean of shape (n,)."""
@@ -41,6 +39,7 @@ class Features:
         return Features(
             {name: rows[chosen] for name, rows in self.blocks.items()},
             {name: rows[chosen] for name, rows in self.present.items()},
+            self.scales,
             self.labels[chosen],
         )
 
@@ -60,9 +59,13 @@ def read_features(path: Path) -> tuple[Features, pa.Table, dict[str, Any]]:
     sizes = {name: table.schema.field(name).type.list_size for name in names}
     check_schema(path, table.schema, features_schema(sizes))
     columns = {name: vector_rows(table[name]) for name in names}
+    facts = facts_of(table)
+    if set(facts.get("scales", ())) != set(names):
+        raise InputError(f"{path} does not say its blocks' scales: `dvc repro -f` rebuilds it")
     features = Features(
         {name: rows for name, (rows, _) in columns.items()},
         {name: present for name, (_, present) in columns.items()},
+        facts["scales"],
         np.asarray(table["label"].to_pylist()),
     )
-    return features, table.select(SPLITS.names), facts_of(table)
+    return features, table.select(SPLITS.names), facts

@@ -16,10 +16,10 @@ from stages.params import load_params
 
 def main() -> None:
     """Fetch the weights of the encoder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", required=True, help="its name under `encoders` in params.yaml")
-    name = parser.parse_args().encoder
     params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--encoder", required=True, choices=list(params.encoders))
+    name = parser.parse_args().encoder
     settings = params.encoders[name]
     with whole_folder(Path("data/weights") / name) as folder:
         manifest = module_of(settings.kind).fetch(settings, folder, params.weights, params.seed)

@@ -74,7 +74,8 @@ def remove_orphans(params: Params, folder: str) -> None:
     for file in sorted(Path(folder).rglob("*")):
         if file.is_dir() or file in named:
             continue
-        if file.suffix != ".parquet" or "sku" not in read_table(file).column_names:
+        ours = file.suffix == ".parquet" and facts_of(read_table(file)).get("encoder") == file.stem
+        if not ours:
             raise InputError(f"{file} is no encoder's output: move it out of {folder}")
         file.unlink()
         print(f"removed {file}: params.yaml no longer names its encoder (DVC's cache has it)")
@@ -84,7 +85,7 @@ def read_block(file: Path, skus: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarra
     """Read an encoder's table as (rows, present, table), in the order of `skus`."""
     table = read_table(file)
     at = table.schema.get_field_index("embedding")
-    size = table.schema.field(at).type.list_size if at >= 0 else 0
+    size = getattr(table.schema.field(at).type, "list_size", 1) if at >= 0 else 1
     check_schema(file, table.schema, embeddings_schema(size))
     if not table["sku"].equals(skus):
         raise InputError(f"{file} is of other products than data/splits.parquet: `dvc repro -f`")
@@ -108,19 +109,21 @@ def main() -> None:
     blocks, encoders = {}, {}
     for name, file in params.encoders_of(modality).items():
         rows, present, table = read_block(file, splits["sku"])
-        if not (present & training).any():
-            raise InputError(f"{modality}: no product to train on has an input of {name}")
+        if (present & training).sum() < 2:
+            raise InputError(f"{modality}: not two products to train on have a {name} input")
         blocks[name] = (centred(rows, present, training), present)
         encoders[name] = facts_of(table)["weights"]
     sizes = {name: rows.shape[1] for name, (rows, _) in blocks.items()}
     columns = [vector_column(rows, present) for rows, present in blocks.values()]
     features = pa.table([*splits.columns, *columns], schema=features_schema(sizes))
-    write_table(Path("data/features") / f"{modality}.parquet", features, {"encoders": encoders})
+    scales = params.scales_of(modality)
+    facts = {"encoders": encoders, "scales": scales}
+    write_table(Path("data/features") / f"{modality}.parquet", features, facts)
 
     seen = np.flatnonzero(np.logical_or.reduce([present for _, present in blocks.values()]))
     drawn = np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]
     labels = np.asarray(splits["label"].to_pylist())[drawn]
-    matrix = np.hstack([rows[drawn] for rows, _ in blocks.values()])
+    matrix = np.hstack([rows[drawn] * scales[name] for name, (rows, _) in blocks.items()])
     points = principal_components(matrix, training[drawn], params.seed)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from stages.errors import InputError
@@ -20,7 +21,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 def save_variables(network: Any, path: Path) -> None:
     """Write a network's variables by their paths within it."""
-    variables = {_key(network, variable): variable.numpy() for variable in network.weights}
+    variables = {
+        _key(network, variable): np.asarray(variable.numpy()) for variable in network.weights
+    }
     with whole_file(path) as part:
         save_file(variables, part)
 

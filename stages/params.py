@@ -163,15 +163,17 @@ AnyEncoder = Annotated[ImageEncoder | TextEncoder, Field(discriminator="kind")]
 
 
 class Image(Section):
-    """What is done with pictures."""
+    """What is done with pictures; `weight` is theirs beside the texts', shared by the encoders."""
 
     encoders: list[Slug]
+    weight: PositiveFloat
 
 
 class Text(Section):
-    """What is done with texts."""
+    """What is done with texts; `weight` is theirs beside the pictures', shared by the encoders."""
 
     encoders: list[Slug]
+    weight: PositiveFloat
     fields: Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
 
 
@@ -201,9 +203,10 @@ class Svm(Section):
 
 
 class RandomForest(Section):
-    """A random forest."""
+    """A random forest on principal components."""
 
     kind: Literal["random_forest"]
+    components: Positive
     n_estimators: Positive
     max_features: Literal["sqrt", "log2"] | Share
     min_samples_leaf: Positive
@@ -298,6 +301,20 @@ class Params(Section):
         chosen = self.modalities[modality]
         files = self.encoders_in(chosen.embeddings)
         return {name: file for name, file in files.items() if name in (chosen.encoders or files)}
+
+    def scales_of(self, modality: str) -> dict[str, float]:
+        """Return what each block of a modality is multiplied with when they are put side by side.
+
+        Blocks are of unit length, and so are the rows of all of them, scaled: the squares of the
+        scales add up to 1. Pictures and texts share them as the squares of their weights.
+        """
+        names = self.encoders_of(modality)
+        squares: dict[str, float] = {}
+        for kind in (self.image, self.text):
+            chosen = [name for name in kind.encoders if name in names]
+            squares |= {name: kind.weight**2 / len(chosen) for name in chosen}
+        total = sum(squares.values())
+        return {name: (square / total) ** 0.5 for name, square in squares.items()}
 
     def models(self) -> list[tuple[str, str]]:
         """Return every (modality, classifier) for which a model is trained."""

@@ -39,6 +39,11 @@ def main() -> None:
             f"{options.modality}: the training products with something to see are of "
             f"{len(set(train.labels.tolist()))} classes; two are needed: see metrics/data.json"
         )
+    if not np.isin(validation.labels, train.labels).any():
+        raise InputError(
+            f"{options.modality}: no validation product with something to see is of a class to "
+            f"train on: raise split.validation in params.yaml, or give more products"
+        )
     module = module_of(settings.kind)
     held_out = seen & (split != "train")
     with whole_folder(Path("models") / f"{options.modality}-{options.classifier}") as folder:

@@ -228,3 +228,12 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, said):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="run from the top of the repository"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights():
+    scales = load_params(TOP / "params.yaml").scales_of("multimodal")
+    assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
+    assert scales["resnet50"] == scales["convnextv2"]
+    pictures = (scales["resnet50"] ** 2 + scales["convnextv2"] ** 2) ** 0.5
+    assert pictures / scales["minilm"] == pytest.approx(0.5)
+    assert load_params(TOP / "params.yaml").scales_of("text") == {"minilm": 1.0}

@@ -2,7 +2,8 @@
 
 Each module has two functions:
 
-- `fit(settings, seed, train, validation) -> Model` fits on the training products alone;
+- `fit(settings, seed, train, validation) -> Model` fits on the training products alone, and stops
+  or calibrates on the validation products, of which at least one is of a class to train on;
 - `load(folder) -> Model` loads what `Model.save(folder)` wrote, running no code that it may hold.
 """
 

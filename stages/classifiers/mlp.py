@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from stages.keras_variables import restore_variables, save_variables
 MODEL_FILE = "model.safetensors"
 BUILD_FILE = "network.json"
 HISTORY_FILE = "history.csv"
+# Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
+# Fixed, where batch normalisation's averages would lag behind early stopping on small data.
+INPUT_LENGTH = 20
+INPUT_SCALE = 20.0
+# Epochs before the best one is looked for: batch normalisation's averages lag behind at first.
+WARM_UP = 5
 
 
 class MlpModel:
@@ -30,7 +37,7 @@ class MlpModel:
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""
-        return self.network.predict(features.blocks, batch_size=1024, verbose=0)
+        return self.network.predict(_inputs(features), batch_size=1024, verbose=0)
 
     def save(self, folder: Path) -> None:
         """Write the network's build, its variables and its learning curves into `folder`."""
@@ -47,7 +54,8 @@ class MlpModel:
 def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) -> MlpModel:
     """Fit on the training products, and stop when the loss on the validation ones stops falling.
 
-    The variables kept are those of the best epoch on validation.
+    The variables kept are those of the best epoch on validation; on training, where no validation
+    product is of a class to train on.
     """
     import keras
     import tensorflow as tf
@@ -70,15 +78,20 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
     )
     known = validation.where(np.isin(validation.labels, classes))
     fitted = network.fit(
-        train.blocks,
+        _inputs(train),
         np.searchsorted(classes, train.labels),
-        validation_data=(known.blocks, np.searchsorted(classes, known.labels)),
+        validation_data=(
+            (_inputs(known), np.searchsorted(classes, known.labels)) if len(known.labels) else None
+        ),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         callbacks=[
             keras.callbacks.EarlyStopping(
-                monitor="val_loss", patience=settings.patience, restore_best_weights=True
+                monitor="val_loss",
+                patience=settings.patience,
+                restore_best_weights=True,
+                start_from_epoch=min(WARM_UP, settings.epochs - 1),
             )
         ],
         verbose=0,
@@ -89,7 +102,9 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
         "train_accuracy": "accuracy",
         "validation_accuracy": "val_accuracy",
     }
-    return MlpModel(build, network, {name: fitted.history[key] for name, key in names.items()})
+    unknown = [math.nan] * len(fitted.epoch)
+    history = {name: fitted.history.get(key, unknown) for name, key in names.items()}
+    return MlpModel(build, network, history)
 
 
 def load(folder: Path) -> MlpModel:
@@ -100,6 +115,14 @@ def load(folder: Path) -> MlpModel:
     return MlpModel(build, network, {})
 
 
+def _inputs(features: Features) -> dict[str, np.ndarray]:
+    """Return the blocks, weighted as in early fusion, at the length that the network is fed."""
+    return {
+        name: rows * np.float32(INPUT_LENGTH * features.scales[name])
+        for name, rows in features.blocks.items()
+    }
+
+
 def _network(build: dict[str, Any]) -> Any:
     """Build the network: a dense branch per block, their concatenation, a hidden layer, classes."""
     from keras import Input, Model, layers
@@ -107,15 +130,10 @@ def _network(build: dict[str, Any]) -> Any:
     inputs = {name: Input((size,), name=name) for name, size in build["blocks"].items()}
     branches = []
     for name, block in inputs.items():
-        # Unit-length rows have tiny numbers: normalised, each branch starts on the same footing.
-        branch = layers.BatchNormalization(momentum=0.9, name=f"{name}_normalized")(block)
-        branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(
-            branch
-        )
+        branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(block)
         branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
     joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
-    hidden = layers.BatchNormalization(momentum=0.9, name="joined_normalized")(joined)
-    hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(hidden)
+    hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(joined)
     hidden = layers.Dropout(build["dropout"], name="hidden_dropout")(hidden)
     classes = layers.Dense(len(build["classes"]), activation="softmax", name="classes")(hidden)
     return Model(inputs, classes, name="mlp")

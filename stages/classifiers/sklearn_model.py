@@ -51,10 +51,14 @@ class SklearnModel:
 def load(folder: Path) -> SklearnModel:
     """Load what `SklearnModel.save` wrote.
 
-    Raises InputError where the file holds a type that such a model has not, which might run code.
+    Raises InputError where the file holds a type that such a model has not, which might run code,
+    or is no such file at all.
     """
     path = folder / MODEL_FILE
-    strange = sorted(set(skops.io.get_untrusted_types(file=path)) - set(_TRUSTED))
+    try:
+        strange = sorted(set(skops.io.get_untrusted_types(file=path)) - set(_TRUSTED))
+    except (zipfile.BadZipFile, KeyError):
+        raise InputError(f"{path} was not written by skops: `dvc repro -f` rebuilds it") from None
     if strange:
         raise InputError(f"{path} holds {', '.join(strange)}: it is not loaded, as it may run code")
     content = skops.io.load(path, trusted=_TRUSTED)

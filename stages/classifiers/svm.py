@@ -15,7 +15,5 @@ def fit(settings: params.Svm, seed: int, train: Features, validation: Features) 
     estimator = SVC(C=settings.C, gamma=settings.gamma, class_weight=settings.class_weight)
     estimator.fit(train.matrix(), train.labels)
     known = validation.where(np.isin(validation.labels, estimator.classes_))
-    if not len(known.labels):
-        return SklearnModel(estimator, 1.0)
     scores = decision_scores(estimator, known.matrix())
     return SklearnModel(estimator, fit_temperature(scores, estimator.classes_, known.labels))

@@ -29,8 +29,8 @@ class TextEncoder(Protocol):
 
     size: int
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """Return a float32 array of shape (len(texts), size)."""
+    def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yield a float32 vector of shape (size,) for each text, in their order."""
 
 
 def module_of(kind: str) -> ModuleType:

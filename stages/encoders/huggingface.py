@@ -1,10 +1,11 @@
-"""Weights of networks that Transformers loads: found on disk, in a package or on the hub.
+"""Networks that Transformers loads: their weights found on disk, in a package or on the hub.
 
 Only safetensors are taken, and no code that comes with a model is run.
 """
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from stages.encoders.weights import Manifest, check_sha256, digest, package_folder
 from stages.errors import InputError
@@ -42,7 +43,51 @@ def fetch(settings: HuggingFaceImageEncoder | HuggingFaceTextEncoder, folder: Pa
     return Manifest(kind, origin, revision, digest(folder, WEIGHTS))
 
 
-def quiet() -> None:
+def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
+    """Have one of Transformers' Auto classes load what `folder` holds; the hub is not asked.
+
+    Raises InputError where the folder lacks something, or needs code of its own to be run.
+    """
+    try:
+        return kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{kind.__name__} cannot load {folder}: {reason}") from None
+
+
+def network(folder: Path, uses_pooler: bool) -> Any:
+    """Load the network in `folder`, in float32 and ready to run.
+
+    Raises InputError where its file lacks weights that its output depends on: Transformers would
+    draw them at random. The pooler's are among them if the encoder `uses_pooler`.
+    """
+    import torch
+    from transformers import AutoModel
+
+    _quiet()
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    found, report = from_folder(AutoModel, folder, ignore_mismatched_sizes=True, **options)
+    unfit = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    needed = sorted(key for key in unfit if uses_pooler or "pooler." not in key)
+    if needed:
+        raise InputError(
+            f"the weights in {folder} lack {', '.join(needed[:3])}, which the network's output "
+            f"needs: choose another model" + (" or pooling" if uses_pooler else "")
+        )
+    return found.eval()
+
+
+def pooled(output: Any) -> Any:
+    """Return a network's own pooled output, [batch, size]; raises InputError if it has none."""
+    found = getattr(output, "pooler_output", None)
+    if found is None:
+        raise InputError(f"a network with {type(output).__name__} has no pooled output")
+    return found.flatten(1)
+
+
+def _quiet() -> None:
     """Keep Transformers and the tracing of its networks from filling a stage's output."""
     import warnings
 
@@ -55,23 +100,29 @@ def quiet() -> None:
 
 
 def _snapshot(model: str, revision: str) -> tuple[Path, str]:
-    """Download a model from the hub, or find it in the hub's cache: its folder and its commit."""
+    """Download a model from the hub, or find it in the hub's cache: its folder and its commit.
+
+    Raises InputError where the hub says no, Unreachable where it does not answer.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
-        GatedRepoError,
         HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+        HFValidationError,
+        HTTPError,
+        LocalEntryNotFoundError,
     )
 
     try:
         folder = snapshot_download(
             model, revision=revision, allow_patterns=[WEIGHTS, *_CONFIGURATION]
         )
-    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise InputError(
-            f"the hub does not give {model} at {revision}: {' '.join(str(error).split())}"
-        ) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise Unreachable(f"the hub does not answer: {str(error).splitlines()[0]}") from None
+    except HFValidationError as error:
+        raise InputError(f"{model} is no name of a model on the hub: {error}") from None
+    except (HTTPError, LocalEntryNotFoundError) as error:
+        cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+        reason = " ".join(str(cause or error).split()) or type(cause).__name__
+        status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
+        if status in (400, 401, 403, 404, 410, 451):
+            raise InputError(f"the hub does not give {model} at {revision}: {reason}") from None
+        raise Unreachable(f"the hub does not answer: {reason}") from None
     return Path(folder), Path(folder).name

@@ -9,6 +9,7 @@ from PIL.Image import Image
 
 from stages.encoders import huggingface
 from stages.encoders.weights import Manifest, digest, unavailable, warn_random
+from stages.errors import InputError
 from stages.params import HuggingFaceImageEncoder
 
 # What a picture goes through where the weights are random and no processor came with them: the
@@ -38,8 +39,13 @@ def fetch(settings: HuggingFaceImageEncoder, folder: Path, policy: str, seed: in
     from transformers import AutoConfig, AutoModel, ConvNextImageProcessorPil
 
     torch.manual_seed(seed)
-    network = AutoModel.from_config(AutoConfig.for_model(settings.architecture))
-    huggingface.quiet()
+    try:
+        network = AutoModel.from_config(AutoConfig.for_model(settings.architecture))
+    except ValueError:
+        raise InputError(
+            f"Transformers knows no architecture {settings.architecture!r}: name one of its "
+            f"model types, such as convnextv2"
+        ) from None
     network.save_pretrained(folder)
     ConvNextImageProcessorPil(**_PLAIN_PROCESSOR).save_pretrained(folder)
     return Manifest("random", f"seed {seed}", None, digest(folder, huggingface.WEIGHTS))
@@ -54,27 +60,25 @@ class HuggingFaceImages:
     """A network that turns pictures into its pooled output."""
 
     def __init__(self, folder: Path) -> None:
-        import openvino as ov
         import torch
-        from transformers import AutoImageProcessor, AutoModel
+        from transformers import AutoImageProcessor
 
-        from stages.encoders.engine import Network
-
-        huggingface.quiet()
-        self._processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-        network = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        from stages.encoders.engine import Network, ov
 
         class Pooled(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.network = network.eval()
+                self.network = huggingface.network(folder, uses_pooler=True)
 
             def forward(self, pixel_values: Any) -> Any:
-                return self.network(pixel_values=pixel_values).pooler_output
+                return huggingface.pooled(self.network(pixel_values=pixel_values))
 
+        pooled = Pooled()
+        self._processor = huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
         shape = tuple(self._pixels(_blank())[0].shape)
-        model = ov.convert_model(Pooled(), example_input=torch.zeros(shape), input=[shape])
-        self._network = Network(model)
+        example = torch.zeros(shape)
+        pooled(example)  # what is wrong with the network is said here, in plainer words
+        self._network = Network(ov.convert_model(pooled, example_input=example, input=[shape]))
         self.size = self._network.size
 
     def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:

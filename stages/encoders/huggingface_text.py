@@ -1,5 +1,6 @@
 """Text networks of the Hugging Face hub, through Transformers: MiniLM, BERT and their like."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from stages.encoders import huggingface
 from stages.encoders.weights import Manifest, unavailable
+from stages.errors import InputError
 from stages.params import HuggingFaceTextEncoder
 
 
@@ -32,21 +34,25 @@ class HuggingFaceTexts:
     """A network that turns texts into vectors, pooled over their tokens."""
 
     def __init__(self, settings: HuggingFaceTextEncoder, folder: Path) -> None:
-        import openvino as ov
         import torch
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
-        from stages.encoders.engine import Network
+        from stages.encoders.engine import Network, ov
 
-        huggingface.quiet()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        network = huggingface.network(folder, uses_pooler=settings.pooling == "pooler")
+        self._tokenizer = huggingface.from_folder(AutoTokenizer, folder)
         self._max_tokens = settings.max_tokens
-        network = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        most = self._tokenizer.model_max_length
+        most = min(most, getattr(network.config, "max_position_embeddings", most))
+        if settings.max_tokens > most:  # beyond them OpenVINO would make numbers up
+            raise InputError(
+                f"max_tokens is {settings.max_tokens}, and {settings.model} takes {most} at most"
+            )
 
         class Pooled(torch.nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.network = network.eval()
+                self.network = network
 
             def forward(self, input_ids: Any, attention_mask: Any) -> Any:
                 out = self.network(input_ids=input_ids, attention_mask=attention_mask)
@@ -56,23 +62,24 @@ class HuggingFaceTexts:
                 elif settings.pooling == "cls":
                     pooled = out.last_hidden_state[:, 0]
                 else:
-                    pooled = out.pooler_output
+                    pooled = huggingface.pooled(out)
                 return torch.nn.functional.normalize(pooled) if settings.normalize else pooled
 
-        example = self._tokenizer(["an example"], return_tensors="pt")
-        names = ("input_ids", "attention_mask")
-        model = ov.convert_model(Pooled(), example_input={name: example[name] for name in names})
-        self._network = Network(model)
+        pooled = Pooled()
+        tokens = self._tokenizer(["an example"], return_tensors="pt")
+        example = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        pooled(**example)  # what is wrong with the network is said here, in plainer words
+        self._network = Network(ov.convert_model(pooled, example_input=example))
         self.size = self._network.size
 
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """Return a float32 array of shape (len(texts), size); texts are cut at `max_tokens`."""
-        tokens = self._tokenizer(texts, truncation=True, max_length=self._max_tokens)["input_ids"]
-        # In order of length the network meets each shape once.
-        order = sorted(range(len(texts)), key=lambda at: len(tokens[at]))
-        ids = (np.asarray([tokens[at]], dtype=np.int64) for at in order)
-        vectors = np.empty((len(texts), self.size), dtype=np.float32)
-        rows = self._network.run((row, np.ones_like(row)) for row in ids)
-        for at, vector in zip(order, rows, strict=True):
-            vectors[at] = vector
-        return vectors
+    def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yield a float32 vector of shape (size,) for each text, in their order.
+
+        Texts are cut at `max_tokens`.
+        """
+        return self._network.run(self._tokens(text) for text in texts)
+
+    def _tokens(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        found = self._tokenizer(text, truncation=True, max_length=self._max_tokens)["input_ids"]
+        ids = np.asarray([found], dtype=np.int64)
+        return ids, np.ones_like(ids)

@@ -1,62 +1,60 @@
 """Networks of Keras Applications: no top, average-pooled, each with its own preprocessing."""
 
+import inspect
+import warnings
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL.Image import Image
 
-from stages.encoders.weights import (
-    Manifest,
-    check_sha256,
-    digest,
-    unavailable,
-    warn_random,
-)
+from stages.encoders.weights import Manifest, check_sha256, unavailable, warn_random
 from stages.errors import InputError
+from stages.files import sha256_of, write_text
 from stages.keras_variables import restore_variables, save_variables
 from stages.params import KerasEncoder
 
+LAYERS_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 SHAPE = (224, 224, 3)
 
 
 def fetch(settings: KerasEncoder, folder: Path, policy: str, seed: int) -> Manifest:
-    """Put the weights into `folder`: from a path, from Keras' store, or drawn with `seed`.
+    """Put the network into `folder`, with weights from a path, from Keras' store or of `seed`.
 
-    Raises InputError where there are none and `policy` is "pretrained", or where the encoder's
-    sha256 is not that of what was found.
+    The manifest's sha256 is that of the file at the path, else that of the file in `folder`.
+    Raises InputError where the store does not answer and `policy` is "pretrained", or where the
+    weights are not what params.yaml asks for.
     """
     import keras
 
-    kind, revision = "pretrained", None
+    build, weights = _builder(settings.model), folder / WEIGHTS_FILE
     if settings.path is not None:
         if not settings.path.is_file():
             raise InputError(f"the weights {settings.path} of {settings.model} are not there")
-        origin = str(settings.path)
-        network = _network(settings, str(settings.path))
-    else:
-        origin = f"keras.applications.{settings.model}, imagenet"
-        try:
-            network = _network(settings, "imagenet")
-        # Keras' get_file raises a bare Exception where its store cannot be reached.
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if policy == "pretrained":
-                raise unavailable(settings.model, reason, "set `weights: auto`") from None
-            warn_random(settings.model, reason)
-            keras.utils.set_random_seed(seed)
-            kind, origin = "random", f"seed {seed}"
-            network = _network(settings, None)
-    save_variables(network, folder / WEIGHTS_FILE)
-    found = digest(folder, WEIGHTS_FILE)
+        found = sha256_of(settings.path)
+        check_sha256(found, settings.sha256, str(settings.path))
+        _save(_from_path(build, settings.path), folder)
+        return Manifest("pretrained", str(settings.path), None, found)
+    try:
+        network = _from_store(build)
+    except ConnectionError as error:
+        if policy == "pretrained":
+            raise unavailable(settings.model, str(error), "set `weights: auto`") from None
+        warn_random(settings.model, str(error))
+        keras.utils.set_random_seed(seed)
+        _save(_network(build, None), folder)
+        return Manifest("random", f"seed {seed}", None, sha256_of(weights))
+    _save(network, folder)
+    found, origin = sha256_of(weights), f"keras.applications.{settings.model}, imagenet"
     check_sha256(found, settings.sha256, origin)
-    return Manifest(kind, origin, revision, found)
+    return Manifest("pretrained", origin, None, found)
 
 
 def load(settings: KerasEncoder, folder: Path) -> "KerasImages":
-    """Make an encoder of the weights that `fetch` put into `folder`."""
+    """Make an encoder of what `fetch` put into `folder`."""
     return KerasImages(settings, folder)
 
 
@@ -64,14 +62,13 @@ class KerasImages:
     """A network of Keras Applications that turns pictures into vectors."""
 
     def __init__(self, settings: KerasEncoder, folder: Path) -> None:
-        import openvino as ov
         import tensorflow as tf
 
-        from stages.encoders.engine import Network
+        from stages.encoders.engine import Network, ov
 
-        network = _network(settings, None)
+        preprocess = inspect.getmodule(_builder(settings.model)).preprocess_input
+        network = _of_layers((folder / LAYERS_FILE).read_text(encoding="utf-8"))
         restore_variables(network, folder / WEIGHTS_FILE)
-        preprocess = _module(settings).preprocess_input
 
         def embed(pictures: Any) -> Any:
             # Each family has its own preprocessing, of numbers from 0 to 255: ResNet50's swaps red
@@ -88,18 +85,78 @@ class KerasImages:
         return self._network.run((np.asarray(picture)[None],) for picture in pictures)
 
 
-def _module(settings: KerasEncoder) -> Any:
-    """Return the module of keras.applications that has the network's preprocessing."""
+def _builder(model: str) -> Any:
+    """Return the function of keras.applications that builds a network."""
     import keras.applications as applications
 
-    for module in vars(applications).values():
-        if hasattr(module, settings.model) and hasattr(module, "preprocess_input"):
-            return module
     known = sorted(name for name in vars(applications) if name[0].isupper())
-    raise InputError(f"keras.applications has no {settings.model}; it has {', '.join(known)}")
+    if model not in known:
+        raise InputError(f"keras.applications has no {model}; it has {', '.join(known)}")
+    return getattr(applications, model)
 
 
-def _network(settings: KerasEncoder, weights: str | None) -> Any:
-    """Build the network: average-pooled, without its top; `weights` as Keras takes them."""
-    build = getattr(_module(settings), settings.model)
+def _network(build: Any, weights: str | None) -> Any:
+    """Build a network: average-pooled, without its top; `weights` as Keras takes them."""
+    import keras
+
+    keras.backend.clear_session()  # or names would go on counting from the last network
     return build(weights=weights, include_top=False, pooling="avg", input_shape=SHAPE)
+
+
+def _of_layers(layers: str) -> Any:
+    """Build a network from what its `to_json` gave."""
+    import keras
+
+    keras.backend.clear_session()
+    return keras.models.model_from_json(layers)
+
+
+def _save(network: Any, folder: Path) -> None:
+    """Write a network's layers and variables.
+
+    The layers too, because they depend on the weights: for those of ImageNet, Keras gives
+    EfficientNet a layer more. The variables' names are those of the network that `load` builds.
+    """
+    layers, values = network.to_json(), network.get_weights()
+    write_text(folder / LAYERS_FILE, layers)
+    again = _of_layers(layers)
+    again.set_weights(values)
+    save_variables(again, folder / WEIGHTS_FILE)
+
+
+def _from_path(build: Any, path: Path) -> Any:
+    """Build a network with weights that Keras saved; raises InputError if they do not fit it."""
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file has nothing for.
+            warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
+            return _network(build, str(path))
+    except (OSError, ValueError, UserWarning) as error:
+        raise InputError(
+            f"{path} holds no weights of {build.__name__} without its top: {_line(error)}"
+        ) from None
+
+
+def _from_store(build: Any) -> Any:
+    """Build a network with Keras' weights for ImageNet, downloaded or kept from an earlier time.
+
+    Raises ConnectionError where Keras' store does not answer, and InputError where it answers with
+    something else.
+    """
+    try:
+        return _network(build, "imagenet")
+    except ValueError as error:
+        raise InputError(
+            f"what came as Keras' weights of {build.__name__} is not what it published, try again: "
+            f"{_line(error)}"
+        ) from None
+    except Exception as error:
+        # Keras' get_file makes urllib's errors bare Exceptions, and hands on what breaks off an
+        # answer.
+        if type(error) is not Exception and not isinstance(error, ConnectionError | HTTPException):
+            raise
+        raise ConnectionError(_line(error)) from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

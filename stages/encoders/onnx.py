@@ -38,15 +38,14 @@ class OnnxImages:
     """A network that turns pictures into vectors, its normalisation put into the graph."""
 
     def __init__(self, settings: OnnxEncoder, path: Path) -> None:
-        import openvino as ov
-
-        from stages.encoders.engine import Network
+        from stages.encoders.engine import Network, ov
 
         try:
             model = ov.Core().read_model(path)
         except RuntimeError as error:
-            line = str(error).strip().splitlines()[-1]
-            raise InputError(f"{settings.path} is no ONNX file that can be read: {line}") from None
+            raise InputError(
+                f"{settings.path} is no ONNX file that can be read: {_last_line(error)}"
+            ) from None
         if len(model.inputs) != 1 or len(model.input(0).get_partial_shape()) != 4:
             shapes = [str(entry.get_partial_shape()) for entry in model.inputs]
             raise InputError(
@@ -62,7 +61,18 @@ class OnnxImages:
             224 if shape[axis].is_dynamic else shape[axis].get_length() for axis in (width, height)
         )
         sizes = (3, self._height, self._width) if channels_first else (self._height, self._width, 3)
-        model.reshape([1, *sizes])
+        try:
+            model.reshape([1, *sizes])
+        except RuntimeError as error:
+            raise InputError(
+                f"{settings.path} does not take pictures one by one: {_last_line(error)}"
+            ) from None
+        outputs = [output.get_partial_shape() for output in model.outputs]
+        if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0].is_dynamic:
+            raise InputError(
+                f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
+                f"vector of fixed size per picture, [batch, size]"
+            )
         self._network = Network(_with_normalisation(ov, model, settings, channels_first))
         self.size = self._network.size
 
@@ -79,7 +89,8 @@ class OnnxImages:
 def _with_normalisation(ov: Any, model: Any, settings: OnnxEncoder, channels_first: bool) -> Any:
     """Make the network take uint8 pictures of layout NHWC, whatever it takes itself."""
     takes_bytes = model.input(0).element_type == ov.Type.u8
-    if takes_bytes == (settings.mean is not None and settings.std is not None):
+    given = [value is not None for value in (settings.mean, settings.std)]
+    if any(given) if takes_bytes else not all(given):
         raise InputError(
             f"{settings.path} takes {model.input(0).element_type.to_string()}: "
             + (
@@ -97,3 +108,8 @@ def _with_normalisation(ov: Any, model: Any, settings: OnnxEncoder, channels_fir
         picture.preprocess().mean([255 * mean for mean in settings.mean])
         picture.preprocess().scale([255 * std for std in settings.std])
     return steps.build()
+
+
+def _last_line(error: RuntimeError) -> str:
+    """Return the line in which OpenVINO says what is wrong."""
+    return str(error).strip().splitlines()[-1]

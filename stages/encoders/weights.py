@@ -35,8 +35,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what `write_manifest` wrote."""
-    return Manifest(**json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
+    """Read what `write_manifest` wrote; raises InputError where no weights were fetched."""
+    try:
+        return Manifest(**json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no weights: `dvc repro` fetches them") from None
 
 
 def digest(folder: Path, pattern: str) -> str:
@@ -90,4 +93,5 @@ def warn_random(name: str, reason: str) -> None:
         f"Results that rest on them say nothing of the encoder's quality."
     )
     bar = "!" * 100
-    print("\n".join([bar, *textwrap.wrap(text, 100), bar]), file=sys.stderr, flush=True)
+    lines = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
+    print("\n".join([bar, *lines, bar]), file=sys.stderr, flush=True)

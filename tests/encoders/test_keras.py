@@ -1,0 +1,273 @@
+"""Networks of Keras Applications give the vectors that Keras gives."""
+
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import h5py
+import numpy as np
+import pytest
+
+from stages.encoders import keras as kind  # before keras, whose backend it chooses
+
+import keras  # isort: skip
+from keras.src.applications import efficientnet, mobilenet, resnet  # isort: skip
+from keras.src.backend import config  # isort: skip
+from keras.src.legacy.saving import legacy_h5_format  # isort: skip
+
+from stages.errors import InputError
+from stages.files import sha256_of
+from stages.params import KerasEncoder
+
+NOWHERE = "http://127.0.0.1:9/"  # the port of a service that machines no longer run
+RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"
+
+
+def settings_for(model, **changes):
+    return KerasEncoder(kind="keras", model=model, **changes)
+
+
+def build(model, weights=None):
+    builder = getattr(keras.applications, model)
+    return builder(weights=weights, include_top=False, pooling="avg", input_shape=(224, 224, 3))
+
+
+def trained(model, preprocess, pictures):
+    """Build a network with random weights that tells pictures apart, as a trained one does.
+
+    Its normalisations have means and variances of the pictures, not of nothing.
+    """
+    keras.utils.set_random_seed(1)
+    network = build(model)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(preprocess(pixels_of(pictures)), training=True)
+    return network
+
+
+def save(network, path):
+    """Write weights in the format of Keras' store."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+
+
+def encoded(encoder, pictures):
+    rows = np.stack(list(encoder.encode(pictures)))
+    assert rows.dtype == np.float32
+    assert rows.shape == (len(pictures), encoder.size)
+    return rows
+
+
+def pixels_of(pictures):
+    return np.stack([np.asarray(picture) for picture in pictures]).astype(np.float32)
+
+
+def predicted(network, preprocess, pictures):
+    """Run a network as Keras' users do."""
+    return network.predict(preprocess(pixels_of(pictures)), batch_size=16, verbose=0)
+
+
+def agree(found, reference):
+    """Say whether vectors point the same way, seen from their mean: random ones lie close."""
+    centre = reference.mean(axis=0)
+    found, reference = found - centre, reference - centre
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
+    return ((found * reference).sum(axis=1) / norms).min() >= 0.9999
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def fetched(folder, settings, policy="pretrained", seed=1):
+    """Fetch into a new folder: what the manifest says."""
+    folder.mkdir()
+    return kind.fetch(settings, folder, policy, seed)
+
+
+@pytest.fixture(autouse=True)
+def no_store(tmp_path, monkeypatch):
+    """An empty folder for what Keras downloads, and a store that does not answer."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path / "home"))
+    monkeypatch.setattr(mobilenet, "BASE_WEIGHT_PATH", NOWHERE)
+    for module in (efficientnet, resnet):
+        monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", NOWHERE)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Keras' store on loopback: the folder that it serves."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(mobilenet, "BASE_WEIGHT_PATH", url)
+        for module in (efficientnet, resnet):
+            monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", url)
+        yield folder
+        server.shutdown()
+
+
+def accept(monkeypatch, table, name, file):
+    """Have Keras take `file` for the one that it published."""
+    md5 = hashlib.md5(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(table, name, (table[name][0], md5))
+
+
+@pytest.fixture(scope="module")
+def resnet50(tmp_path_factory, pictures):
+    """ResNet50 as params.yaml names it: the network, its weights in a file, the encoder."""
+    file = tmp_path_factory.mktemp("resnet50") / RESNET50
+    network = trained("ResNet50", keras.applications.resnet50.preprocess_input, pictures)
+    save(network, file)
+    settings = settings_for("ResNet50", path=file)
+    fetched(file.parent / "weights", settings)
+    return network, file, kind.load(settings, file.parent / "weights")
+
+
+def test_resnet50_is_keras(resnet50, pictures):
+    network, _, encoder = resnet50
+    assert encoder.size == 2048
+    found = encoded(encoder, pictures)
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures)
+    assert agree(found, reference)
+    assert np.allclose(found, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
+    assert not agree(found, predicted(network, lambda pixels: pixels, pictures))
+
+
+def test_resnet50_is_keras_on_real_pictures(resnet50, shop_pictures):
+    network, _, encoder = resnet50
+    assert len(shop_pictures) == 64
+    preprocess = keras.applications.resnet50.preprocess_input
+    assert agree(encoded(encoder, shop_pictures), predicted(network, preprocess, shop_pictures))
+
+
+def test_a_picture_has_the_same_vector_whatever_is_around_it(resnet50, pictures):
+    encoder = resnet50[2]
+    rows = encoded(encoder, pictures[:4])
+    assert np.array_equal(encoded(encoder, pictures[3::-1]), rows[::-1])
+    assert np.array_equal(encoded(encoder, pictures[2:3]), rows[2:3])
+
+
+@pytest.mark.parametrize(
+    ("model", "module"), [("MobileNet", "mobilenet"), ("MobileNetV3Small", "mobilenet_v3")]
+)
+def test_each_family_has_its_own_preprocessing(tmp_path, model, module, pictures):
+    preprocess = getattr(keras.applications, module).preprocess_input
+    network, file = trained(model, preprocess, pictures), tmp_path / "own.h5"
+    save(network, file)
+    settings = settings_for(model, path=file)
+    fetched(tmp_path / "weights", settings)
+    found = encoded(kind.load(settings, tmp_path / "weights"), pictures)
+    assert agree(found, predicted(network, preprocess, pictures))
+
+
+def test_a_network_that_keras_builds_otherwise_for_imagenet(tmp_path, store, monkeypatch, pictures):
+    # With its weights for ImageNet, EfficientNet has a layer that it lacks with none.
+    pictures, file = pictures[:5], store / "efficientnetb0_notop.h5"
+    preprocess = keras.applications.efficientnet.preprocess_input
+    save(trained("EfficientNetB0", preprocess, pictures), file)
+    accept(monkeypatch, efficientnet.WEIGHTS_HASHES, "b0", file)
+    settings = settings_for("EfficientNetB0")
+    assert fetched(tmp_path / "weights", settings).kind == "pretrained"
+    fetched(tmp_path / "again", settings)  # its layers' names would count on
+    assert contents(tmp_path / "again") == contents(tmp_path / "weights")
+    found = encoded(kind.load(settings, tmp_path / "weights"), pictures)
+    assert agree(found, predicted(build("EfficientNetB0", "imagenet"), preprocess, pictures))
+    assert not agree(found, predicted(build("EfficientNetB0", str(file)), preprocess, pictures))
+
+
+def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, resnet50):
+    _, file, _ = resnet50
+    (store / RESNET50).write_bytes(file.read_bytes())
+    accept(monkeypatch, resnet.WEIGHTS_HASHES, "resnet50", file)
+    manifest = fetched(tmp_path / "first", settings_for("ResNet50"))
+    assert (manifest.kind, manifest.revision) == ("pretrained", None)
+    assert manifest.origin == "keras.applications.ResNet50, imagenet"
+    assert manifest.sha256 == sha256_of(tmp_path / "first" / kind.WEIGHTS_FILE)
+    monkeypatch.setattr(resnet, "BASE_WEIGHTS_PATH", NOWHERE)
+    pinned = settings_for("ResNet50", sha256=manifest.sha256)
+    assert fetched(tmp_path / "again", pinned) == manifest
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
+    assert contents(tmp_path / "first") == contents(file.parent / "weights")
+
+
+def test_a_pinned_hash_is_checked(tmp_path, store):
+    save(build("MobileNet"), store / MOBILENET)
+    with pytest.raises(InputError, match="from keras.applications.MobileNet, imagenet have sha256"):
+        fetched(tmp_path / "weights", settings_for("MobileNet", sha256="0" * 64), "auto")
+
+
+def test_what_keras_did_not_publish_is_refused(tmp_path, store):
+    (store / RESNET50).write_bytes(b"<html>Sign in to the network of this hotel</html>")
+    with pytest.raises(InputError, match="weights of ResNet50 is not what it published"):
+        fetched(tmp_path / "weights", settings_for("ResNet50"), "auto")
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_pretrained_stops_without_the_store(tmp_path, request, answers):
+    if answers:
+        request.getfixturevalue("store")  # which has no such file
+    with pytest.raises(InputError, match=r"of MobileNet cannot be had .*set `weights: auto`"):
+        fetched(tmp_path / "weights", settings_for("MobileNet"))
+    assert contents(tmp_path / "weights") == {}
+
+
+def test_random_weights_depend_on_the_seed_alone(tmp_path, capsys, pictures):
+    settings = settings_for("MobileNet")
+    manifests = [
+        fetched(tmp_path / name, settings, "auto", seed)
+        for name, seed in (("first", 5), ("again", 5), ("other", 6))
+    ]
+    warning = " ".join(capsys.readouterr().err.split())
+    assert warning.count("RANDOM WEIGHTS for MobileNet") == 3
+    assert "Connection refused" in warning
+    first, again, other = manifests
+    assert (first.kind, first.origin, first.revision) == ("random", "seed 5", None)
+    assert first.sha256 == sha256_of(tmp_path / "first" / kind.WEIGHTS_FILE)
+    assert first == again
+    assert contents(tmp_path / "first") == contents(tmp_path / "again")
+    assert other.sha256 != first.sha256
+    keras.utils.set_random_seed(5)
+    preprocess = keras.applications.mobilenet.preprocess_input
+    reference = predicted(build("MobileNet"), preprocess, pictures)
+    found = encoded(kind.load(settings, tmp_path / "first"), pictures)
+    assert np.allclose(found, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
+
+
+def test_a_path_is_used_and_its_own_hash_checked(tmp_path):
+    file = tmp_path / "mine.weights.h5"
+    build("MobileNet").save_weights(file)
+    right = settings_for("MobileNet", path=file, sha256=sha256_of(file))
+    manifest = fetched(tmp_path / "weights", right)
+    assert (manifest.kind, manifest.revision) == ("pretrained", None)
+    assert (manifest.origin, manifest.sha256) == (str(file), sha256_of(file))
+    wrong = settings_for("MobileNet", path=file, sha256="0" * 64)
+    with pytest.raises(InputError, match="do not use them"):
+        fetched(tmp_path / "wrong", wrong, "auto")
+    with pytest.raises(InputError, match="holds no weights of MobileNetV3Small without its top"):
+        fetched(tmp_path / "other", settings_for("MobileNetV3Small", path=file), "auto")
+
+
+def test_a_path_that_leads_nowhere_or_elsewhere_is_refused(tmp_path):
+    with pytest.raises(InputError, match="none.h5 of MobileNet are not there"):
+        fetched(tmp_path / "none", settings_for("MobileNet", path=tmp_path / "none.h5"), "auto")
+    (tmp_path / "text.h5").write_text("no weights")
+    with pytest.raises(InputError, match="text.h5 holds no weights of MobileNet"):
+        fetched(tmp_path / "text", settings_for("MobileNet", path=tmp_path / "text.h5"), "auto")
+
+
+def test_an_unknown_network_is_refused_and_known_ones_named(tmp_path, capsys):
+    with pytest.raises(InputError, match=r"has no ResNet49; it has .*ResNet50"):
+        fetched(tmp_path / "weights", settings_for("ResNet49"), "auto")
+    assert capsys.readouterr().err == ""

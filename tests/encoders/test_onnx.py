@@ -1,0 +1,254 @@
+"""ONNX files: the two layouts are computed right, and what does not fit is refused.
+
+The files are put together here byte by byte, as protocol buffers: https://onnx.ai/onnx/repo-docs/IR.html
+"""
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import PIL.Image
+import pytest
+
+from stages.encoders import onnx
+from stages.errors import InputError
+from stages.files import sha256_of
+from stages.params import OnnxEncoder
+
+MOBILENET = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_imagenet.onnx"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FLOAT, UINT8, INT64 = 1, 2, 7  # ONNX's numbers for types of elements
+
+
+def number(value):
+    """Encode a whole number from 0 up, seven bits to a byte."""
+    head, rest = value & 0x7F, value >> 7
+    return bytes([head | 0x80]) + number(rest) if rest else bytes([head])
+
+
+def field(at, value):
+    """Encode a field of a message: a number, or a text or a message by its length."""
+    if isinstance(value, int):
+        return number(at << 3) + number(value)
+    data = value.encode() if isinstance(value, str) else value
+    return number(at << 3 | 2) + number(len(data)) + data
+
+
+def message(*fields):
+    return b"".join(field(at, value) for at, value in fields)
+
+
+def tensor(name, values):
+    element = INT64 if values.dtype == np.int64 else FLOAT
+    dims = [(1, size) for size in values.shape]
+    return message(*dims, (2, element), (8, name), (9, values.tobytes()))
+
+
+def value_info(name, element, shape):
+    """Describe an input or output; a size given as text may be any."""
+    dims = [(1, message((2 if isinstance(size, str) else 1, size))) for size in shape]
+    return message((1, name), (2, message((1, message((1, element), (2, message(*dims)))))))
+
+
+def node(kind, inputs, output, **attributes):
+    names = [(1, name) for name in inputs]
+    entries = []
+    for name, value in attributes.items():
+        content = [(3, value), (20, 2)] if isinstance(value, int) else [(8, x) for x in value]
+        entries.append(
+            (5, message((1, name), *content, *([] if isinstance(value, int) else [(20, 7)])))
+        )
+    return message(*names, (2, output), (4, kind), *entries)
+
+
+def model(path, nodes, inputs, constants=None, outputs=("vector",)):
+    """Write an ONNX file; `inputs` has (name, type, shape) for each."""
+    graph = message(
+        *[(1, entry) for entry in nodes],
+        (2, "graph"),
+        *[(5, tensor(name, values)) for name, values in (constants or {}).items()],
+        *[(11, value_info(*entry)) for entry in inputs],
+        *[(12, value_info(name, FLOAT, ("batch", "size"))) for name in outputs],
+    )
+    path.write_bytes(message((1, 8), (7, graph), (8, message((2, 13)))))
+    return path
+
+
+WEIGHTS = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
+
+
+def of_bytes(path, shape=("batch", 224, 224, 3), axes=(1, 2)):
+    """A network of bytes: the mean colour, through a matrix."""
+    nodes = [
+        node("Cast", ["x"], "real", to=FLOAT),
+        node("ReduceMean", ["real"], "colour", axes=axes, keepdims=0),
+        node("MatMul", ["colour", "weights"], "vector"),
+    ]
+    return model(path, nodes, [("x", UINT8, shape)], {"weights": WEIGHTS})
+
+
+def of_reals(path, shape=("batch", 3, 8, 6)):
+    """A network of numbers: the mean of each row of pixels in each colour."""
+    nodes = [
+        node("ReduceMean", ["x"], "rows", axes=[3], keepdims=0),
+        node("Flatten", ["rows"], "vector", axis=1),
+    ]
+    return model(path, nodes, [("x", FLOAT, shape)])
+
+
+def settings_for(path, **changes):
+    return OnnxEncoder(kind="onnx", path=path, **changes)
+
+
+def fetched(folder, settings):
+    """Fetch a file and load what was fetched."""
+    folder.mkdir()
+    onnx.fetch(settings, folder, "pretrained", 0)
+    return onnx.load(settings, folder)
+
+
+def encoded(encoder, pictures):
+    rows = np.stack(list(encoder.encode(pictures)))
+    assert rows.dtype == np.float32
+    assert rows.shape == (len(pictures), encoder.size)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        (("batch", 224, 224, 3), (1, 2)),
+        (("batch", "height", "width", 3), (1, 2)),
+        ((1, 224, 224, 3), (1, 2)),
+        (("batch", 3, 224, 224), (2, 3)),
+    ],
+)
+def test_a_network_of_bytes_gets_the_picture_s_own(tmp_path, pictures, shape, axes):
+    settings = settings_for(of_bytes(tmp_path / "bytes.onnx", shape, axes))
+    found = encoded(fetched(tmp_path / "weights", settings), pictures)
+    colours = np.stack([np.asarray(picture).mean(axis=(0, 1)) for picture in pictures])
+    assert np.allclose(found, colours @ WEIGHTS, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [("batch", 3, 8, 6), ("batch", 8, 6, 3)])
+def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, pictures, shape):
+    if shape[1] == 3:
+        file = of_reals(tmp_path / "reals.onnx", shape)
+    else:
+        nodes = [
+            node("Transpose", ["x"], "turned", perm=[0, 3, 1, 2]),
+            node("ReduceMean", ["turned"], "rows", axes=[3], keepdims=0),
+            node("Flatten", ["rows"], "vector", axis=1),
+        ]
+        file = model(tmp_path / "reals.onnx", nodes, [("x", FLOAT, shape)])
+    settings = settings_for(file, mean=MEAN, std=STD)
+    found = encoded(fetched(tmp_path / "weights", settings), pictures)
+    small = np.stack([np.asarray(picture.resize((6, 8))) for picture in pictures])
+    normalised = (small / 255 - MEAN) / STD
+    assert found.shape[1] == 3 * 8
+    rows = normalised.mean(axis=2).transpose(0, 2, 1).reshape(len(pictures), -1)
+    assert np.allclose(found, rows, rtol=1e-4, atol=1e-4)
+
+
+def test_a_picture_has_the_same_vector_whatever_is_around_it(tmp_path, pictures):
+    settings = settings_for(of_reals(tmp_path / "reals.onnx"), mean=MEAN, std=STD)
+    encoder = fetched(tmp_path / "weights", settings)
+    rows = encoded(encoder, pictures)
+    assert np.array_equal(encoded(encoder, pictures[::-1]), rows[::-1])
+    for at, picture in enumerate(pictures):
+        assert np.array_equal(encoded(encoder, [picture])[0], rows[at])
+
+
+def test_the_manifest_and_the_hash(tmp_path):
+    file = of_bytes(tmp_path / "bytes.onnx")
+    manifest = onnx.fetch(settings_for(file, sha256=sha256_of(file)), tmp_path, "pretrained", 0)
+    assert (manifest.kind, manifest.revision) == ("pretrained", None)
+    assert (manifest.origin, manifest.sha256) == (str(file), sha256_of(file))
+    assert (tmp_path / onnx.WEIGHTS_FILE).read_bytes() == file.read_bytes()
+    with pytest.raises(InputError, match="do not use them"):
+        onnx.fetch(settings_for(file, sha256="0" * 64), tmp_path, "auto", 0)
+    with pytest.raises(InputError, match="none.onnx is not there"):
+        onnx.fetch(settings_for(tmp_path / "none.onnx"), tmp_path, "auto", 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no network at all", bytes(range(256)) * 9])
+def test_a_file_that_is_no_onnx_is_refused(tmp_path, content):
+    (tmp_path / "text.onnx").write_bytes(content)
+    with pytest.raises(InputError, match=r"text\.onnx is no ONNX file that can be read: \S"):
+        fetched(tmp_path / "weights", settings_for(tmp_path / "text.onnx"))
+
+
+def test_half_a_file_is_refused(tmp_path):
+    whole = of_bytes(tmp_path / "whole.onnx").read_bytes()
+    (tmp_path / "half.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="half.onnx"):
+        fetched(tmp_path / "weights", settings_for(tmp_path / "half.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ([("x", FLOAT, ("batch", 12))], "must take one batch of pictures"),
+        ([("x", FLOAT, ("batch", 4, 8, 8))], "neither axis 1 nor 3 is of 3 colours"),
+        ([("x", FLOAT, ("a", "b", "c", "d"))], "neither axis 1 nor 3 is of 3 colours"),
+        ([("x", FLOAT, (1, 3, 8, 8)), ("y", FLOAT, (1, 3, 8, 8))], "must take one batch"),
+    ],
+)
+def test_a_network_that_takes_no_pictures_is_refused(tmp_path, inputs, complaint):
+    nodes = [node("Flatten", ["x"], "flat", axis=1), node("Add", ["flat", "flat"], "vector")]
+    if len(inputs) == 2:
+        nodes = [node("Add", ["x", "y"], "both"), node("Flatten", ["both"], "vector", axis=1)]
+    file = model(tmp_path / "other.onnx", nodes, inputs)
+    with pytest.raises(InputError, match=rf"other\.onnx takes .*{complaint}"):
+        fetched(tmp_path / "weights", settings_for(file, mean=MEAN, std=STD))
+
+
+def test_a_network_that_gives_no_vector_is_refused(tmp_path):
+    inputs = [("x", FLOAT, ("batch", 3, 8, 8))]
+    mean = node("ReduceMean", ["x"], "vector", axes=[2, 3], keepdims=1)
+    file = model(tmp_path / "maps.onnx", [mean], inputs)
+    with pytest.raises(InputError, match=r"maps\.onnx gives \['\[1,3,1,1\]'\]"):
+        fetched(tmp_path / "maps", settings_for(file, mean=MEAN, std=STD))
+    two = [node("Flatten", ["x"], name, axis=1) for name in ("vector", "other")]
+    file = model(tmp_path / "two.onnx", two, inputs, outputs=("vector", "other"))
+    with pytest.raises(InputError, match=r"two\.onnx gives .*must give one vector"):
+        fetched(tmp_path / "two", settings_for(file, mean=MEAN, std=STD))
+
+
+def test_a_network_of_a_fixed_batch_is_refused(tmp_path):
+    nodes = [
+        node("ReduceMean", ["x"], "colour", axes=[2, 3], keepdims=0),
+        node("Reshape", ["colour", "two"], "vector"),
+    ]
+    constants = {"two": np.array([2, 3], dtype=np.int64)}
+    file = model(tmp_path / "two.onnx", nodes, [("x", FLOAT, (2, 3, 8, 8))], constants)
+    with pytest.raises(InputError, match=r"two\.onnx does not take pictures one by one"):
+        fetched(tmp_path / "weights", settings_for(file, mean=MEAN, std=STD))
+
+
+@pytest.mark.parametrize("changes", [{}, {"mean": MEAN}, {"std": STD}])
+def test_numbers_need_mean_and_std(tmp_path, changes):
+    file = of_reals(tmp_path / "reals.onnx")
+    with pytest.raises(InputError, match=r"reals\.onnx takes f32: give the encoder `mean` and"):
+        fetched(tmp_path / "weights", settings_for(file, **changes))
+
+
+@pytest.mark.parametrize("changes", [{"mean": MEAN, "std": STD}, {"mean": MEAN}, {"std": STD}])
+def test_bytes_need_neither_mean_nor_std(tmp_path, changes):
+    file = of_bytes(tmp_path / "bytes.onnx")
+    with pytest.raises(InputError, match=r"bytes\.onnx takes u8: leave `mean` and `std` out"):
+        fetched(tmp_path / "weights", settings_for(file, **changes))
+
+
+def test_a_real_network_is_openvino_s_own_run_of_it(tmp_path, pictures):
+    if not MOBILENET.is_file():
+        pytest.skip(f"no network at {MOBILENET}")
+    encoder = fetched(tmp_path / "weights", settings_for(MOBILENET))
+    assert encoder.size == 1280
+    found = encoded(encoder, pictures)
+    whole = ov.Core().compile_model(MOBILENET, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    reference = whole([np.stack([np.asarray(picture) for picture in pictures])])[0]
+    assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
+    assert np.array_equal(encoded(encoder, pictures[::-1]), found[::-1])
+    turned = PIL.Image.fromarray(np.asarray(pictures[0])[..., ::-1].copy())
+    assert not np.allclose(encoded(encoder, [turned])[0], found[0], rtol=1e-2)

@@ -1,0 +1,104 @@
+"""A stage that fails says so in one line and ends with another code than 0."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+START = """
+    from pathlib import Path
+    from stages.errors import InputError, run_stage
+    from stages.files import write_text
+"""
+
+
+def run(body: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a stage whose `main` has the lines of `body`."""
+    text = textwrap.dedent(START) + "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    return subprocess.run(
+        [sys.executable, "-c", text + "\nrun_stage(main)\n"],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise InputError('a.csv has no column b')", "error: a.csv has no column b"),
+        ("Path('gone.txt').read_text()", "error: gone.txt: No such file or directory"),
+        (
+            "import os; raise OSError(28, os.strerror(28))",
+            f"error: a file: {os.strerror(errno.ENOSPC)}",
+        ),
+        ("raise OSError('no errno here')", "error: a file: no errno here"),
+        ("raise KeyboardInterrupt", "interrupted: run `dvc repro` again to go on"),
+    ],
+    ids=["input", "no file", "disk full", "bare OSError", "interrupt"],
+)
+def test_what_a_user_can_mend_is_said_in_one_line(tmp_path, body, said):
+    ended = run(body, tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == said + "\n"
+
+
+def test_an_error_of_the_program_keeps_its_traceback(tmp_path):
+    ended = run("1 / 0", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Traceback")
+
+
+def test_a_stage_that_ends_well_says_nothing(tmp_path):
+    ended = run("write_text(Path('a'), '')", tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "write_text(Path('out/a.txt'), 'x' * 1_000_000)",
+        """
+        import numpy as np
+        import pyarrow as pa
+        from stages.tables import write_table
+        rows = np.random.default_rng(0).random(1_000_000)
+        write_table(Path('out/a.parquet'), pa.table({'x': rows}))
+        """,
+    ],
+    ids=["text", "table"],
+)
+def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
+    # A file may not grow beyond 64 KB here: the system refuses the write as it does on a full disk.
+    limit = """
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+    """
+    ended = run(textwrap.dedent(limit) + textwrap.dedent(write), tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
+    assert os.strerror(errno.EFBIG) in ended.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_control_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
+    body = """
+        from stages.files import whole_file
+        import os, signal
+        with whole_file(Path('out/a')) as part:
+            part.write_text('half')
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+    """
+    ended = run(body, tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == "interrupted: run `dvc repro` again to go on\n"
+    assert list((tmp_path / "out").iterdir()) == []
