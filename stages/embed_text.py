@@ -40,7 +40,7 @@ def embed(encoder: TextEncoder, skus: pa.ChunkedArray, texts: list[str], bar: tq
     for same, vector in zip(places.values(), encoder.encode(places), strict=True):
         rows[same] = vector
         bar.update(len(same))
-    present = np.array([bool(text) for text in texts])
+    present = np.array([bool(text) for text in texts], dtype=bool)
     hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
     columns = [skus, pa.array(hashes, pa.string()), vector_column(rows, present)]
     return pa.table(columns, schema=embeddings_schema(encoder.size))

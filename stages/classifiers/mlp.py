@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,7 @@ MODEL_FILE = "model.safetensors"
 BUILD_FILE = "network.json"
 HISTORY_FILE = "history.csv"
 # Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
-# Fixed, where batch normalisation's averages would lag behind early stopping on small data.
 INPUT_LENGTH = 20
-INPUT_SCALE = 20.0
-# Epochs before the best one is looked for: batch normalisation's averages lag behind at first.
-WARM_UP = 5
 
 
 class MlpModel:
@@ -54,8 +49,7 @@ class MlpModel:
 def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) -> MlpModel:
     """Fit on the training products, and stop when the loss on the validation ones stops falling.
 
-    The variables kept are those of the best epoch on validation; on training, where no validation
-    product is of a class to train on.
+    The variables kept are those of the best epoch on validation.
     """
     import keras
     import tensorflow as tf
@@ -80,18 +74,13 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
     fitted = network.fit(
         _inputs(train),
         np.searchsorted(classes, train.labels),
-        validation_data=(
-            (_inputs(known), np.searchsorted(classes, known.labels)) if len(known.labels) else None
-        ),
+        validation_data=(_inputs(known), np.searchsorted(classes, known.labels)),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         callbacks=[
             keras.callbacks.EarlyStopping(
-                monitor="val_loss",
-                patience=settings.patience,
-                restore_best_weights=True,
-                start_from_epoch=min(WARM_UP, settings.epochs - 1),
+                monitor="val_loss", patience=settings.patience, restore_best_weights=True
             )
         ],
         verbose=0,
@@ -102,9 +91,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
         "train_accuracy": "accuracy",
         "validation_accuracy": "val_accuracy",
     }
-    unknown = [math.nan] * len(fitted.epoch)
-    history = {name: fitted.history.get(key, unknown) for name, key in names.items()}
-    return MlpModel(build, network, history)
+    return MlpModel(build, network, {name: fitted.history[key] for name, key in names.items()})
 
 
 def load(folder: Path) -> MlpModel:
@@ -133,7 +120,9 @@ def _network(build: dict[str, Any]) -> Any:
         branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(block)
         branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
     joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
-    hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(joined)
+    # Its averages follow within an epoch or two, or early stopping would judge a network too young.
+    normalized = layers.BatchNormalization(momentum=0.9, name="normalized")(joined)
+    hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(normalized)
     hidden = layers.Dropout(build["dropout"], name="hidden_dropout")(hidden)
     classes = layers.Dense(len(build["classes"]), activation="softmax", name="classes")(hidden)
     return Model(inputs, classes, name="mlp")

@@ -14,8 +14,6 @@ from stages.features import Features
 
 __all__ = ["fit", "load"]
 
-COMPONENTS = 64
-
 
 def fit(
     settings: params.RandomForest, seed: int, train: Features, validation: Features

@@ -66,7 +66,7 @@ def network(folder: Path, uses_pooler: bool) -> Any:
     import torch
     from transformers import AutoModel
 
-    _quiet()
+    quiet()
     options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     found, report = from_folder(AutoModel, folder, ignore_mismatched_sizes=True, **options)
     unfit = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
@@ -87,7 +87,7 @@ def pooled(output: Any) -> Any:
     return found.flatten(1)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep Transformers and the tracing of its networks from filling a stage's output."""
     import warnings
 

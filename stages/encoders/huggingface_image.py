@@ -38,6 +38,7 @@ def fetch(settings: HuggingFaceImageEncoder, folder: Path, policy: str, seed: in
     import torch
     from transformers import AutoConfig, AutoModel, ConvNextImageProcessorPil
 
+    huggingface.quiet()
     torch.manual_seed(seed)
     try:
         network = AutoModel.from_config(AutoConfig.for_model(settings.architecture))

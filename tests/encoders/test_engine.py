@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stages.encoders.engine import Network, ov
 
+TOP = Path(__file__).parents[2]
 ops = ov.opset13
 
 
@@ -88,7 +90,7 @@ assert list(Path.home().iterdir()) == [], list(Path.home().iterdir())
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={"HOME": str(tmp_path), "PYTHONPATH": ".", "PATH": ""},
+        env={"HOME": str(tmp_path), "PYTHONPATH": str(TOP), "PATH": ""},
         capture_output=True,
         text=True,
     )

@@ -54,7 +54,7 @@ def eager(folder, pictures):
 
 
 def agree(found, reference):
-    """Say whether vectors point the same way, seen from their mean: random ones lie close together."""
+    """Say whether vectors point the same way, seen from their mean: random ones lie close."""
     centre = reference.mean(axis=0)
     found, reference = found - centre, reference - centre
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
@@ -75,7 +75,7 @@ def unreachable():
 
 @pytest.fixture(scope="module")
 def convnextv2(tmp_path_factory, unreachable):
-    """The ConvNeXt V2 that params.yaml names, whole, with random weights: its folder, the encoder."""
+    """ConvNeXt V2 as params.yaml names it, with random weights: its folder, the encoder."""
     folder = tmp_path_factory.mktemp("convnextv2")
     settings = load_params().encoders["convnextv2"]
     assert huggingface_image.fetch(settings, folder, "auto", 42).kind == "random"

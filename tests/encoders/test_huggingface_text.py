@@ -209,7 +209,7 @@ def test_the_package_is_used_without_a_network_and_its_hash_checked(tmp_path, mi
     assert manifest.revision is None
     assert manifest.sha256 == settings.sha256 == digest(minilm_folder, "model.safetensors")
     wrong = settings.model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(InputError, match="have sha256 53aa.*, not 0000"):
+    with pytest.raises(InputError, match=r"have sha256 53aa.*, not 0000"):
         huggingface_text.fetch(wrong, tmp_path, "auto", 0)
 
 
@@ -221,7 +221,7 @@ def test_a_path_comes_before_the_package(tmp_path, bert_folder):
     assert manifest.origin == str(bert_folder)
     assert manifest.sha256 == digest(bert_folder, "model.safetensors")
     assert manifest.sha256 != settings.sha256
-    with pytest.raises(InputError, match="as params.yaml says"):
+    with pytest.raises(InputError, match=r"as params\.yaml says"):
         huggingface_text.fetch(
             settings.model_copy(update={"path": bert_folder}), tmp_path, "auto", 0
         )

@@ -167,7 +167,7 @@ def test_the_manifest_and_the_hash(tmp_path):
     assert (tmp_path / onnx.WEIGHTS_FILE).read_bytes() == file.read_bytes()
     with pytest.raises(InputError, match="do not use them"):
         onnx.fetch(settings_for(file, sha256="0" * 64), tmp_path, "auto", 0)
-    with pytest.raises(InputError, match="none.onnx is not there"):
+    with pytest.raises(InputError, match=r"none\.onnx is not there"):
         onnx.fetch(settings_for(tmp_path / "none.onnx"), tmp_path, "auto", 0)
 
 
@@ -181,7 +181,7 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path, content):
 def test_half_a_file_is_refused(tmp_path):
     whole = of_bytes(tmp_path / "whole.onnx").read_bytes()
     (tmp_path / "half.onnx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="half.onnx"):
+    with pytest.raises(InputError, match=r"half\.onnx"):
         fetched(tmp_path / "weights", settings_for(tmp_path / "half.onnx"))
 
 

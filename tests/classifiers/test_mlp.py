@@ -1,0 +1,128 @@
+"""What the multi-layer perceptron promises beyond what every classifier does."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from stages.classifiers import mlp
+from stages.errors import InputError
+from stages.features import Features
+from stages.params import Mlp, load_params
+
+TOP = Path(__file__).parents[2]
+
+
+def settings(**changed: Any) -> Mlp:
+    known = load_params(TOP / "params.yaml").classifiers["mlp"]
+    return known.model_copy(update={"branch_units": 32, "hidden_units": 32} | changed)
+
+
+def products(each: list[int], seed: int, noise: float, spread: float = 1.0) -> Features:
+    """Make so many products of each class, in one block; noise makes classes overlap."""
+    centres = spread * np.random.default_rng(0).normal(size=(len(each), 12))
+    rng = np.random.default_rng(seed)
+    at = rng.permutation(np.repeat(np.arange(len(each)), each))
+    rows = centres[at] + noise * rng.normal(size=(len(at), 12))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    labels = np.array([f"c{number}" for number in at])
+    return Features({"b": rows}, {"b": np.ones(len(at), dtype=bool)}, {"b": 1.0}, labels)
+
+
+def accuracy(model: mlp.MlpModel, features: Features) -> float:
+    chosen = np.array(model.classes)[model.predict_proba(features).argmax(axis=1)]
+    return float((chosen == features.labels).mean())
+
+
+def test_it_stops_early_and_keeps_the_best_epochs_variables(tmp_path):
+    train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
+    chosen = settings(epochs=90, patience=6, learning_rate=0.01, dropout=0.0)
+    model = mlp.fit(chosen, 3, train, validation)
+    model.save(tmp_path)
+    with (tmp_path / "history.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert list(epochs[0]) == [
+        "epoch",
+        "train_loss",
+        "validation_loss",
+        "train_accuracy",
+        "validation_accuracy",
+    ]
+    assert [int(row["epoch"]) for row in epochs] == list(range(1, len(epochs) + 1))
+    losses = [float(row["validation_loss"]) for row in epochs]
+    best = int(np.argmin(losses))
+    assert len(epochs) == best + 1 + 6 < 90
+    assert losses[-1] > losses[best] + 0.01
+
+    probabilities = mlp.load(tmp_path).predict_proba(validation)
+    at = np.searchsorted(model.classes, validation.labels)
+    loss = -np.log(probabilities[np.arange(len(at)), at]).mean()
+    assert loss == pytest.approx(losses[best], abs=2e-3)
+    assert accuracy(model, validation) == pytest.approx(
+        float(epochs[best]["validation_accuracy"]), abs=1e-3
+    )
+
+
+def test_the_best_epoch_is_kept_where_epochs_run_out(tmp_path):
+    train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
+    chosen = settings(epochs=25, patience=25, learning_rate=0.02, dropout=0.0)
+    model = mlp.fit(chosen, 3, train, validation)
+    losses = model.history["validation_loss"]
+    assert len(losses) == 25 and losses[-1] > min(losses) + 0.01
+    at = np.searchsorted(model.classes, validation.labels)
+    loss = -np.log(model.predict_proba(validation)[np.arange(len(at)), at]).mean()
+    assert loss == pytest.approx(min(losses), abs=1e-3)
+
+
+def test_few_products_are_learnt_though_an_epoch_has_few_steps():
+    # Two steps an epoch: averages that trail behind the variables would stop this at once.
+    train, validation = products([25] * 5, 1, noise=0.5), products([4] * 5, 2, noise=0.5)
+    model = mlp.fit(settings(epochs=60, patience=4), 3, train, validation)
+    assert accuracy(model, products([40] * 5, 3, noise=0.5)) > 0.9
+
+
+def test_a_last_batch_of_one_product_does_no_harm():
+    train, validation = products([43, 43, 43], 1, noise=0.5), products([6, 6, 6], 2, noise=0.5)
+    test = products([50, 50, 50], 3, noise=0.5)
+    assert len(train.labels) % 64 == 1
+    model = mlp.fit(settings(epochs=20, batch_size=64), 3, train, validation)
+    assert accuracy(model, test) > 0.9
+    assert np.isfinite(model.predict_proba(test)).all()
+
+
+def test_balanced_weights_find_more_of_a_rare_class():
+    train, validation = products([190, 10], 1, 1, 0.3), products([57, 3], 2, 1, 0.3)
+    test = products([200, 200], 3, 1, 0.3)
+    rare = test.where(test.labels == "c1")
+    found = {
+        weight: accuracy(
+            mlp.fit(settings(class_weight=weight, epochs=15), 3, train, validation), rare
+        )
+        for weight in ("balanced", None)
+    }
+    assert found["balanced"] > found[None] + 0.1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    train, validation = products([20, 20], 1, noise=0.5), products([4, 4], 2, noise=0.5)
+    mlp.fit(settings(epochs=2), 3, train, validation).save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("change", ["shape", "missing"])
+def test_variables_of_another_network_are_refused_by_name(folder, tmp_path, change):
+    values = load_file(folder / mlp.MODEL_FILE)
+    key = "hidden/kernel"
+    if change == "shape":
+        values[key] = values[key][:-1].copy()
+    else:
+        del values[key]
+    (tmp_path / mlp.BUILD_FILE).write_bytes((folder / mlp.BUILD_FILE).read_bytes())
+    save_file(values, tmp_path / mlp.MODEL_FILE)
+    with pytest.raises(InputError, match=r"model\.safetensors holds no hidden/kernel of shape"):
+        mlp.load(tmp_path)

