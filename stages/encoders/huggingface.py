@@ -118,7 +118,8 @@ def _snapshot(model: str, revision: str) -> tuple[Path, str]:
         )
     except HFValidationError as error:
         raise InputError(f"{model} is no name of a model on the hub: {error}") from None
-    except (HTTPError, LocalEntryNotFoundError) as error:
+    except (HTTPError, LocalEntryNotFoundError, RuntimeError) as error:
+        # A RuntimeError is what hf_xet raises where the hub's store of large files does not answer.
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
         reason = " ".join(str(cause or error).split()) or type(cause).__name__
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None

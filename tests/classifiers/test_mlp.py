@@ -77,13 +77,6 @@ def test_the_best_epoch_is_kept_where_epochs_run_out(tmp_path):
     assert loss == pytest.approx(min(losses), abs=1e-3)
 
 
-def test_few_products_are_learnt_though_an_epoch_has_few_steps():
-    # Two steps an epoch: averages that trail behind the variables would stop this at once.
-    train, validation = products([25] * 5, 1, noise=0.5), products([4] * 5, 2, noise=0.5)
-    model = mlp.fit(settings(epochs=60, patience=4), 3, train, validation)
-    assert accuracy(model, products([40] * 5, 3, noise=0.5)) > 0.9
-
-
 def test_a_last_batch_of_one_product_does_no_harm():
     train, validation = products([43, 43, 43], 1, noise=0.5), products([6, 6, 6], 2, noise=0.5)
     test = products([50, 50, 50], 3, noise=0.5)

@@ -1,5 +1,6 @@
 """Text encoders give the vectors that their own library gives."""
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -233,3 +234,12 @@ def test_a_path_must_be_a_folder_with_safetensors(tmp_path):
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"holds no model\*\.safetensors"):
         huggingface_text.fetch(settings_for(tmp_path), tmp_path, "auto", 0)
+
+
+def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monkeypatch):
+    def snapshot_download(*_, **__):  # as it was seen to do, after three minutes
+        raise RuntimeError("Task error: error sending request for url (http://store/v2/x)")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(InputError, match="tiny cannot be had .*error sending request for url"):
+        huggingface_text.fetch(settings_for(None), tmp_path, "auto", 0)
