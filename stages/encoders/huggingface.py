@@ -121,7 +121,7 @@ def _snapshot(model: str, revision: str) -> tuple[Path, str]:
     except (HTTPError, LocalEntryNotFoundError, RuntimeError) as error:
         # A RuntimeError is what hf_xet raises where the hub's store of large files does not answer.
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
-        reason = " ".join(str(cause or error).split()) or type(cause).__name__
+        reason = " ".join(str(cause or error).split()) or type(cause or error).__name__
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
         if status in (400, 401, 403, 404, 410, 451):
             raise InputError(f"the hub does not give {model} at {revision}: {reason}") from None

@@ -241,5 +241,5 @@ def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monke
         raise RuntimeError("Task error: error sending request for url (http://store/v2/x)")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    with pytest.raises(InputError, match="tiny cannot be had .*error sending request for url"):
+    with pytest.raises(InputError, match=r"tiny cannot be had .*error sending request for url"):
         huggingface_text.fetch(settings_for(None), tmp_path, "auto", 0)
