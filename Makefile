@@ -1,4 +1,5 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
+# make torture: the tests that take half an hour: kills, floods, hostile files.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test lint plots
+.PHONY: run test torture lint plots
 
 run: $(INSTALLED)
 	dvc repro
@@ -15,6 +16,9 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	python -m pytest
+
+torture: $(INSTALLED)
+	python -m pytest tests/torture
 
 lint: $(INSTALLED)
 	black --check --quiet . || (black --diff --quiet .; exit 1)

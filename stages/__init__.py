@@ -1,1 +1,15 @@
 """The stages of the pipeline: one module each, run as `python -m stages.<stage>`."""
+
+import sys
+from types import TracebackType
+
+
+def _say(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    """Say in one line that Ctrl-C ended a stage, which it may do while modules are imported."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted: run `dvc repro` again to go on", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, at)
+
+
+sys.excepthook = _say

@@ -20,7 +20,10 @@ from stages.http import Failure, too_large
 Member = zipfile.ZipInfo | tarfile.TarInfo
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, LZMAError, zlib.error, OSError)
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, EOFError, LZMAError, zlib.error, OSError),
+    *(NotImplementedError, UnicodeDecodeError),  # a damaged table of a zip
+)
 
 
 def read_members(
@@ -99,10 +102,10 @@ def _read(
     try:
         with _file(archive, member) as file:
             content = file.read(max_bytes + 1)
+    except RuntimeError:  # what zipfile raises without a password or for an unknown compression
+        return Failure("encrypted, or packed in a way that is not known")
     except DAMAGE:
         return Failure("damaged in the archive")
-    except (RuntimeError, NotImplementedError):  # what zipfile raises without a password
-        return Failure("encrypted, or packed in a way that is not known")
     return content if len(content) <= max_bytes else too_large(max_bytes)
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from stages.archives import read_members
+from stages.cache import cache_folder
 from stages.errors import InputError, run_stage
 from stages.files import whole_folder
 from stages.http import Failure, fetch_each, fetch_file, too_large
@@ -30,7 +31,7 @@ from stages.tables import IMAGES, PRODUCTS, read_table, write_table
 
 PRODUCTS_FILE = Path("data/products.parquet")
 IMAGES_FOLDER = Path("data/images")
-STORE_FILE = Path(".cache/pictures.sqlite")
+STORE_FILE = "pictures.sqlite"
 
 HTTP = ("http://", "https://")
 ARCHIVE = "archive:"
@@ -52,7 +53,9 @@ def main() -> None:
     data, download = params.data, params.download
     products = read_table(PRODUCTS_FILE, PRODUCTS)
     references = products["image"].to_pylist()
-    with ThreadPoolExecutor(os.cpu_count()) as threads, RowStore(STORE_FILE) as fetched:
+    with ThreadPoolExecutor(os.cpu_count()) as threads, RowStore(
+        cache_folder() / STORE_FILE
+    ) as fetched:
         fetch(references, fetched, data.mirror, download, threads)
         with whole_folder(IMAGES_FOLDER) as folder:
             with RowStore(folder / "scratch" / "unpacked.sqlite") as unpacked:

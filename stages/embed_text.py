@@ -6,19 +6,19 @@ data/embeddings/text/<encoder>.parquet: a row per product, null where the chosen
 
 import argparse
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.encoders import TextEncoder, module_of
+from stages.embeddings import Embedder, write_embeddings
 from stages.encoders.weights import read_manifest
 from stages.errors import run_stage
 from stages.params import load_params
-from stages.tables import PRODUCTS, embeddings_schema, read_table, vector_column, write_table
+from stages.tables import PRODUCTS, read_table
+
+TOGETHER = 4096  # products that are in memory together, and whose texts are sorted by length
 
 
 def texts_of(products: pa.Table, fields: Sequence[str]) -> list[str]:
@@ -27,23 +27,13 @@ def texts_of(products: pa.Table, fields: Sequence[str]) -> list[str]:
     return [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
 
 
-def embed(encoder: TextEncoder, skus: pa.ChunkedArray, texts: list[str], bar: tqdm) -> pa.Table:
+def embed(embedder: Embedder, skus: pa.ChunkedArray, texts: list[str], bar: tqdm) -> pa.Table:
     """Embed texts into a table; one that occurs twice is embedded once, an empty one is null.
 
     `bar` counts the products whose text is embedded.
     """
-    places: dict[str, list[int]] = {}
-    for at, text in enumerate(texts):
-        if text:
-            places.setdefault(text, []).append(at)
-    rows = np.zeros((len(texts), encoder.size), dtype=np.float32)
-    for same, vector in zip(places.values(), encoder.encode(places), strict=True):
-        rows[same] = vector
-        bar.update(len(same))
-    present = np.array([bool(text) for text in texts], dtype=bool)
     hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
-    columns = [skus, pa.array(hashes, pa.string()), vector_column(rows, present)]
-    return pa.table(columns, schema=embeddings_schema(encoder.size))
+    return embedder.table(skus, hashes, texts.__getitem__, bar, lambda at: len(texts[at]))
 
 
 def main() -> None:
@@ -52,15 +42,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.text.encoders)
     name = parser.parse_args().encoder
-    settings = params.encoders[name]
-    weights = Path("data/weights") / name
-    facts = {"encoder": name, "weights": asdict(read_manifest(weights))}
+    read_manifest(Path("data/weights") / name)
     products = read_table(Path("data/products.parquet"), PRODUCTS)
-    encoder = module_of(settings.kind).load(settings, weights)
     texts = texts_of(products, params.text.fields)
-    with tqdm(total=sum(map(bool, texts)), desc=name, unit=" texts") as bar:
-        table = embed(encoder, products["sku"], texts, bar)
-    write_table(Path("data/embeddings/text") / f"{name}.parquet", table, facts)
+
+    def tables(embedder: Embedder, bar: tqdm) -> Iterator[pa.Table]:
+        for start in range(0, len(texts), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            yield embed(embedder, products["sku"][part], texts[part], bar)
+
+    output = Path("data/embeddings/text") / f"{name}.parquet"
+    write_embeddings(name, params, output, sum(map(bool, texts)), " texts", tables)
 
 
 if __name__ == "__main__":

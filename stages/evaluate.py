@@ -1,14 +1,12 @@
 """Judge every model on the test products: metrics, the tables behind the plots, predictions.
 
-The best model of a modality is chosen on the validation products; test figures choose nothing.
+The best model of a modality is chosen on the validation products, and so are the probabilities from
+which on products are filed; test figures choose nothing.
 """
 
 import csv
 import io
-import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.contact_sheet import Case, contact_sheet
 from stages.errors import InputError, run_stage
-from stages.files import whole_folder, write_json, write_text
+from stages.figures import all_metrics, headline, intervals_of
+from stages.files import whole_file, whole_folder, write_json, write_text
+from stages.held_out import Model, best_of_modalities, best_on_validation, load_model
+from stages.intervals import Resamples
+from stages.label_audit import ISSUE_COLUMNS, audited, issue_rows
+from stages.mistakes import CASES, worst_first
+from stages.orphans import remove_orphans, remove_stale_plots
 from stages.params import Params, load_params
-from stages.scores import Judged, confusion, judge, per_class, score
-from stages.tables import (
-    PRODUCTS,
-    check_schema,
-    facts_of,
-    probabilities_schema,
-    read_table,
-    vector_rows,
-    write_table,
+from stages.plot_tables import (
+    COLUMNS,
+    calibration_rows,
+    class_rows,
+    confusion_rows,
+    coverage_rows,
+    model_rows,
+    pair_rows,
 )
+from stages.summary import summary
+from stages.tables import IMAGES, PRODUCTS, read_table, write_table
 
 PRODUCTS_FILE = Path("data/products.parquet")
+IMAGES_FOLDER = Path("data/images")
 MODELS = Path("models")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 PREDICTIONS = Path("data/predictions")
+LABEL_ISSUES = Path("data/label_issues.csv")
 
 PREDICTIONS_SCHEMA = pa.schema(
     [
@@ -47,56 +55,52 @@ PREDICTIONS_SCHEMA = pa.schema(
     ]
 )
 PREDICTIONS_COLUMNS = ["Predictions", "True Labels"]  # of the CSV beside it
-HISTORY = ["epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy"]
-COLUMNS = {  # of the tables in plots/
-    "models": ["modality", "classifier", "accuracy", "macro_f1", "weights"],
-    "per_class": ["class", "modality", "model", "f1", "precision", "recall", "support"],
-    "confusion": ["actual", "predicted", "products", "share", "model"],
-    "learning_curves": ["modality", *HISTORY],
-}
-WEIGHTS = {"random": "RANDOM", "bundled": "bundled", "pretrained": "pretrained"}  # worst first
-
-Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained model: its validation and test products, judged and scored."""
-
-    modality: str
-    classifier: str
-    skus: list[str]  # of the test products
-    test: Judged
-    test_scores: Scores
-    validation_scores: Scores
-    unseen: int  # test products that have none of the modality's inputs
-    weights: dict[str, str]  # encoder to kind
-
-    @property
-    def name(self) -> str:
-        """The name of the model's folder."""
-        return f"{self.modality}-{self.classifier}"
+HISTORY = ["fold", "epoch", "train_loss", "validation_loss", "train_accuracy"]
+HISTORY += ["validation_accuracy"]
 
 
 def main() -> None:
     """Judge the models that params.yaml names."""
     params = load_params()
     refuse_reserved_names(params)
-    remove_orphans(MODELS, {f"{modality}-{kind}" for modality, kind in params.models()})
+    remove_orphans(MODELS, params)
     remove_stale_plots(PLOTS / "pca", params)
-    models = [load_model(modality, kind) for modality, kind in params.models()]
+    models = [load_model(MODELS, modality, kind) for modality, kind in params.models()]
+    names = names_of(models)
     best = best_of_modalities(models)
-    products = read_table(PRODUCTS_FILE, PRODUCTS)
+    chosen = best_on_validation(best.values())
 
-    write_json(METRICS / "models.json", all_metrics(models))
-    write_json(METRICS / "headline.json", headline(params, best))
-    write_csv(PLOTS / "models.csv", COLUMNS["models"], model_rows(models))
-    write_csv(PLOTS / "per_class.csv", COLUMNS["per_class"], class_rows(best))
+    resamples = Resamples(np.concatenate([model.test.groups for model in models]), params.seed)
+    intervals = intervals_of(models, resamples)
+    answers = summary(params, models, best, resamples)
+    products = audited(chosen)
+    issues = issue_rows(products, names)
+    suspects = sum(row["suspect"] == "yes" for row in issues)
+    answers["label_issues"] = {
+        "verdict": f"{suspects} of {len(products.skus)} labels look wrong to {chosen.name}",
+        "suspect": suspects,
+        "audited": len(products.skus),
+    }
+    write_json(METRICS / "models.json", all_metrics(models, intervals))
+    write_json(METRICS / "summary.json", answers)
+    write_json(METRICS / "headline.json", headline(best, intervals, answers.get("fusion_gain")))
+
+    for name, rows in {
+        "models": model_rows(models, intervals),
+        "per_class": class_rows(best),
+        "calibration": calibration_rows(best),
+        "coverage": coverage_rows(best),
+        "confused_pairs": pair_rows(chosen, names),
+    }.items():
+        write_csv(PLOTS / f"{name}.csv", COLUMNS[name], rows)
+    write_csv(PLOTS / "learning_curves.csv", ["modality", *HISTORY], history_rows(params))
     with whole_folder(PLOTS / "confusion") as folder:
         for model in best.values():
             write_csv(folder / f"{model.modality}.csv", COLUMNS["confusion"], confusion_rows(model))
-    write_csv(PLOTS / "learning_curves.csv", COLUMNS["learning_curves"], history_rows(params))
-    names = dict(zip(*(products[key].to_pylist() for key in ("sku", "name")), strict=True))
+    with whole_file(PLOTS / "errors.png") as part:
+        part.write_bytes(errors_sheet(chosen, names))
+
+    write_csv(LABEL_ISSUES, ISSUE_COLUMNS, issues)
     with whole_folder(PREDICTIONS) as folder:
         for model in models:
             table = predictions(model, names)
@@ -112,201 +116,47 @@ def refuse_reserved_names(params: Params) -> None:
             raise InputError(f"params.yaml: modalities.{name} needs another name: metrics use it")
 
 
-def remove_orphans(models: Path, wanted: set[str]) -> None:
-    """Remove models of former params, which `dvc repro` leaves behind when a list shrinks.
-
-    Raises InputError for a folder that is no model of ours.
-    """
-    folders = sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
-    for folder in folders:
-        if folder.name in wanted or folder.name.startswith("."):
-            continue
-        ours = re.fullmatch(r"[a-z0-9][a-z0-9_]*-[a-z0-9][a-z0-9_]*", folder.name)
-        if not ours or not (folder / "probabilities.parquet").is_file():
-            raise InputError(f"{folder} is no model that params.yaml names: move it elsewhere")
-        print(f"removing {folder}: params.yaml names it no more (DVC's cache still has it)")
-        shutil.rmtree(folder)
-
-
-def remove_stale_plots(folder: Path, params: Params) -> None:
-    """Remove the plots of former modalities: `dvc plots` shows every file of the folder."""
-    for file in sorted(folder.glob("*.csv")):
-        if file.stem not in params.modalities:
-            print(f"removing {file}: params.yaml names its modality no more")
-            file.unlink()
-
-
-def load_model(modality: str, classifier: str) -> Model:
-    """Read what a model makes of the products held out.
-
-    Raises InputError where the table is missing or malformed, or a split has no product.
-    """
-    path = MODELS / f"{modality}-{classifier}" / "probabilities.parquet"
-    table = read_table(path)
-    facts = facts_of(table)
-    missing = [key for key in ("classes", "weights", "unseen") if key not in facts]
-    if missing:
-        raise InputError(f"{path} does not say its {missing[0]}: `dvc repro -f` rebuilds it")
-    check_schema(path, table.schema, probabilities_schema(len(facts["classes"])))
-    judged = {}
-    for split in ("validation", "test"):
-        rows = table.filter(pc.equal(table["split"], split))
-        if not rows.num_rows:
-            raise InputError(
-                f"{path} has no {split} product: raise split.{split} in params.yaml, "
-                "or give more products"
-            )
-        probabilities, _ = vector_rows(rows["probabilities"])
-        judged[split] = judge(facts["classes"], rows["label"].to_pylist(), probabilities)
-    return Model(
-        modality=modality,
-        classifier=classifier,
-        skus=table.filter(pc.equal(table["split"], "test"))["sku"].to_pylist(),
-        test=judged["test"],
-        test_scores=score(judged["test"]),
-        validation_scores=score(judged["validation"]),
-        unseen=facts["unseen"]["test"],
-        weights=facts["weights"],
-    )
-
-
-def best_on_validation(models: Iterable[Model]) -> Model:
-    """Return the model with the highest macro F1 on validation; ties: accuracy, then the first."""
-    return max(
-        models, key=lambda model: [model.validation_scores[key] for key in ("macro_f1", "accuracy")]
-    )
-
-
-def best_of_modalities(models: Sequence[Model]) -> dict[str, Model]:
-    """Return each modality's best model, in the order of params."""
-    modalities = dict.fromkeys(model.modality for model in models)
-    return {
-        modality: best_on_validation(model for model in models if model.modality == modality)
-        for modality in modalities
-    }
-
-
-def all_metrics(models: Sequence[Model]) -> dict[str, dict[str, Any]]:
-    """Return the figures of each modality's classifiers, and the kinds of weights beneath them."""
-    metrics: dict[str, dict[str, Any]] = {}
+def names_of(models: Iterable[Model]) -> dict[str, str]:
+    """Return the products' names by sku; raises InputError where a model's product has none."""
+    products = read_table(PRODUCTS_FILE, PRODUCTS)
+    names = dict(zip(*(products[key].to_pylist() for key in ("sku", "name")), strict=True))
     for model in models:
-        metrics.setdefault(model.modality, {})[model.classifier] = {
-            **rounded(model.test_scores),
-            "products": len(model.skus),
-            "unseen": model.unseen,
-            "validation": rounded(pick(model.validation_scores)),
-        }
-    for model in models:  # in a second turn, so that they stand below all classifiers
-        metrics[model.modality]["weights"] = model.weights
-    return metrics
+        for sku in [*model.validation.skus.tolist(), *model.test.skus.tolist()]:
+            if sku not in names:
+                raise InputError(f"{PRODUCTS_FILE} has no product {sku}: `dvc repro` mends it")
+    return names
 
 
-def headline(params: Params, best: Mapping[str, Model]) -> dict[str, Any]:
-    """Return the few figures that a review looks at first.
-
-    `fusion_gain` is how much the best modality that sees pictures and texts is above the best that
-    sees one of them. Each figure is of the products that its modality can see.
-    """
-    figures: dict[str, Any] = {
-        modality: {"model": model.classifier, **rounded(pick(model.test_scores))}
-        for modality, model in best.items()
-    }
-    fused = [model for modality, model in best.items() if sees_both(params, modality)]
-    single = [model for modality, model in best.items() if not sees_both(params, modality)]
-    if fused and single:
-        ours, theirs = (figures[best_on_validation(group).modality] for group in (fused, single))
-        gain = {key: ours[key] - theirs[key] for key in ("accuracy", "macro_f1")}
-        figures["fusion_gain"] = rounded(gain)
-    figures["weights"] = {
-        modality: weights_in_words(model.weights) for modality, model in best.items()
-    }
-    return figures
-
-
-def sees_both(params: Params, modality: str) -> bool:
-    """Say whether a modality has an encoder of pictures and one of texts."""
-    encoders = params.encoders_of(modality).keys()
-    return all(encoders & set(section.encoders) for section in (params.image, params.text))
-
-
-def weights_in_words(weights: Mapping[str, str]) -> str:
-    """Say which encoders have which kind of weights, the least trustworthy first."""
-    parts = []
-    for kind, word in WEIGHTS.items():
-        names = [name for name, found in weights.items() if found == kind]
-        if names:
-            parts.append(f"{word}: {', '.join(names)}")
-    return "; ".join(parts)
-
-
-def pick(scores: Scores) -> Scores:
-    """Return the two figures that models are compared by."""
-    return {key: scores[key] for key in ("accuracy", "macro_f1")}
-
-
-def rounded(scores: Mapping[str, float]) -> Scores:
-    """Round figures to four places, and -0.0 to 0.0."""
-    return {key: round(value, 4) + 0.0 for key, value in scores.items()}
-
-
-def model_rows(models: Iterable[Model]) -> list[dict[str, Any]]:
-    """Return a row per model: the comparison of modalities and classifiers."""
-    return [
-        {
-            "modality": model.modality,
-            "classifier": model.classifier,
-            **rounded(pick(model.test_scores)),
-            "weights": weights_in_words(model.weights),
-        }
-        for model in models
+def errors_sheet(model: Model, names: Mapping[str, str]) -> bytes:
+    """Return a PNG of the test products that a model is most sure of and wrong about."""
+    judged = model.test.judged
+    worst = worst_first(model.test)
+    shown = worst[:CASES]
+    jpegs = pictures(set(model.test.skus[shown].tolist()))
+    cases = [
+        Case(
+            name=names[str(model.test.skus[at])],
+            jpeg=jpegs.get(str(model.test.skus[at])),
+            label=judged.classes[judged.truth[at]],
+            prediction=judged.classes[judged.predicted[at]],
+            probability=float(judged.confidence[at]),
+        )
+        for at in shown
     ]
+    tested = len(model.test.skus)
+    mistakes = f"{len(worst)} mistakes on {tested} test products"
+    return contact_sheet(cases, f"{model.name}: {mistakes}; shown: {len(cases)}, the surest first")
 
 
-def class_rows(best: Mapping[str, Model]) -> list[dict[str, Any]]:
-    """Return a row per class and modality, the largest classes first; empty where 0/0."""
-    rows = []
-    for modality, model in best.items():
-        each = per_class(model.test)
-        for at, name in enumerate(model.test.classes):
-            figures = {key: getattr(each, key)[at] for key in ("f1", "precision", "recall")}
-            rows.append(
-                {
-                    "class": name,
-                    "modality": modality,
-                    "model": model.classifier,
-                    **{
-                        key: "" if np.isnan(value) else round(float(value), 4)
-                        for key, value in figures.items()
-                    },
-                    "support": int(each.support[at]),
-                }
-            )
-    largest: dict[str, int] = {}
-    for row in rows:
-        largest[row["class"]] = max(row["support"], largest.get(row["class"], 0))
-    return sorted(rows, key=lambda row: (-largest[row["class"]], row["class"]))
-
-
-def confusion_rows(model: Model) -> list[dict[str, Any]]:
-    """Return a row per label and prediction that occur together, and one per class with itself.
-
-    `share` is of the label's products.
-    """
-    counts = confusion(model.test)
-    support = counts.sum(axis=1)
-    names = model.test.classes
-    return [
-        {
-            "actual": names[actual],
-            "predicted": names[predicted],
-            "products": int(counts[actual, predicted]),
-            "share": round(float(counts[actual, predicted] / max(support[actual], 1)), 4),
-            "model": model.classifier,
-        }
-        for actual in range(len(names))
-        for predicted in range(len(names))
-        if counts[actual, predicted] or actual == predicted
-    ]
+def pictures(skus: set[str]) -> dict[str, bytes]:
+    """Return the pictures of those products that have one, as JPEG by sku."""
+    found: dict[str, bytes] = {}
+    for shard in sorted(IMAGES_FOLDER.glob("*.parquet")):
+        table = read_table(shard, IMAGES)
+        wanted = pc.is_in(table["sku"], pa.array(sorted(skus), pa.string()))
+        rows = table.filter(pc.and_(wanted, pc.is_valid(table["jpeg"])))
+        found |= dict(zip(rows["sku"].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
+    return found
 
 
 def history_rows(params: Params) -> list[dict[str, str]]:
@@ -329,17 +179,14 @@ def history_rows(params: Params) -> list[dict[str, str]]:
 
 def predictions(model: Model, names: Mapping[str, str]) -> pa.Table:
     """Return what a model says of each test product; `names` has the products' names by sku."""
-    test = model.test
+    test, skus = model.test.judged, model.test.skus.tolist()
     classes = np.array(test.classes)
-    absent = [sku for sku in model.skus if sku not in names]
-    if absent:
-        raise InputError(f"{PRODUCTS_FILE} has no product {absent[0]}: `dvc repro` rebuilds models")
     columns = [
-        model.skus,
-        [names[sku] for sku in model.skus],
+        skus,
+        [names[sku] for sku in skus],
         classes[test.truth].tolist(),
         classes[test.predicted].tolist(),
-        test.probabilities.max(axis=1).astype(np.float32),
+        test.confidence.astype(np.float32),
         classes[test.ranking[:, :3]].tolist(),
     ]
     arrays = [

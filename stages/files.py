@@ -1,8 +1,12 @@
 """Files that are either whole or absent: written beside their place, then renamed into it."""
 
+import fcntl
+import glob
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +17,12 @@ from typing import Any
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` only if the block ends without an error.
 
-    What a killed run left there is removed first.
+    Several processes may do so at once: the last one's stays. What a killed one left is removed.
     """
-    part = path.parent / f".{path.name}.part"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)
-    try:
+    with _room_for(path) as room:
+        part = room / path.name
         yield part
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -31,16 +31,51 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
     """
-    part = path.parent / f".{path.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with _room_for(path) as room:
+        part = room / path.name
+        part.mkdir()
         yield part
         if path.exists():
             shutil.rmtree(path)
         part.replace(path)
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path`, of this process alone, which is removed in the end.
+
+    It is locked meanwhile: one that is not has been left by a process that was killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with _lock(left) as is_free:
+            if is_free:
+                shutil.rmtree(left, ignore_errors=True)
+    room = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
+    with _lock(room):
+        try:
+            yield room
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Lock a folder until the block, or this process, ends; says whether no other process has."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # removed meanwhile by the process that had it
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        os.close(number)
 
 
 def write_text(path: Path, text: str) -> None:

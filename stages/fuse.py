@@ -1,13 +1,12 @@
-"""Put the embeddings that a modality names side by side, each centred and scaled to unit length.
+"""Put the embeddings that a modality names side by side, each scaled to unit length.
 
 Reads data/splits.parquet and the modality's folder of data/embeddings/; writes
 data/features/<modality>.parquet: a row per product, a block per encoder, null where a product lacks
 its input; and plots/pca/<modality>.csv.
 
 Scaling is what makes fusion pay: in a plain concatenation, or a standardised one, the encoder with
-the most or the largest numbers drowns the others. Centring takes away what all products have in
-common (Mu and Viswanath 2018, All-but-the-Top), without which the vectors of some networks all but
-coincide once they are of unit length.
+the most or the largest numbers drowns the others. What is fitted to a block is fitted in `train`,
+to the training products of each fold.
 """
 
 import argparse
@@ -18,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from stages import projection
 from stages.errors import InputError, run_stage
+from stages.features import Features, unit_length
 from stages.files import write_text
 from stages.params import Params, load_params
 from stages.tables import (
@@ -34,23 +35,6 @@ from stages.tables import (
 )
 
 PLOTTED = 2000  # products in the plot: more would hide each other and swell the repository
-
-
-def unit_length(rows: np.ndarray) -> np.ndarray:
-    """Scale each row of `rows`, float32 of shape (n, size), to unit length; zeros stay zeros."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-
-
-def centred(rows: np.ndarray, present: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Scale rows to unit length, subtract the mean of those to train on, scale them again.
-
-    `rows` is float32 of shape (n, size); `present` and `training` are boolean of shape (n,). Rows
-    that are not present come and stay zeros.
-    """
-    scaled = unit_length(rows)
-    mean = scaled[present & training].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return unit_length(np.where(present[:, None], scaled - mean, 0))
 
 
 def principal_components(rows: np.ndarray, training: np.ndarray, seed: int) -> np.ndarray:
@@ -105,33 +89,36 @@ def main() -> None:
     splits = read_table(Path("data/splits.parquet"), SPLITS)
     remove_orphans(params, params.modalities[modality].embeddings)
 
-    training = np.asarray(splits["split"].to_pylist()) == "train"
-    blocks, encoders = {}, {}
+    blocks, present, encoders = {}, {}, {}
     for name, file in params.encoders_of(modality).items():
-        rows, present, table = read_block(file, splits["sku"])
-        if (present & training).sum() < 2:
-            raise InputError(f"{modality}: not two products to train on have a {name} input")
-        blocks[name] = (centred(rows, present, training), present)
+        rows, present[name], table = read_block(file, splits["sku"])
+        blocks[name] = unit_length(rows)
         encoders[name] = facts_of(table)["weights"]
-    sizes = {name: rows.shape[1] for name, (rows, _) in blocks.items()}
-    columns = [vector_column(rows, present) for rows, present in blocks.values()]
-    features = pa.table([*splits.columns, *columns], schema=features_schema(sizes))
-    scales = params.scales_of(modality)
-    facts = {"encoders": encoders, "scales": scales}
-    write_table(Path("data/features") / f"{modality}.parquet", features, facts)
+    scales, kinds = params.scales_of(modality), params.kinds_of(modality)
+    components = params.components_of(modality)
+    sizes = {name: rows.shape[1] for name, rows in blocks.items()}
+    columns = [vector_column(rows, present[name]) for name, rows in blocks.items()]
+    table = pa.table([*splits.columns, *columns], schema=features_schema(sizes))
+    facts = {"encoders": encoders, "scales": scales, "kinds": kinds, "components": components}
+    write_table(Path("data/features") / f"{modality}.parquet", table, facts)
 
-    seen = np.flatnonzero(np.logical_or.reduce([present for _, present in blocks.values()]))
-    drawn = np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]
-    labels = np.asarray(splits["label"].to_pylist())[drawn]
-    matrix = np.hstack([rows[drawn] * scales[name] for name, (rows, _) in blocks.items()])
-    points = principal_components(matrix, training[drawn], params.seed)
+    labels = np.asarray(splits["label"].to_pylist())
+    features = Features(blocks, present, scales, labels, kinds, components)
+    drawn = np.random.default_rng(params.seed).permutation(np.flatnonzero(features.seen()))
+    chosen = features.where(drawn[:PLOTTED])
+    training = np.array([row[0] != "test" for row in splits["parts"].to_pylist()])[drawn[:PLOTTED]]
+    try:
+        projected = projection.fit(chosen.where(training), params.seed).apply(chosen)
+    except InputError as error:
+        raise InputError(f"{modality}: {error}") from None
+    points = principal_components(projected.matrix(), training, params.seed)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["x", "y", "label"])
-    for (x, y), label in zip(points, labels, strict=True):
+    for (x, y), label in zip(points, chosen.labels, strict=True):
         writer.writerow([f"{x:.4f}", f"{y:.4f}", label])
     write_text(Path("plots/pca") / f"{modality}.csv", buffer.getvalue())
-    missing = {name: int((~present).sum()) for name, (_, present) in blocks.items()}
+    missing = {name: int((~there).sum()) for name, there in present.items()}
     print(f"{modality}: {len(splits)} products, sizes {sizes}, missing {missing}")
 
 

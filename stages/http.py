@@ -7,12 +7,14 @@ exponential back-off, full jitter and what Retry-After asks for. Anything else i
 
 import asyncio
 import hashlib
+import itertools
 import json
+import os
 import random
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ import aiohttp
 from tqdm import tqdm
 from yarl import URL
 
+from stages.cache import cache_folder
 from stages.errors import InputError
 from stages.files import whole_file, write_json
 from stages.params import Download
@@ -101,9 +104,9 @@ def fetch_each(
 
 
 def fetch_file(
-    url: str, *, mirror: str | None, download: Download, cache: Path = Path(".cache/files")
+    url: str, *, mirror: str | None, download: Download, cache: Path | None = None
 ) -> Path:
-    """Fetch a file of any size and return where it lies in the folder `cache`.
+    """Fetch a file of any size and return where it lies in the folder `cache`, or in .cache/files.
 
     A file that is there already is asked for only if it has changed since, by its ETag or date. One
     from Google Drive, which has neither, is fetched once.
@@ -113,15 +116,16 @@ def fetch_file(
     try:
         asked = _asked(url, mirror)
         host = _checked(asked).host
-        place = cache / _file_name(asked)
+        place = (cache or cache_folder() / "files") / _file_name(asked)
         if host in DRIVE_HOSTS:
             _fetch_from_drive(asked, place, download)
         else:
             asyncio.run(_fetch_file(asked, place, download))
     except _Failed as failed:
         raise InputError(
-            f"{_without_secrets(url)} cannot be fetched{_from(mirror)}: {failed.reason}; see that "
-            "the URL is right and the network is there, or name a host that has it as data.mirror"
+            f"{url} cannot be fetched{f' from the mirror {mirror}' if mirror else ''}: "
+            f"{failed.reason}; see that the URL is right and the network is there, or name a host "
+            "that has it as data.mirror"
         ) from None
     return place
 
@@ -136,7 +140,6 @@ async def _fetch_each(
 ) -> None:
     async with _session(download) as session:
         client = _Client(session, download)
-        left = iter(urls)
 
         async def fetch(url: str) -> bytes:
             async with client.answer(_asked(url, mirror)) as (response, deadline):
@@ -148,7 +151,7 @@ async def _fetch_each(
                 except ValueError as error:
                     raise _FailedForNow(str(error)) from None
 
-        async def work() -> None:
+        async def work(left: Iterator[str]) -> None:
             for url in left:
                 try:
                     result: bytes | Failure = await client.retried(partial(fetch, url))
@@ -156,8 +159,21 @@ async def _fetch_each(
                     result = Failure(failed.reason)
                 keep(url, result)
 
-        workers = min(len(urls), download.concurrency * URLS_PER_SLOT)
-        await asyncio.gather(*(work() for _ in range(workers)))
+        most = download.per_host * URLS_PER_SLOT
+        workers = [
+            work(left)
+            for group in _by_host(urls, mirror)
+            for left in itertools.repeat(iter(group), min(len(group), most))
+        ]
+        await asyncio.gather(*workers)
+
+
+def _by_host(urls: Sequence[str], mirror: str | None) -> Iterable[list[str]]:
+    """Part URLs by host, so that those of one host do not wait for another's."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for url in urls:
+        groups[(mirror or url).partition("://")[2].partition("/")[0]].append(url)
+    return groups.values()
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
@@ -261,7 +277,10 @@ def _fetch_from_drive(url: str, place: Path, download: Download) -> None:
 
 
 class _Host:
-    """What is known of a host: its slots, how often and since when it was asked, if it answers."""
+    """What is known of a host: its slots, how often and since when it was asked.
+
+    It `answers` once it has given an answer whole: one that only trickles is as good as none.
+    """
 
     def __init__(self, slots: int) -> None:
         self.slots = asyncio.Semaphore(slots)
@@ -316,11 +335,16 @@ class _Client:
                             target, headers=headers, allow_redirects=False
                         ) as response,
                     ):
-                        host.answers = True
                         location = response.headers.get("Location")
                         if response.status not in REDIRECTS or location is None:
-                            yield response, deadline
+                            try:
+                                yield response, deadline
+                            except _Failed:  # a no, or too much, is an answer nevertheless
+                                host.answers = True
+                                raise
+                            host.answers = True
                             return
+                        host.answers = True
             target = _checked(location, target)
         raise _Failed(f"more than {MAX_REDIRECTS} redirects")
 
@@ -345,8 +369,14 @@ def _session(download: Download) -> aiohttp.ClientSession:
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,
-        trust_env=bool(getproxies()),  # looked up anew for each request, so only where it is needed
+        # Proxies and passwords are looked up anew for each request, so only where there are any.
+        trust_env=bool(getproxies()) or _netrc().is_file(),
     )
+
+
+def _netrc() -> Path:
+    """Return where users and passwords of hosts are kept, as curl and others have it."""
+    return Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
 
 
 @contextmanager
@@ -402,22 +432,14 @@ def _checked(url: str, base: URL | None = None) -> URL:
     """Parse a URL, relative to `base` if there is one; only http and https are let through."""
     try:
         target = URL(url) if base is None else base.join(URL(url))
+        host = target.host or ""  # decodes it, which may fail
     except ValueError:
         raise _Failed("no valid URL") from None
-    if target.scheme not in ("http", "https") or not target.host:
+    if not host.isprintable():
+        raise _Failed("no valid URL")
+    if target.scheme not in ("http", "https") or not host:
         raise _Failed("no http or https URL" if base is None else "redirected to no http URL")
     return target
-
-
-def _without_secrets(url: str) -> str:
-    """Return a URL to show: its user, password and query, where keys may stand, are left out."""
-    scheme, separator, rest = url.partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def _from(mirror: str | None) -> str:
-    return f" from the mirror {_without_secrets(mirror)}" if mirror else ""
 
 
 def _file_name(url: str) -> str:

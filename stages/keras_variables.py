@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from stages.errors import InputError
 from stages.files import whole_file
@@ -25,15 +26,21 @@ def save_variables(network: Any, path: Path) -> None:
         _key(network, variable): np.asarray(variable.numpy()) for variable in network.weights
     }
     with whole_file(path) as part:
-        save_file(variables, part)
+        part.write_bytes(save(variables))  # save_file has an error of its own for a full disk
 
 
 def restore_variables(network: Any, path: Path) -> None:
     """Put back what `save_variables` wrote of a network of the same build.
 
-    Raises InputError naming the first variable that the file lacks or has in another shape.
+    Raises InputError where it is no such file, or naming the first variable that it lacks or has in
+    another shape.
     """
-    values = load_file(path)
+    try:
+        values = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is no safetensors file ({error}): `dvc repro -f` rebuilds"
+        ) from None
     for variable in network.weights:
         key = _key(network, variable)
         if key not in values or values[key].shape != tuple(variable.shape):

@@ -8,7 +8,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -22,7 +30,18 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+
+
+def _without_password(url: str) -> str:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError(
+            "a user or password would be written to dvc.lock: leave it out, and put it in ~/.netrc"
+        )
+    return url
+
+
+Place = Annotated[Name, AfterValidator(_without_password)]
+HttpUrl = Annotated[Place, Field(pattern=r"^https?://[^/\s]+")]
 
 
 class Section(BaseModel):
@@ -54,7 +73,7 @@ class Table(Section):
     label: Name
     image_url: Name | None
     image_path: Name | None
-    archive: Name | None
+    archive: Place | None
 
     @model_validator(mode="after")
     def _one_place_for_pictures(self) -> "Table":
@@ -85,16 +104,46 @@ class Data(Section):
 
 
 class Split(Section):
-    """Which share of each class is held out."""
+    """How products are held out.
 
-    validation: Share
+    `grouped` keeps near-duplicates, and products that agree in one of the columns of `group_by`, on
+    one side. With one fold, a share `test` is held out for testing; with several, each product is
+    tested in one of them. With one validation fold, a share `validation` is held out; with several,
+    the products that are not for testing take turns, and a model is then fitted on all of them.
+    """
+
+    strategy: Literal["grouped", "stratified"]
+    group_by: list[Literal["manufacturer"]]
+    folds: Annotated[int, Field(ge=1, le=20)]
     test: Share
+    validation_folds: Annotated[int, Field(ge=1, le=20)]
+    validation: Share
 
     @model_validator(mode="after")
     def _leaves_some_to_train_on(self) -> "Split":
-        if self.validation + self.test >= 1:
+        if self.validation + self.share_for_test >= 1:
             raise ValueError("validation and test must leave products to train on: less than 1")
+        if self.group_by and self.strategy != "grouped":
+            raise ValueError("group_by needs the strategy grouped")
         return self
+
+    @property
+    def share_for_test(self) -> float:
+        """The share of the products that is for testing in a fold."""
+        return self.test if self.folds == 1 else 1 / self.folds
+
+
+class Fusion(Section):
+    """How a model that sees pictures and texts joins them.
+
+    The weights of encoders, 1 unless named, say how the blocks of a kind share its weight.
+    """
+
+    strategy: Literal["early", "late"]
+    image: PositiveFloat
+    text: PositiveFloat
+    encoders: dict[Slug, PositiveFloat]
+    components: Positive
 
 
 class Download(Section):
@@ -147,6 +196,13 @@ class HuggingFaceTextEncoder(Section):
     sha256: Sha256 | None = None
 
 
+class HashedNgramsEncoder(Section):
+    """Counts of a text's n-grams in `size` places."""
+
+    kind: Literal["hashed_ngrams"]
+    size: Annotated[int, Field(ge=64, le=65536, multiple_of=2)] = 4096
+
+
 class OnnxEncoder(Section):
     """A network in a file of the user's: a picture in, a vector out."""
 
@@ -158,23 +214,27 @@ class OnnxEncoder(Section):
 
 
 ImageEncoder = KerasEncoder | HuggingFaceImageEncoder | OnnxEncoder
-TextEncoder = HuggingFaceTextEncoder
+TextEncoder = HuggingFaceTextEncoder | HashedNgramsEncoder
 AnyEncoder = Annotated[ImageEncoder | TextEncoder, Field(discriminator="kind")]
 
 
 class Image(Section):
-    """What is done with pictures; `weight` is theirs beside the texts', shared by the encoders."""
+    """What is done with pictures."""
 
     encoders: list[Slug]
-    weight: PositiveFloat
 
 
 class Text(Section):
-    """What is done with texts; `weight` is theirs beside the pictures', shared by the encoders."""
+    """What is done with texts."""
 
     encoders: list[Slug]
-    weight: PositiveFloat
     fields: Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
+
+
+class Cache(Section):
+    """What is kept from one run to the next, outside DVC: a limit in gigabytes (10^9 bytes)."""
+
+    max_gb: PositiveFloat
 
 
 class Modality(Section):
@@ -253,8 +313,12 @@ class Params(Section):
     split: Split
     download: Download
     weights: Literal["auto", "pretrained"]
+    engine: Literal["auto", "openvino", "torch", "tensorflow"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    cache: Cache
     image: Image
     text: Text
+    fusion: Fusion
     encoders: dict[Slug, AnyEncoder]
     modalities: Annotated[dict[Slug, Modality], Field(min_length=1)]
     classifiers: Annotated[
@@ -274,6 +338,12 @@ class Params(Section):
                         f"{section}.encoders names {name!r}; the {section} encoders "
                         f"under `encoders` are {', '.join(fit)}"
                     )
+        for name in self.fusion.encoders:
+            if name not in self.encoders:
+                raise ValueError(
+                    f"fusion.encoders names {name!r}; under `encoders` are "
+                    f"{', '.join(self.encoders)}"
+                )
         for name, modality in self.modalities.items():
             there = self.encoders_in(modality.embeddings)
             for encoder in modality.encoders or []:
@@ -306,15 +376,33 @@ class Params(Section):
         """Return what each block of a modality is multiplied with when they are put side by side.
 
         Blocks are of unit length, and so are the rows of all of them, scaled: the squares of the
-        scales add up to 1. Pictures and texts share them as the squares of their weights.
+        scales add up to 1. Pictures and texts share them as the squares of their weights in
+        `fusion`, and so do the encoders of each.
         """
-        names = self.encoders_of(modality)
         squares: dict[str, float] = {}
-        for kind in (self.image, self.text):
-            chosen = [name for name in kind.encoders if name in names]
-            squares |= {name: kind.weight**2 / len(chosen) for name in chosen}
+        kinds = self.kinds_of(modality)
+        for kind, weight in (("image", self.fusion.image), ("text", self.fusion.text)):
+            own = {
+                name: self.fusion.encoders.get(name, 1.0) ** 2
+                for name, found in kinds.items()
+                if found == kind
+            }
+            squares |= {name: weight**2 * part / sum(own.values()) for name, part in own.items()}
         total = sum(squares.values())
         return {name: (square / total) ** 0.5 for name, square in squares.items()}
+
+    def kinds_of(self, modality: str) -> dict[str, str]:
+        """Return for each encoder of a modality whether it is of the image or the text."""
+        names = self.encoders_of(modality)
+        return {name: "image" if name in self.image.encoders else "text" for name in names}
+
+    def components_of(self, modality: str) -> dict[str, int]:
+        """Return how many numbers the blocks of hashed n-grams of a modality are brought to."""
+        return {
+            name: self.fusion.components
+            for name in self.encoders_of(modality)
+            if isinstance(self.encoders[name], HashedNgramsEncoder)
+        }
 
     def models(self) -> list[tuple[str, str]]:
         """Return every (modality, classifier) for which a model is trained."""

@@ -10,16 +10,26 @@ from stages.errors import InputError, run_stage
 
 METRICS = Path("metrics")
 WIDTH = 100
-FIGURES = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
+FIGURES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+QUESTIONS = {  # of metrics/summary.json
+    "fusion_gain": "fusion gain",
+    "multimodal_against_text": "both inputs",
+    "pictures_withheld": "no pictures",
+    "texts_withheld": "no texts",
+    "coverage": "coverage",
+    "calibration_error": "calibration",
+    "label_issues": "labels",
+}
 PLACES = """\
 plots:        `dvc plots show` draws them into dvc_plots/index.html, `dvc plots diff` two commits
-metrics:      metrics/headline.json, metrics/models.json; `dvc metrics diff` compares
+metrics:      `dvc metrics diff` compares two commits; metrics/summary.json has the verdicts
+mistakes:     plots/errors.png, plots/confused_pairs.csv; data/label_issues.csv: check these labels
 predictions:  data/predictions/<modality>-<classifier>.parquet and .csv"""
 
 
 def main() -> None:
     """Print the report of the metrics at hand."""
-    print(report(*(read_metrics(name) for name in ("models", "headline", "data"))))
+    print(report(*(read_metrics(name) for name in ("models", "headline", "summary", "data"))))
 
 
 def read_metrics(name: str) -> dict[str, Any]:
@@ -33,12 +43,18 @@ def read_metrics(name: str) -> dict[str, Any]:
         raise InputError(f"{path} is no JSON ({error}): `dvc repro -f evaluate` rebuilds") from None
 
 
-def report(models: Mapping[str, Any], headline: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """Return the report of metrics/models.json, headline.json and data.json as plain text."""
+def report(
+    models: Mapping[str, Any],
+    headline: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> str:
+    """Return the report of metrics/: models, headline, summary and data, as plain text."""
     parts = [
         table(models, headline),
-        "* chosen on the validation products; all figures are of the test products.",
-        "\n".join(facts(models, headline, data["source"])),
+        "* chosen on the validation products; figures are of the test products, [95 % intervals].",
+        "\n".join(answers(summary)),
+        "\n".join(facts(models, data["source"])),
         PLACES,
     ]
     return "\n\n".join(parts)
@@ -52,11 +68,16 @@ def table(models: Mapping[str, Any], headline: Mapping[str, Any]) -> str:
             if classifier == "weights":
                 continue
             mark = " *" if headline[modality]["model"] == classifier else ""
-            figures = [f"{scores[key]:.4f}" for key in FIGURES]
+            figures = [with_interval(scores[key], scores["interval"][key]) for key in FIGURES]
             rows.append([shortened(modality), shortened(classifier) + mark, *figures])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(padded(row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def with_interval(value: float, ends: Mapping[str, float]) -> str:
+    """Return a figure with its interval."""
+    return f"{value:.4f} [{ends['low']:.3f}, {ends['high']:.3f}]"
 
 
 def padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
@@ -69,10 +90,20 @@ def padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def shortened(name: str) -> str:
     """Cut a name that would make the table too wide."""
-    return name if len(name) <= 28 else name[:27] + "…"
+    return name if len(name) <= 24 else name[:23] + "…"
 
 
-def facts(models: Mapping[str, Any], headline: Mapping[str, Any], source: str) -> list[str]:
+def answers(summary: Mapping[str, Any]) -> list[str]:
+    """Return the verdicts of metrics/summary.json."""
+    lines = []
+    for question, title in QUESTIONS.items():
+        entry = summary.get(question)
+        if entry:
+            lines += wrapped(title, entry["verdict"])
+    return lines
+
+
+def facts(models: Mapping[str, Any], source: str) -> list[str]:
     """Return what a reader must know to judge the figures."""
     kinds = {name: kind for entry in models.values() for name, kind in entry["weights"].items()}
     lines = wrapped("weights", ", ".join(f"{name}: {kind}" for name, kind in kinds.items()))
@@ -82,13 +113,6 @@ def facts(models: Mapping[str, Any], headline: Mapping[str, Any], source: str) -
         lines += warning(
             f"RANDOM WEIGHTS in {', '.join(random)}: the figures of {', '.join(touched)} "
             "say nothing of the quality that pretrained weights give."
-        )
-    gain = headline.get("fusion_gain")
-    if gain:
-        lines += wrapped(
-            "fusion gain",
-            f"accuracy {gain['accuracy']:+.4f}, macro F1 {gain['macro_f1']:+.4f}: the best that "
-            "sees pictures and texts, less the best that sees one of them",
         )
     lines += wrapped("data", f"the source `{source}`")
     if source == "demo":

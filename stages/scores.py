@@ -34,6 +34,20 @@ class Judged:
         """The most probable class of each product, the first of equals: int64 of shape (n,)."""
         return self.probabilities.argmax(axis=1)
 
+    @property
+    def confidence(self) -> np.ndarray:
+        """The probability of the most probable class: float64 of shape (n,)."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the most probable class is the label: boolean of shape (n,)."""
+        return self.predicted == self.truth
+
+    def where(self, chosen: np.ndarray) -> "Judged":
+        """Return the products that `chosen`, booleans or positions, picks."""
+        return Judged(self.classes, self.truth[chosen], self.probabilities[chosen])
+
 
 @dataclass(frozen=True)
 class PerClass:
@@ -77,7 +91,7 @@ def score(judged: Judged) -> dict[str, float]:
     top3 = (judged.ranking[:, :3] == judged.truth[:, None]).any(axis=1)
     total = judged.probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
     return {
-        "accuracy": float(np.mean(judged.predicted == judged.truth)),
+        "accuracy": float(np.mean(judged.correct)),
         "balanced_accuracy": float(np.nanmean(each.recall)),
         "macro_f1": float(np.nanmean(each.f1)),
         "weighted_f1": float(np.average(np.nan_to_num(each.f1), weights=each.support)),

@@ -4,9 +4,10 @@ The file is no output of a stage, for DVC removes a stage's outputs before it ru
 deleted at any time, which costs time and nothing else.
 """
 
-import fcntl
 import json
+import math
 import sqlite3
+import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stages.cache import locked
 from stages.errors import InputError
 
 BUSY_S = 60  # how long one process waits for another's transaction
@@ -23,6 +25,15 @@ DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 CREATE = "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER)"
 GET = "SELECT key, value, crc FROM rows WHERE key IN (SELECT value FROM json_each(?))"
 PUT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
+
+# When rows were last used, beside them: a change there would rewrite a row's whole value.
+CREATE_USES = "CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, at REAL) WITHOUT ROWID"
+USE = (
+    "INSERT OR REPLACE INTO uses "
+    "SELECT key, ? FROM rows WHERE key IN (SELECT value FROM json_each(?))"
+)
+OLDEST = "SELECT key FROM uses ORDER BY at LIMIT ?"
+SPARE = 0.05  # how far below its limit a store is brought, lest every row that comes moves another
 
 
 class RowStore:
@@ -33,9 +44,13 @@ class RowStore:
     context manager, in one thread.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take the file, which is created with its folder when the block is entered."""
+    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+        """Take the file, which is created with its folder when the block is entered.
+
+        Once it holds more than `max_bytes`, the rows go that were put or asked for longest ago.
+        """
         self._path = path
+        self._max_bytes = max_bytes
         self._db: sqlite3.Connection
         self._inode: int
 
@@ -64,6 +79,9 @@ class RowStore:
         with self._explained():
             try:
                 rows = self._db.execute(GET, (asked,)).fetchall()
+                if self._max_bytes is not None:
+                    with self._db:
+                        self._db.execute(USE, (time.time(), asked))
             except sqlite3.DatabaseError as error:
                 self._begin_anew(error)
                 return {}
@@ -86,10 +104,29 @@ class RowStore:
     def _write(self, entries: list[tuple[str, bytes, int]]) -> None:
         with self._db:
             self._db.executemany(PUT, entries)
+            if self._max_bytes is not None:
+                used = json.dumps([key for key, *_ in entries])
+                self._db.execute(USE, (time.time(), used))
+                self._make_room(self._max_bytes)
+
+    def _make_room(self, most: int) -> None:
+        """Delete the rows used longest ago if the file holds more than `most` bytes."""
+        pages, free, page_bytes = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        held = (pages - free) * page_bytes
+        if held <= most:
+            return
+        rows = self._db.execute("SELECT count(*) FROM uses").fetchone()[0]
+        share = 1 - (1 - SPARE) * most / held
+        oldest = self._db.execute(OLDEST, (math.ceil(share * rows),)).fetchall()
+        for table in ("rows", "uses"):
+            self._db.executemany(f"DELETE FROM {table} WHERE key = ?", oldest)
 
     def _open(self) -> None:
         """Connect, setting a damaged file aside first."""
-        with self._alone():
+        with locked(self._beside(".lock")):
             try:
                 self._db = self._connected()
             except sqlite3.DatabaseError as error:
@@ -102,9 +139,11 @@ class RowStore:
     def _connected(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=BUSY_S)
         try:
+            db.execute("PRAGMA auto_vacuum = FULL")  # the file shrinks when rows are deleted
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")  # outlives the process; no fsync per write
             db.execute(CREATE)
+            db.execute(CREATE_USES)
             db.execute(GET, ("[]",)).fetchall()
         except sqlite3.DatabaseError:
             db.close()
@@ -116,7 +155,7 @@ class RowStore:
         if not _is_damage(error):
             raise error
         self._db.close()
-        with self._alone():
+        with locked(self._beside(".lock")):
             # Another process may have begun anew already, or somebody may have deleted the file.
             if self._path.exists() and self._path.stat().st_ino == self._inode:
                 self._set_aside(error)
@@ -134,13 +173,6 @@ class RowStore:
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from opening the file until the block, or this process, ends."""
-        with self._beside(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -33,7 +33,11 @@ SPLITS = pa.schema(
     [
         pa.field("sku", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+        # Products of one group are on one side of every split; a bootstrap draws groups.
+        pa.field("group", pa.string(), nullable=False),
+        # In each fold: test, train or validation; or, where validation takes turns, validation-1
+        # and so on: held out in that turn and trained on in the others.
+        pa.field("parts", pa.list_(pa.string()), nullable=False),
     ]
 )
 
@@ -70,8 +74,23 @@ def features_schema(sizes: Mapping[str, int]) -> pa.Schema:
 
 
 def probabilities_schema(classes: int) -> pa.Schema:
-    """Return the schema of a model's table: a probability per class, in the order of `classes`."""
-    return pa.schema([*SPLITS, pa.field("probabilities", vectors(classes), nullable=False)])
+    """Return the schema of a model's table: a row per fold and product that it was held out for.
+
+    Vectors have a probability per class, in the order of the facts' `classes`.
+    """
+    return pa.schema(
+        [
+            pa.field("sku", pa.string(), nullable=False),
+            pa.field("label", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("fold", pa.int32(), nullable=False),
+            pa.field("part", pa.string(), nullable=False),  # validation or test
+            # What was kept from the model although the product has it: nothing, image or text.
+            pa.field("withheld", pa.string(), nullable=False),
+            pa.field("probabilities", vectors(classes), nullable=False),
+            pa.field("uncalibrated", vectors(classes), nullable=False),
+        ]
+    )
 
 
 def vector_column(rows: np.ndarray, present: np.ndarray | None = None) -> pa.Array:

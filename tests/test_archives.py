@@ -136,6 +136,20 @@ def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path):
     }
 
 
+def test_a_member_whose_name_is_no_text_is_damaged(tmp_path):
+    path = packed(tmp_path / "a.zip", [("é.jpg", b"one"), ("2.jpg", b"two")])
+    data = path.read_bytes()
+    name = "é.jpg".encode()
+    path.write_bytes(data.replace(name, b"\xff" + name[1:], 1))  # in the member's header
+    assert read(path, ["é.jpg", "2.jpg"]) == {
+        "é.jpg": Failure("damaged in the archive"),
+        "2.jpg": b"two",
+    }
+    path.write_bytes(data.replace(name, b"\xff" + name[1:]))  # in the table as well
+    with pytest.raises(InputError, match="damaged"):
+        read(path, ["2.jpg"])
+
+
 def test_an_encrypted_member_is_a_failure(tmp_path):
     path = packed(tmp_path / "a.zip", [("1.jpg", b"one")])
     data = bytearray(path.read_bytes())

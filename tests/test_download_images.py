@@ -160,6 +160,17 @@ def test_shards_are_filled_in_the_order_of_products(place, server, rows, shard_r
     assert len(list(Path("data/images").iterdir())) == files
 
 
+def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(place, server, capsys):
+    host = server.url.replace("http://", "http://user:secret@")
+    rows = run([f"{host}/{path}?sig=secret" for path in ("lost", "ok/x")])  # 503 and no answer
+    with pytest.raises(InputError) as raised:
+        params(max_failed=0.0)
+        run([f"{host}/gone?sig=secret"])
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    said = "".join(capsys.readouterr())
+    assert "secret" not in f"{said}{raised.value}{[row['reason'] for row in rows]}"
+
+
 def test_a_url_is_asked_for_once_however_many_products_share_it(place, server):
     params(shard_rows=2)
     rows = run([f"{server.url}/ok/1", f"{server.url}/ok/2", f"{server.url}/ok/1"] * 3)

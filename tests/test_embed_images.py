@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,8 +15,12 @@ import pytest
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from stages import embed_images, fetch_weights
+from stages import embed_images, embeddings, fetch_weights
+from stages.embeddings import Embedder
+from stages.encoders.engine import Engine
+from stages.encoders.openvino_network import has_bfloat16
 from stages.errors import InputError
+from stages.store import RowStore
 from stages.tables import (
     IMAGES,
     embeddings_schema,
@@ -66,12 +72,19 @@ def shard(*pictures, first=0):
     return pa.Table.from_pylist(rows, schema=IMAGES)
 
 
-def embedded(encoder, table):
-    with tqdm(total=5, disable=True) as bar:
-        return embed_images.embed_shard(encoder, table, bar)
+@pytest.fixture
+def embedded(tmp_path):
+    """A function that embeds a shard by an encoder, with a store of the test's own."""
+
+    def embed(encoder, table, bar=None):
+        with RowStore(tmp_path / "rows.sqlite") as store:
+            embedder = Embedder(encoder, "mean colour", store)
+            return embed_images.embed_shard(embedder, table, bar or tqdm(disable=True))
+
+    return embed
 
 
-def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null():
+def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null(embedded):
     table = shard(BLUE, None, RED, GREEN, None, RED)
     found = embedded(MeanColour(), table)
     assert found.schema.equals(embeddings_schema(3))
@@ -83,7 +96,7 @@ def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null():
     assert np.allclose(rows[present], wanted, atol=2)
 
 
-def test_a_picture_that_occurs_twice_is_embedded_once():
+def test_a_picture_that_occurs_twice_is_embedded_once(embedded):
     encoder = MeanColour()
     found = embedded(encoder, shard(RED, GREEN, RED, None, GREEN, RED))
     assert encoder.seen == 2
@@ -93,15 +106,15 @@ def test_a_picture_that_occurs_twice_is_embedded_once():
 
 
 @pytest.mark.parametrize("pictures", [[], [None, None]])
-def test_a_shard_without_pictures_has_only_nulls(pictures):
+def test_a_shard_without_pictures_has_only_nulls(embedded, pictures):
     found = embedded(MeanColour(), shard(*pictures))
     assert found["embedding"].to_pylist() == pictures
     assert found.schema.equals(embeddings_schema(3))
 
 
-def test_the_bar_counts_the_products_with_a_picture():
+def test_the_bar_counts_the_products_with_a_picture(embedded):
     with tqdm(total=4, file=io.StringIO()) as bar:
-        embed_images.embed_shard(MeanColour(), shard(RED, RED, None, BLUE, GREEN), bar)
+        embedded(MeanColour(), shard(RED, RED, None, BLUE, GREEN), bar)
         assert bar.n == 4
 
 
@@ -131,7 +144,9 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     capsys.readouterr()
     embed_images.main()
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert re.fullmatch(
+        r"tiny: 3 of 4 pictures computed by openvino in \w+, 1 from \.cache\n", printed.out
+    )
     assert "tiny: 100%" in printed.err
     assert "4/4" in printed.err
     assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
@@ -145,11 +160,46 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     assert not np.array_equal(rows[0], rows[2])
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
     assert manifest["kind"] == "pretrained"
-    assert facts_of(table) == {"encoder": "tiny", "weights": manifest}
+    facts = facts_of(table)
+    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
+    assert facts["engine"] == "openvino"
 
     first = output.read_bytes()
     embed_images.main()
     assert output.read_bytes() == first
+    assert ": 0 of 4 pictures computed" in capsys.readouterr().out
+
+    shutil.rmtree(".cache")
+    embed_images.main()
+    assert output.read_bytes() == first
+    assert ": 3 of 4 pictures computed" in capsys.readouterr().out
+
+
+def test_another_precision_or_engine_computes_anew(repository, capsys):
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    for changes in ({}, {"precision": "float32"}, {"engine": "torch"}, {"engine": "openvino"}):
+        params = json.loads(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(json.dumps({**params, "precision": "float32", **changes}))
+        embed_images.main()
+    computed = re.findall(r"tiny: (\d) of 2", capsys.readouterr().out)
+    assert computed == ["2", "0", "2", "0"]
+
+
+def test_other_weights_compute_anew(repository, capsys):
+    import torch
+    from transformers import AutoModel
+
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    embed_images.main()
+    torch.manual_seed(2)
+    network = AutoModel.from_pretrained("network")
+    torch.nn.init.normal_(network.embeddings.patch_embeddings.weight)
+    network.save_pretrained("network")
+    fetch_weights.main()
+    embed_images.main()
+    assert re.findall(r"tiny: (\d) of 2", capsys.readouterr().out) == ["2", "2"]
 
 
 def test_the_stage_says_what_it_lacks(repository):
@@ -169,3 +219,27 @@ def test_a_text_encoder_is_refused(repository, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         embed_images.main()
     assert "invalid choice: 'minilm' (choose from 'tiny')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("bears", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
+    repository, monkeypatch, bears, precision
+):
+    if not has_bfloat16():
+        pytest.skip("this processor does not compute in bfloat16")
+    asked = []
+
+    def is_true_to_float32(load, engine, is_text):
+        asked.append(engine)
+        return bears
+
+    engine = Engine("openvino", "bfloat16")
+    monkeypatch.setattr(embeddings, "choose", lambda *_: engine)
+    monkeypatch.setattr(embeddings, "is_true_to_float32", is_true_to_float32)
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED))
+    for _ in range(2):
+        embed_images.main()
+        table = read_table(Path("data/embeddings/image/tiny.parquet"))
+        assert facts_of(table)["precision"] == precision
+    assert asked == [engine]  # the answer is kept

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from stages import embed_text, fetch_weights
+from stages.embeddings import TOGETHER, Embedder
 from stages.encoders.weights import package_folder
 from stages.errors import InputError
+from stages.store import RowStore
 from stages.tables import (
     PRODUCTS,
     embeddings_schema,
@@ -57,10 +60,17 @@ def products(*texts):
     return pa.Table.from_pylist(rows, schema=PRODUCTS)
 
 
-def embedded(encoder, texts):
-    skus = pa.chunked_array([[str(at) for at in range(len(texts))]])
-    with tqdm(disable=True) as bar:
-        return embed_text.embed(encoder, skus, texts, bar)
+@pytest.fixture
+def embedded(tmp_path):
+    """A function that embeds texts by an encoder, with a store of the test's own."""
+
+    def embed(encoder, texts, bar=None):
+        skus = pa.chunked_array([[str(at) for at in range(len(texts))]], pa.string())
+        with RowStore(tmp_path / "rows.sqlite") as store:
+            embedder = Embedder(encoder, "lengths", store)
+            return embed_text.embed(embedder, skus, texts, bar or tqdm(disable=True))
+
+    return embed
 
 
 def test_the_fields_are_put_together_and_empty_ones_left_out():
@@ -72,7 +82,7 @@ def test_the_fields_are_put_together_and_empty_ones_left_out():
     assert turned == ["Acme. Radio", "Acme. Radio", "Acme", "Acme"]
 
 
-def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null():
+def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null(embedded):
     texts = ["two words", "", "é", "two words", "and now three"]
     found = embedded(Lengths(), texts)
     assert found.schema.equals(embeddings_schema(2))
@@ -83,23 +93,50 @@ def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null():
     assert found["sha256"].to_pylist() == hashes
 
 
-def test_a_text_that_occurs_twice_is_embedded_once():
+def test_a_text_that_occurs_twice_is_embedded_once(embedded):
     encoder = Lengths()
     embedded(encoder, ["b", "a", "b", "", "a", "b"])
     assert encoder.seen == ["b", "a"]
+    embedded(encoder, ["c", "a", ""])
+    assert encoder.seen == ["b", "a", "c"]
+
+
+def test_texts_of_like_length_are_computed_side_by_side(embedded):
+    encoder = Lengths()
+    found = embedded(encoder, ["three words now", "one", "two words", "two"])
+    assert encoder.seen == ["one", "two", "two words", "three words now"]
+    assert found["embedding"].to_pylist() == [[15, 3], [3, 1], [9, 2], [3, 1]]
+
+
+class Killed(Lengths):
+    """An encoder whose process ends before its 50th text."""
+
+    def encode(self, texts):
+        for at, vector in enumerate(super().encode(texts)):
+            if at == 49:
+                raise KeyboardInterrupt
+            yield vector
+
+
+def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
+    texts = [f"text {at:03}" for at in range(90)]
+    with pytest.raises(KeyboardInterrupt):
+        embedded(Killed(), texts)
+    encoder = Lengths()
+    found = embedded(encoder, texts)
+    assert 41 <= len(encoder.seen) <= 41 + TOGETHER
+    assert found["embedding"].to_pylist() == [[8, 2]] * 90
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""]])
-def test_no_texts_have_no_vectors(texts):
+def test_no_texts_have_no_vectors(embedded, texts):
     found = embedded(Lengths(), texts)
     assert found["embedding"].to_pylist() == [None] * len(texts)
 
 
-def test_the_bar_counts_the_products_with_a_text():
+def test_the_bar_counts_the_products_with_a_text(embedded):
     with tqdm(total=3, file=io.StringIO()) as bar:
-        embed_text.embed(
-            Lengths(), pa.chunked_array([["0", "1", "2", "3"]]), ["a", "", "a", "b"], bar
-        )
+        embedded(Lengths(), ["a", "", "a", "b"], bar)
         assert bar.n == 3
 
 
@@ -131,7 +168,9 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     capsys.readouterr()
     embed_text.main()
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert re.fullmatch(
+        r"tiny: 2 of 2 texts computed by openvino in \w+, 0 from \.cache\n", printed.out
+    )
     assert "tiny: 100%" in printed.err
     assert "3/3" in printed.err
     assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
@@ -145,7 +184,8 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     assert not np.allclose(rows[0], rows[2])
     assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
-    assert facts_of(table) == {"encoder": "tiny", "weights": manifest}
+    facts = facts_of(table)
+    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
 
     first = output.read_bytes()
     embed_text.main()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.errors import InputError
+
 TOP = Path(__file__).parents[1]
 START = """
     from pathlib import Path
@@ -40,9 +42,8 @@ def run(body: str, cwd: Path) -> subprocess.CompletedProcess[str]:
             f"error: a file: {os.strerror(errno.ENOSPC)}",
         ),
         ("raise OSError('no errno here')", "error: a file: no errno here"),
-        ("raise KeyboardInterrupt", "interrupted: run `dvc repro` again to go on"),
     ],
-    ids=["input", "no file", "disk full", "bare OSError", "interrupt"],
+    ids=["input", "no file", "disk full", "bare OSError"],
 )
 def test_what_a_user_can_mend_is_said_in_one_line(tmp_path, body, said):
     ended = run(body, tmp_path)
@@ -89,17 +90,47 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_control_c_in_the_middle_of_a_write_leaves_nothing(tmp_path):
-    body = """
-        from stages.files import whole_file
-        import os, signal
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-        with whole_file(Path('out/a')) as part:
-            part.write_text('half')
-            os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
-    """
-    ended = run(body, tmp_path)
-    assert ended.returncode == 1
+INTERRUPT = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+os.kill(os.getpid(), signal.SIGINT)
+signal.pause()
+"""
+
+
+def test_control_c_in_the_middle_of_a_write_is_said_in_one_line_and_leaves_nothing(tmp_path):
+    body = "with whole_file(Path('out/a')) as part:\n    part.write_text('half')"
+    ended = run(
+        "from stages.files import whole_file\n" + body + textwrap.indent(INTERRUPT, "    "),
+        tmp_path,
+    )
+    assert ended.returncode != 0
     assert ended.stderr == "interrupted: run `dvc repro` again to go on\n"
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path):
+    (tmp_path / "slow.py").write_text(INTERRUPT)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import stages, slow"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{TOP}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    assert ended.stderr == "interrupted: run `dvc repro` again to go on\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("http://user:pw@x.example/a.zip?key=pw: HTTP 404", "http://x.example/a.zip: HTTP 404"),
+        ("(it is 'https://x.example/a?sig=pw#pw')", "(it is 'https://x.example/a')"),
+        ("FTP://pw@x.example/a; user:pw@y.example", "FTP://x.example/a; y.example"),
+        ("http://x.example/@a, a@b.example: 5", "http://x.example/@a, a@b.example: 5"),
+    ],
+)
+def test_secrets_in_urls_are_left_out_of_messages(said, left):
+    assert str(InputError(said)) == left

@@ -100,6 +100,25 @@ def test_the_run_after_a_killed_one_clears_up(tmp_path):
     assert names(tmp_path / "d") == ["whole"]
 
 
+def test_two_processes_that_write_one_file_do_not_share_what_is_unfinished(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout and other.stdout.readline() == "ready\n"
+        halves = {name for name in names(tmp_path) if name.endswith(".part")}
+        with whole_file(tmp_path / "f") as file, whole_folder(tmp_path / "d") as folder:
+            file.write_text("whole")
+            (folder / "whole").write_text("")
+        assert (tmp_path / "f").read_text() == "whole"
+        assert names(tmp_path / "d") == ["whole"]
+        assert len(halves) == 2 and halves <= set(names(tmp_path))
+        other.kill()
+
+
 def test_a_folder_replaces_the_old_one_whole(tmp_path):
     path = tmp_path / "deep" / "folder"
     for name in ("old", "new"):

@@ -1,4 +1,4 @@
-"""Blocks stand side by side, on one footing, and what is fitted is fitted on training products."""
+"""Blocks stand side by side, on one footing, and nothing is fitted to them yet."""
 
 import csv
 import os
@@ -29,10 +29,11 @@ from stages.tables import (
 TOP = Path(__file__).parents[1]
 IMAGE, TEXT = Path("data/embeddings/image"), Path("data/embeddings/text")
 FEATURES, POINTS = Path("data/features/multimodal.parquet"), Path("plots/pca/multimodal.csv")
-SIZES = {"resnet50": 12, "convnextv2": 5, "minilm": 7}
-PLACES = {"resnet50": IMAGE, "convnextv2": IMAGE, "minilm": TEXT}
+SIZES = {"resnet50": 12, "convnextv2": 5, "minilm": 7, "ngrams": 9}
+PLACES = {"resnet50": IMAGE, "convnextv2": IMAGE, "minilm": TEXT, "ngrams": TEXT}
 PRODUCTS = 60
-SPLIT = np.array(["train"] * 40 + ["validation"] * 8 + ["test"] * 12)
+FIRST = np.array(["train"] * 40 + ["validation"] * 8 + ["test"] * 12)
+PARTS = np.column_stack([FIRST, np.roll(FIRST, 12)])  # of two folds
 SKUS = [f"s{at:02d}" for at in range(PRODUCTS)]
 WITHOUT = [3, 17, 42, 55]  # have no picture
 
@@ -46,14 +47,14 @@ class Catalogue:
         # Far from the origin and of different lengths, as encoders' vectors are.
         self.rows = {
             name: ((rng.normal(size=(PRODUCTS, size)) + 3) * scale).astype(np.float32)
-            for scale, (name, size) in zip((100, 1, 0.01), SIZES.items(), strict=True)
+            for scale, (name, size) in zip((100, 1, 0.01, 10), SIZES.items(), strict=True)
         }
         self.labels = [f"class {at % 3}" for at in range(PRODUCTS)]
 
     def write(self) -> None:
         with Path("params.yaml").open("w") as file:
             YAML().dump(self.params, file)
-        columns = [pa.array(column) for column in (SKUS, self.labels, SPLIT.tolist())]
+        columns = [pa.array(column) for column in (SKUS, self.labels, SKUS, PARTS.tolist())]
         write_table(Path("data/splits.parquet"), pa.table(columns, schema=SPLITS))
         for name, rows in self.rows.items():
             present = np.ones(PRODUCTS, dtype=bool)
@@ -116,20 +117,18 @@ def test_a_row_per_product_and_a_block_per_encoder(catalogue, run):
         assert table[name].null_count == missing.sum()
 
 
-def test_a_block_is_centred_on_the_training_products(catalogue, run):
+def test_rows_keep_their_direction(catalogue, run):
     catalogue.write()
     run()
     for name, found in blocks().items():
         there = ~np.isnan(found).any(axis=1)
         wanted = catalogue.rows[name].astype(np.float64)
         wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-        wanted -= wanted[there & (SPLIT == "train")].mean(axis=0)
-        wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-        np.testing.assert_allclose(found[there], wanted[there], atol=1e-5)
+        np.testing.assert_allclose(found[there], wanted[there], atol=1e-6)
 
 
-@pytest.mark.parametrize("at", [44, 50], ids=["validation", "test"])
-def test_a_held_out_product_changes_no_row_but_its_own(catalogue, run, at):
+@pytest.mark.parametrize("at", [5, 44, 50], ids=["train", "validation", "test"])
+def test_a_product_changes_no_row_but_its_own(catalogue, run, at):
     catalogue.write()
     run()
     before, drawn = blocks(), points()
@@ -140,20 +139,12 @@ def test_a_held_out_product_changes_no_row_but_its_own(catalogue, run, at):
     for name, rows in blocks().items():
         changed = ~(np.isclose(rows, before[name], rtol=0, atol=0, equal_nan=True)).all(axis=1)
         assert np.flatnonzero(changed).tolist() == [at]
-    assert sum(old != new for old, new in zip(drawn, points(), strict=True)) == 1
+    moved = sum(old != new for old, new in zip(drawn, points(), strict=True))
+    # The plot's components are learnt from the products that the first fold may look at.
+    assert moved == 1 if FIRST[at] == "test" else moved > PRODUCTS / 2
 
 
-def test_a_training_product_counts_for_all(catalogue, run):
-    catalogue.write()
-    run()
-    before = blocks()["minilm"]
-    catalogue.rows["minilm"][5] *= -1
-    catalogue.write()
-    run()
-    assert (blocks()["minilm"] != before).any(axis=1).all()
-
-
-def test_the_lengths_and_the_offset_of_an_encoders_vectors_do_not_count(catalogue, run):
+def test_the_lengths_of_an_encoders_vectors_do_not_count(catalogue, run):
     catalogue.write()
     run()
     before = blocks()
@@ -165,15 +156,11 @@ def test_the_lengths_and_the_offset_of_an_encoders_vectors_do_not_count(catalogu
         np.testing.assert_allclose(rows, before[name], atol=1e-6)
 
 
-def test_vectors_that_are_all_the_same_say_nothing(catalogue, run):
-    catalogue.rows["convnextv2"][:] = 0.1
+def test_vectors_of_zeros_stay_zeros_and_are_not_missing(catalogue, run):
     catalogue.rows["minilm"][7] = 0
     catalogue.write()
     run()
-    fused = blocks()
-    there = ~np.isnan(fused["convnextv2"]).any(axis=1)
-    assert not fused["convnextv2"][there].any()
-    assert np.isfinite(fused["minilm"]).all()
+    assert (blocks()["minilm"][7] == 0).all()
 
 
 def test_the_plot_shows_each_product_that_can_be_seen(catalogue, run):
@@ -219,14 +206,30 @@ def test_facts_say_where_each_encoders_weights_are_from(catalogue, run):
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
 def test_facts_say_how_much_each_block_counts(catalogue, run, weight):
-    catalogue.params["image"]["weight"] = weight
+    catalogue.params["fusion"] |= {"image": weight, "encoders": {"ngrams": 0.7}}
     catalogue.write()
     run()
     scales = facts_of(read_table(FEATURES))["scales"]
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
     assert scales["resnet50"] == scales["convnextv2"]
+    assert scales["ngrams"] / scales["minilm"] == pytest.approx(0.7)
     pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
-    assert pictures / scales["minilm"] ** 2 == pytest.approx(weight**2)
+    texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
+    assert pictures / texts == pytest.approx(weight**2)
+
+
+def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
+    catalogue.params["fusion"]["components"] = 4
+    catalogue.write()
+    run()
+    facts = facts_of(read_table(FEATURES))
+    assert facts["kinds"] == {
+        "resnet50": "image",
+        "convnextv2": "image",
+        "minilm": "text",
+        "ngrams": "text",
+    }
+    assert facts["components"] == {"ngrams": 4}
 
 
 def test_a_modality_may_name_some_of_its_folders_encoders(catalogue, run):
@@ -324,8 +327,8 @@ def test_a_missing_table_is_named(catalogue, run):
 @pytest.mark.parametrize("left", [[], [11]], ids=["none", "one"])
 def test_a_block_that_is_not_there_to_train_on_is_refused(catalogue, run, left):
     catalogue.write()
-    present = np.isin(np.arange(PRODUCTS), [*left, 45, 50, 51])
+    present = np.isin(np.arange(PRODUCTS), [*left, 50, 51])
     write_embeddings(IMAGE / "resnet50.parquet", catalogue.rows["resnet50"], present)
     with pytest.raises(InputError, match=r"multimodal: .* to train on .* resnet50"):
         run()
-    assert not FEATURES.exists() and not POINTS.exists()
+    assert not POINTS.exists()

@@ -1,9 +1,13 @@
 """Requests against a host that misbehaves in every way that hosts do."""
 
 import asyncio
+import datetime
 import email.utils
 import gzip
 import json
+import socket
+import ssl
+import struct
 import threading
 import time
 from collections import Counter
@@ -14,6 +18,9 @@ from unittest.mock import create_autospec
 import gdown
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from stages import http
 from stages.errors import InputError
@@ -137,6 +144,25 @@ def hang_up(handler):
     handler.close_connection = True
 
 
+def reset(handler):
+    option = struct.pack("ii", 1, 0)  # to close means to reset
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+    handler.close_connection = True
+
+
+def too_long(handler):
+    """Give more than the length that is said: the rest is taken for the next answer's start."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "3")
+    handler.end_headers()
+    handler.wfile.write(b"x" * 5000)
+
+
+def odd_length(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n" + BODY)
+    handler.close_connection = True
+
+
 def no_http(handler):
     handler.wfile.write(b"220 ftp.example ready\r\n\r\n")
     handler.close_connection = True
@@ -192,7 +218,10 @@ def test_the_mirror_is_asked_instead(host):
 
 @pytest.mark.parametrize(
     "fault",
-    [408, 425, 429, 500, 502, 503, 504, cut_short, cut_short_chunks, hang_up, no_http, b"html"],
+    [
+        *(408, 425, 429, 500, 502, 503, 504),
+        *(cut_short, cut_short_chunks, hang_up, reset, no_http, odd_length, b"html"),
+    ],
 )
 def test_faults_that_may_pass_are_tried_again(host, fault):
     def convert(body):
@@ -273,6 +302,14 @@ def test_an_answer_that_trickles_ends(host, slow):
     assert time.monotonic() - start < 3
 
 
+def test_what_an_answer_has_too_much_does_not_spoil_the_next(host):
+    host.answers = {"/long": [too_long]} | {f"/{n}": [BODY] for n in range(20)}
+    urls = [f"{host.url}/{path}" for path in ("long", *range(20))]
+    results = fetch(urls, concurrency=1, per_host=1)
+    assert results.pop(urls[0]) == b"xxx"
+    assert set(results.values()) == {BODY}
+
+
 def test_no_answer_within_the_read_time_out_ends(host):
     host.answers = {"/a": [lambda handler: time.sleep(3)]}
     assert fetch_one(f"{host.url}/a", read_timeout_s=0.2, retries=0) == Failure("timed out")
@@ -337,6 +374,12 @@ def test_redirects_are_followed_up_to_five(host):
     assert fetch_one(f"{host.url}/1") == Failure("more than 5 redirects")
 
 
+def test_a_redirect_in_a_circle_ends(host):
+    host.answers = {"/a": [(302, b"", {"Location": "/a"})]}
+    assert fetch_one(f"{host.url}/a") == Failure("more than 5 redirects")
+    assert host.asked("/a") == 6
+
+
 @pytest.mark.parametrize(
     "place", ["ftp://127.0.0.1/a", "file:///etc/passwd", "data:,x", "http://["]
 )
@@ -355,6 +398,10 @@ def test_redirects_to_anything_but_http_are_refused(host, place):
         "http://a..b/",
         "ftp://a/b",
         f"http://{'a' * 70}.b/",
+        "http://xn--a/",
+        "http://a\0b/",
+        "http://a\nb/",
+        "http://\ud83d/",
     ],
 )
 def test_what_is_no_url_is_a_failure_and_no_crash(url):
@@ -376,6 +423,71 @@ def test_a_host_that_never_answers_is_given_up():
     results = fetch(urls, **times)
     assert set(results.values()) <= {Failure("its host never answered"), Failure("no connection")}
     assert time.monotonic() - start < 10
+
+
+def test_a_host_that_only_trickles_is_given_up(host):
+    host.answers = {f"/{n}": [trickle] for n in range(300)}
+    times = {"connect_timeout_s": 0.1, "read_timeout_s": 0.2, "retries": 0}
+    start = time.monotonic()
+    results = fetch([f"{host.url}/{n}" for n in range(300)], concurrency=50, per_host=50, **times)
+    assert Counter(results.values())[Failure("its host never answered")] > 100
+    assert time.monotonic() - start < 10
+
+
+def test_a_host_that_never_answers_does_not_hold_up_another(host):
+    ended = []
+
+    def keep(url, result):
+        ended.append((url.startswith(host.url), time.monotonic()))
+
+    host.answers = {f"/{n}": [BODY] for n in range(100)}
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{n}" for n in range(100)]
+        urls += [f"{host.url}/{n}" for n in range(100)]
+        download = settings(concurrency=6, per_host=4, read_timeout_s=0.1, retries=0)
+        fetch_each(urls, bytes, keep, mirror=None, download=download, threads=threads)
+    good = [at for is_good, at in ended if is_good]
+    bad = [at for is_good, at in ended if not is_good]
+    assert len(good) == len(bad) == 100
+    assert max(good) < sorted(bad)[50]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_final_at_once(host, tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    host.server.socket = context.wrap_socket(host.server.socket, server_side=True)
+    url = host.url.replace("http://", "https://") + "/a"
+    host.answers = {"/a": [BODY]}
+    assert fetch_one(url) == Failure("its host has no valid certificate")
+    assert host.seen == []
+
+
+def self_signed(folder):
+    """Return a file with a key and a certificate that is signed with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    day = datetime.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(datetime.datetime.now(datetime.UTC) - day)
+        .not_valid_after(datetime.datetime.now(datetime.UTC) + day)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = folder / "certificate.pem"
+    path.write_bytes(key.private_bytes(pem, form, bare) + certificate.public_bytes(pem))
+    return path
+
+
+def test_passwords_of_hosts_come_from_netrc(host, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password word")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    host.answers = {"/a": [BODY]}
+    assert fetch_one(f"{host.url}/a") == BODY
+    assert host.seen[0][1]["Authorization"] == "Basic dXNlcjp3b3Jk"
 
 
 def test_no_credentials_in_reasons(host):

@@ -1,13 +1,15 @@
 """params.yaml is checked whole: each fault is named with its place and what may stand there."""
 
 import copy
+from functools import reduce
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
 from ruamel.yaml import YAML
 
 from stages.errors import InputError
-from stages.params import load_params, parse_params
+from stages.params import Params, Section, load_params, parse_params
 
 TOP = Path(__file__).parents[1]
 CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
@@ -89,7 +91,10 @@ def test_the_smallest_class_goes_by_the_source(source, given, smallest):
         ("sede", ["seed", "classifiers"]),
         ("data.sorce", ["source", "folder"]),
         ("data.table.labels", ["label", "sku", "image_path"]),
-        ("split.train", ["validation", "test"]),
+        ("split.train", ["validation", "test", "folds", "group_by"]),
+        ("fusion.weight", ["strategy", "image", "text", "encoders", "components"]),
+        ("image.weight", ["encoders"]),
+        ("encoders.ngrams.places", ["size"]),
         ("download.retry", ["retries", "backoff_s"]),
         ("encoders.resnet50.modle", ["model", "path", "sha256"]),
         ("encoders.minilm.pool", ["pooling", "max_tokens"]),
@@ -115,6 +120,10 @@ def test_an_unknown_key_is_named_with_those_that_are_known(place, known):
         ("data.table.sku", 5, "string"),
         ("data.mirror", "localhost:8765", "https?://"),
         ("split.test", "0.2", "number"),
+        ("split.folds", 2.5, "integer"),
+        ("split.group_by", "manufacturer", "list"),
+        ("fusion.image", "half", "number"),
+        ("fusion.components", 0.5, "integer"),
         ("download.retry_failed", "no", "boolean"),
         ("image.encoders", "resnet50", "list"),
         ("image.encoders.0", 5, "string"),
@@ -133,6 +142,16 @@ def test_a_value_of_another_type_is_named_with_its_place(place, value, part):
     assert f"(it is {value!r})" in said
 
 
+@pytest.mark.parametrize("place", ["data.mirror", "data.bestbuy.products", "data.table.archive"])
+def test_a_password_is_refused_and_not_repeated(place):
+    content = changed(place, "https://user:secret@x.example/a.zip")
+    content["data"]["table"]["image_path"] = "picture"
+    said = refusal(content)
+    assert f"{place}: " in said
+    assert "~/.netrc" in said and "x.example" in said
+    assert "secret" not in said
+
+
 @pytest.mark.parametrize(
     ("place", "value", "part"),
     [
@@ -141,6 +160,14 @@ def test_a_value_of_another_type_is_named_with_its_place(place, value, part):
         ("data.demo.products", 10, "greater than or equal to 200"),
         ("split.validation", 0, "greater than 0"),
         ("split.test", 1.0, "less than 1"),
+        ("split.folds", 0, "greater than or equal to 1"),
+        ("split.folds", 21, "less than or equal to 20"),
+        ("split.validation_folds", 0, "greater than or equal to 1"),
+        ("fusion.text", 0, "greater than 0"),
+        ("fusion.encoders", {"ngrams": -1.0}, "greater than 0"),
+        ("fusion.components", 0, "greater than or equal to 1"),
+        ("encoders.ngrams.size", 65, "multiple of 2"),
+        ("encoders.ngrams.size", 32, "greater than or equal to 64"),
         ("download.concurrency", 0, "greater than or equal to 1"),
         ("download.max_failed", 1.1, "less than or equal to 1"),
         ("classifiers.mlp.dropout", 1.0, "less than 1"),
@@ -159,6 +186,11 @@ def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
     ("place", "value", "alternatives"),
     [
         ("data.source", "best_buy", ["demo", "bestbuy", "table"]),
+        ("split.strategy", "random", ["grouped", "stratified"]),
+        ("split.group_by", ["brand"], ["manufacturer"]),
+        ("fusion.strategy", "middle", ["early", "late"]),
+        ("fusion.encoders", {"ngram": 1.0}, ["minilm", "ngrams", "resnet50"]),
+        ("image.encoders", ["ngrams"], ["resnet50", "convnextv2"]),
         ("weights", "random", ["auto", "pretrained"]),
         ("text.fields", ["title"], ["name", "description", "manufacturer"]),
         ("encoders.resnet50.kind", "torch", ["keras", "huggingface_image", "onnx"]),
@@ -167,7 +199,7 @@ def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
         ("modalities.image.embeddings", "image", ["data/embeddings/image", "data/embeddings/text"]),
         ("image.encoders", ["resnet"], ["resnet50", "convnextv2"]),
         ("image.encoders", ["minilm"], ["resnet50", "convnextv2"]),
-        ("text.encoders", ["minilm", "resnet50"], ["minilm", "bert"]),
+        ("text.encoders", ["minilm", "resnet50"], ["minilm", "bert", "ngrams"]),
         ("modalities.image.encoders", ["resnet50", "minilm"], ["resnet50, convnextv2"]),
         ("modalities.image.encoders", ["resnet"], ["resnet50, convnextv2"]),
     ],
@@ -199,10 +231,22 @@ def test_values_that_do_not_go_together_are_refused(place, value, said):
     assert f"params.yaml: {said}" in refusal(changed(place, value))
 
 
+def test_with_folds_it_is_they_that_say_the_share_for_test():
+    content = changed("split.validation", 0.6)
+    content["split"] |= {"test": 0.1, "folds": 2}
+    assert "must leave products to train on" in refusal(content)
+
+
 def test_two_columns_for_pictures_are_refused():
     content = changed("data.table.image_url", "url")
     content["data"]["table"]["image_path"] = "path"
     assert "name image_url or image_path, not both" in refusal(content)
+
+
+def test_columns_to_group_by_need_groups():
+    content = changed("split.strategy", "stratified")
+    content["split"]["group_by"] = ["manufacturer"]
+    assert "params.yaml: split: group_by needs the strategy grouped" in refusal(content)
 
 
 def test_every_fault_is_named_at_once():
@@ -225,15 +269,100 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, said):
     assert str(place) in str(caught.value)
 
 
+def sections(model, content, place=()):
+    """Yield each section of params.yaml, as the model has it: its class and the keys above it.
+
+    A mapping of entries gives one section per kind that an entry may be of.
+    """
+    yield model, place
+    for name, field in model.model_fields.items():
+        kinds = list(sections_in(field.annotation))
+        if get_origin(field.annotation) is dict:
+            for key, entry in content[name].items():
+                for kind in kinds:
+                    marks = kind.model_fields.get("kind")
+                    mine = entry.get("kind", key)
+                    if marks is None or get_args(marks.annotation) == (mine,):
+                        yield from sections(kind, entry, (*place, name, key))
+        elif kinds:
+            yield from sections(kinds[0], content[name], (*place, name))
+
+
+def sections_in(annotation):
+    """Yield the sections that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections_in(part)
+
+
+PLACES = {
+    (".".join((*place, name)), name in content_at)
+    for model, place in sections(Params, CONTENT)
+    for content_at in [reduce(lambda section, key: section[key], place, CONTENT)]
+    for name in model.model_fields
+    if not (name == "kind" and place[0] == "classifiers")
+}
+
+
+@pytest.mark.parametrize("place", sorted(place for place, _ in PLACES))
+@pytest.mark.parametrize("value", [object(), {"no such key": 1}, [[]], b"bytes"], ids=type)
+def test_no_key_takes_a_value_of_any_type(place, value):
+    said = refusal(changed(place, value))
+    assert said.startswith(f"params.yaml: {place.removesuffix('.kind')}")
+
+
+@pytest.mark.parametrize("place", sorted({place.rpartition(".")[0] for place, _ in PLACES}))
+def test_no_section_takes_an_unknown_key(place):
+    said = refusal(changed(f"{place}.no_such_key".removeprefix("."), 1))
+    assert f"{place}.no_such_key".removeprefix(".") in said
+    assert "known here: " in said or place in ("encoders", "modalities", "classifiers")
+
+
+@pytest.mark.parametrize("place", sorted(place for place, is_there in PLACES if is_there))
+def test_a_number_out_of_range_is_refused_wherever_there_is_one(place):
+    value = reduce(lambda section, key: section[key], place.split("."), CONTENT)
+    if type(value) in (int, float):
+        assert refusal(changed(place, -1)).startswith("params.yaml: ")
+        assert refusal(changed(place, float("nan"))).startswith(f"params.yaml: {place}")
+        assert refusal(changed(place, float("inf"))).startswith(f"params.yaml: {place}")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="run from the top of the repository"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights():
-    scales = load_params(TOP / "params.yaml").scales_of("multimodal")
+@pytest.mark.parametrize("image", [0.5, 2.0])
+def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights(image):
+    content = changed("fusion", CONTENT["fusion"] | {"image": image, "text": 1.5, "encoders": {}})
+    scales = parse_params(content).scales_of("multimodal")
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
-    assert scales["resnet50"] == scales["convnextv2"]
-    pictures = (scales["resnet50"] ** 2 + scales["convnextv2"] ** 2) ** 0.5
-    assert pictures / scales["minilm"] == pytest.approx(0.5)
-    assert load_params(TOP / "params.yaml").scales_of("text") == {"minilm": 1.0}
+    pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
+    texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
+    assert pictures / texts == pytest.approx((image / 1.5) ** 2)
+    assert scales["resnet50"] == scales["convnextv2"] and scales["minilm"] == scales["ngrams"]
+
+
+def test_the_encoders_of_a_kind_share_its_weight_as_the_squares_of_theirs():
+    params = parse_params(changed("fusion.encoders", {"ngrams": 0.5, "resnet50": 3.0}))
+    both, text = params.scales_of("multimodal"), params.scales_of("text")
+    assert text["ngrams"] / text["minilm"] == pytest.approx(0.5)
+    assert both["ngrams"] / both["minilm"] == pytest.approx(0.5)
+    assert both["resnet50"] / both["convnextv2"] == pytest.approx(3)
+    assert sum(scale**2 for scale in text.values()) == pytest.approx(1)
+    params = parse_params(changed("modalities.text.encoders", ["ngrams"]))
+    assert params.scales_of("text") == {"ngrams": 1.0}
+
+
+def test_each_encoder_is_of_the_image_or_of_the_text():
+    params = parse_params(CONTENT)
+    wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
+    assert params.kinds_of("multimodal") == wanted
+    assert set(params.kinds_of("text").values()) == {"text"}
+
+
+def test_components_are_of_hashed_n_grams_alone():
+    params = parse_params(changed("fusion.components", 99))
+    assert params.components_of("multimodal") == params.components_of("text") == {"ngrams": 99}
+    assert params.components_of("image") == {}

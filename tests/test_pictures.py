@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from mutations import mutations
 from PIL import Image
 
 from stages.pictures import PictureError, to_jpeg
@@ -155,6 +156,22 @@ def test_the_same_bytes_give_the_same_bytes():
 def test_what_is_no_picture_is_refused_with_a_reason(data, reason):
     with pytest.raises(PictureError, match=reason):
         to_jpeg(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_damaged_picture_is_a_picture_or_refused(kind):
+    picture = Image.effect_noise((200, 160), 80).convert("RGB")
+    ends = []
+    for data in mutations(encoded(picture, kind), 50, seed=3):
+        try:
+            ends.append(opened(to_jpeg(data)) is not None)
+        except PictureError:
+            ends.append(False)
+    assert len(ends) == 50 and False in ends
+
+
+def test_a_pixel_is_a_picture():
+    assert near(opened(to_jpeg(encoded(Image.new("RGB", (1, 1), RED), "PNG"))), (9, 9), RED)
 
 
 def test_a_damaged_png_is_refused():

@@ -98,6 +98,8 @@ def test_the_legend_of_the_components_has_all_classes():
 def test_models_keep_the_order_of_params():
     rows = [
         {"modality": modality, "classifier": "svm", "accuracy": "0.5", "macro_f1": f1}
+        | {"accuracy_low": "0.4", "accuracy_high": "0.6"}
+        | {"macro_f1_low": "0.1", "macro_f1_high": "0.4"}
         for modality, f1 in (("text", "0.111"), ("image", "0.222"), ("both", "0.333"))
     ]
     texts = re.findall(r">([^<]+)</text>", drawn("models", rows, "accuracy", "macro_f1"))
@@ -115,12 +117,37 @@ def test_models_keep_the_order_of_params():
 
 def test_learning_curves_stand_in_the_row_of_their_figure():
     rows = [
-        {"modality": modality, "epoch": str(epoch)}
+        {"modality": modality, "fold": str(fold), "epoch": str(epoch)}
         | {f"{part}_loss": "7.5" for part in ("train", "validation")}
         | {f"{part}_accuracy": "0.5" for part in ("train", "validation")}
         for modality in ("text", "image", "both")
+        for fold in (0, 1)
         for epoch in (1, 2)
     ]
     svg = drawn("learning_curves", rows, "epoch", "train_loss")
     figures = re.findall(r'aria-label="[^"]*figure: \w+_(loss|accuracy)', svg)
-    assert figures == ["loss"] * 12 + ["accuracy"] * 12
+    assert figures == ["loss"] * 24 + ["accuracy"] * 24  # folds are not joined to one line
+
+
+def test_calibration_has_a_diagram_per_modality_before_and_after():
+    rows = [
+        {"modality": modality, "model": "svm", "probabilities": when, "products": "9"}
+        | {"confidence": "0.8", "accuracy": "0.7"}
+        for modality in ("text", "image")
+        for when in ("before calibration", "after calibration")
+    ]
+    svg = drawn("calibration", rows, "confidence", "accuracy")
+    texts = re.findall(r">([^<]+)</text>", svg)
+    assert {"text", "image", "before calibration", "after calibration"} <= set(texts)
+    assert svg.count('aria-roledescription="point"') == 8  # two revisions
+    assert svg.count('aria-roledescription="line mark"') == 4
+
+
+def test_coverage_has_a_line_per_modality_and_revision():
+    rows = [
+        {"modality": modality, "model": "svm", "coverage": str(at / 4), "risk": "0.1"}
+        for modality in ("text", "image")
+        for at in range(1, 5)
+    ]
+    svg = drawn("coverage", rows, "coverage", "risk")
+    assert svg.count('aria-roledescription="line mark"') == 4

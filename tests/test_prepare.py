@@ -166,6 +166,29 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(run, rows, s
     assert not Path("metrics").exists()
 
 
+def test_ten_thousand_labels_each_have_their_place(run):
+    rows = [
+        (f"{label}-{n}", "x", "", "", f"Label {label}", "") for label in range(10_000) for n in "12"
+    ]
+    run([*GOOD, *rows])
+    assert len(kept()) == 7
+    assert Counter(row[-1] for row in left_out()) == {"class too small": 20_000}
+
+
+def test_numbers_that_would_lead_elsewhere_are_numbers_and_no_more(run, tmp_path):
+    skus = ["../../x", "/etc/passwd", "a\nb", "=1+1", "a,b", "-1", "1.5"]
+    run(
+        [
+            *GOOD,
+            *[(sku, "Name", "", "", "Audio", "") for sku in skus],
+            ("\n../y", "x", "", "", "Z", ""),
+        ]
+    )
+    assert [row["sku"] for row in kept()][7:] == skus
+    assert [row[1] for row in left_out()] == ["../y"]
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "metrics", "params.yaml"}
+
+
 def test_each_source_is_asked_for_its_products(monkeypatch):
     params = prepare.load_params(TOP / "params.yaml")
     given_to = []

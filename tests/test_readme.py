@@ -34,6 +34,11 @@ def test_every_parameter_that_it_sets_is_there(key):
         value = value[part]
 
 
+def test_every_test_that_it_names_is_there():
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", README))
+    assert named and all((TOP / name).is_file() for name in named)
+
+
 def test_every_direct_dependency_has_its_reason():
     direct = (TOP / "requirements.txt").read_text(encoding="utf-8").split("# What those need")[0]
     names = re.findall(r"^([A-Za-z][\w.-]*)==", direct, re.MULTILINE)

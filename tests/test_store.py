@@ -96,6 +96,23 @@ def test_it_may_be_deleted_at_any_time(tmp_path):
         assert store.get_many(["c"]) == {"c": b"3"}
 
 
+def test_a_store_that_is_full_forgets_what_was_used_longest_ago(tmp_path):
+    path, limit = tmp_path / "rows.sqlite", 1_000_000
+    with RowStore(path, limit) as store:
+        store.put_many([("often", bytes(5000))])
+        for at in range(1000):
+            store.put_many([(str(at), bytes(5000))])
+            assert "often" in store.get_many(["often"])
+        found = store.get_many(map(str, range(1000)))
+    assert path.stat().st_size <= 1.1 * limit
+    assert 100 < len(found) < 200
+    assert sorted(map(int, found)) == list(range(1000 - len(found), 1000))
+    with RowStore(path, limit // 10) as store:
+        store.put_many([("last", b"1")])
+        assert store.get_many(["last"]) == {"last": b"1"}
+    assert path.stat().st_size <= 1.2 * limit // 10
+
+
 WRITER = """
 import sys
 from pathlib import Path

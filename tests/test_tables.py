@@ -26,7 +26,8 @@ PRESENT = np.array([True, False, True, False])
 
 def splits(*rows):
     return pa.Table.from_pylist(
-        [{"sku": sku, "label": "Audio", "split": part} for sku, part in rows], schema=SPLITS
+        [{"sku": sku, "label": "Audio", "group": sku, "parts": [part]} for sku, part in rows],
+        schema=SPLITS,
     )
 
 
@@ -94,14 +95,17 @@ def test_batches_become_one_table(tmp_path):
     assert facts_of(table) == {"size": 3}
 
 
+ROW = {"label": ["x"], "group": ["a"], "parts": [["test"]]}
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"sku": ["a"], "label": ["x"]}, r"lacks the column split \(string\)"),
-        ({"sku": [1], "label": ["x"], "split": ["test"]}, "column sku is int64, not string"),
+        ({"sku": ["a"], "label": ["x"]}, r"lacks the column group \(string\)"),
+        ({"sku": [1], **ROW}, "column sku is int64, not string"),
         (
-            {"sku": ["a"], "label": ["x"], "split": ["test"], "more": [1]},
-            "has the column more, which is none of .*'split'",
+            {"sku": ["a"], **ROW, "more": [1]},
+            "has the column more, which is none of .*'parts'",
         ),
     ],
 )
@@ -120,14 +124,16 @@ def test_vectors_of_another_size_are_refused(tmp_path):
         read_table(path, embeddings_schema(4))
 
 
-def test_the_schemas_of_features_and_probabilities_begin_with_the_split():
+def test_the_schemas_of_features_and_probabilities_say_whose_they_are():
     features = features_schema({"resnet50": 2048, "minilm": 384})
     assert features.names == [*SPLITS.names, "resnet50", "minilm"]
     assert features.field("minilm").type == vectors(384)
     assert features.field("minilm").nullable
     probabilities = probabilities_schema(15)
-    assert probabilities.names == [*SPLITS.names, "probabilities"]
-    assert not probabilities.field("probabilities").nullable
+    assert probabilities.names[:3] == ["sku", "label", "group"]
+    for name in ("probabilities", "uncalibrated"):
+        assert probabilities.field(name).type == vectors(15)
+        assert not probabilities.field(name).nullable
 
 
 def test_a_missing_file_and_one_that_is_no_parquet_are_named(tmp_path):

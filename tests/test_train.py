@@ -1,5 +1,6 @@
-"""Training writes a model, what it was made from, and what it says of the products held out."""
+"""Training writes a model per fold, what it was made from, and its answers for the held out."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -10,12 +11,11 @@ import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
-from stages import train
+from stages import fusion, train
 from stages.errors import InputError
-from stages.evaluate import load_model
+from stages.features import read_features
 from stages.files import sha256_of
 from stages.tables import (
-    SPLITS,
     facts_of,
     features_schema,
     probabilities_schema,
@@ -26,16 +26,20 @@ from stages.tables import (
 )
 
 TOP = Path(__file__).parents[1]
-FEATURES = Path("data/features/image.parquet")
 KINDS = ["logistic_regression", "svm", "random_forest", "mlp"]
 CLASSES = ["audio", "cables, long", "games"]
 ENCODERS = {
     "resnet50": {"kind": "random", "origin": "seed 42", "revision": None, "sha256": "0" * 64},
-    "convnextv2": {"kind": "pretrained", "origin": "hub", "revision": "a1", "sha256": "1" * 64},
+    "minilm": {"kind": "pretrained", "origin": "hub", "revision": "a1", "sha256": "1" * 64},
 }
-SCALES = {"resnet50": 0.5**0.5, "convnextv2": 0.5**0.5}
-SPLIT = np.array((["train"] * 7 + ["validation", "test", "test"]) * 15)
-UNSEEN = [1, 7, 17, 8, 28, 38]  # 1 to train on, 2 for validation, 3 for the test
+SEEN_AS = {"resnet50": "image", "minilm": "text"}
+SIZES = {"resnet50": 10, "minilm": 6}
+N = 120
+FIRST = np.array((["train"] * 6 + ["validation", "validation", "test", "test"]) * (N // 10))
+FOLDS = np.column_stack([FIRST, np.roll(FIRST, 5)])
+TURNS = np.where(FIRST == "test", "test", [f"validation-{at % 2 + 1}" for at in range(N)])[:, None]
+WITHOUT_PICTURE = np.arange(N) % 7 == 3
+WITHOUT_TEXT = np.arange(N) % 11 == 5
 
 
 class Products:
@@ -43,31 +47,44 @@ class Products:
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
-        self.params["classifiers"]["random_forest"]["n_estimators"] = 20
-        self.params["classifiers"]["mlp"] |= {"branch_units": 16, "hidden_units": 16, "epochs": 6}
+        self.params["classifiers"]["random_forest"]["n_estimators"] = 10
+        self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "epochs": 3}
+        self.parts = FOLDS
         rng = np.random.default_rng(0)
-        at = rng.integers(3, size=len(SPLIT))
+        at = rng.integers(3, size=N)
         self.labels = np.array(CLASSES)[at]
         self.rows = {
-            name: rng.normal(size=(3, size))[at] + 0.5 * rng.normal(size=(len(at), size))
-            for name, size in (("resnet50", 10), ("convnextv2", 6))
+            name: rng.normal(size=(3, size))[at] + 1.2 * rng.normal(size=(N, size))
+            for name, size in SIZES.items()
         }
 
     def write(self) -> None:
         with Path("params.yaml").open("w") as file:
             YAML().dump(self.params, file)
-        present = ~np.isin(np.arange(len(SPLIT)), UNSEEN)
-        skus = [f"s{at:03d}" for at in range(len(SPLIT))]
-        columns = [
-            *map(pa.array, (skus, self.labels.tolist(), SPLIT.tolist())),
-            *(
-                vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present)
-                for rows in self.rows.values()
-            ),
-        ]
-        schema = features_schema({name: rows.shape[1] for name, rows in self.rows.items()})
-        facts = {"encoders": ENCODERS, "scales": SCALES}
-        write_table(FEATURES, pa.table(columns, schema=schema), facts)
+        skus = [f"s{at:03d}" for at in range(N)]
+        groups = [f"g{at // 2}" for at in range(N)]
+        present = {"resnet50": ~WITHOUT_PICTURE, "minilm": ~WITHOUT_TEXT}
+        blocks = {
+            name: vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
+            for name, rows in self.rows.items()
+        }
+        for modality, names in (("multimodal", list(SIZES)), ("text", ["minilm"])):
+            columns = [
+                *map(pa.array, (skus, self.labels.tolist(), groups, self.parts.tolist())),
+                *(blocks[name] for name in names),
+            ]
+            table = pa.table(columns, schema=features_schema({name: SIZES[name] for name in names}))
+            facts = {
+                "encoders": {name: ENCODERS[name] for name in names},
+                "scales": {name: len(names) ** -0.5 for name in names},
+                "kinds": {name: SEEN_AS[name] for name in names},
+                "components": {},
+            }
+            write_table(features_file(modality), table, facts)
+
+
+def features_file(modality: str) -> Path:
+    return Path("data/features") / f"{modality}.parquet"
 
 
 @pytest.fixture
@@ -78,100 +95,235 @@ def products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Products:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch):
-    def run(kind: str = "logistic_regression") -> Path:
-        monkeypatch.setattr(sys, "argv", ["train", "--modality", "image", "--classifier", kind])
+    def run(kind: str = "logistic_regression", modality: str = "multimodal") -> Path:
+        monkeypatch.setattr(sys, "argv", ["train", "--modality", modality, "--classifier", kind])
         train.main()
-        return Path("models") / f"image-{kind}"
+        return Path("models") / f"{modality}-{kind}"
 
     return run
 
 
-def test_it_answers_for_the_held_out_products_that_it_can_see(products, run):
-    products.write()
-    table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
-    splits = read_table(FEATURES).select(SPLITS.names).to_pylist()
-    wanted = [row for at, row in enumerate(splits) if row["split"] != "train" and at not in UNSEEN]
-    assert table.select(SPLITS.names).to_pylist() == wanted
-    rows, present = vector_rows(table["probabilities"])
-    assert present.all()
-    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
-    assert facts_of(table) == {
-        "classes": CLASSES,
-        "weights": {"resnet50": "random", "convnextv2": "pretrained"},
-        "unseen": {"validation": 2, "test": 3},
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
-def test_evaluate_reads_what_train_wrote(products, run):
+def answers(folder: Path, **wanted: Any) -> dict[tuple[str, int], np.ndarray]:
+    """Return the probabilities by sku and fold, of the rows that hold what is wanted."""
+    table = read_table(folder / "probabilities.parquet", probabilities_schema(len(CLASSES)))
+    rows, _ = vector_rows(table["probabilities"])
+    return {
+        (row["sku"], row["fold"]): vector
+        for row, vector in zip(table.to_pylist(), rows, strict=True)
+        if all(row[name] == value for name, value in wanted.items())
+    }
+
+
+def skus(chosen: np.ndarray) -> set[str]:
+    return {f"s{at:03d}" for at in np.flatnonzero(chosen)}
+
+
+def assert_same(one: dict[Any, np.ndarray], other: dict[Any, np.ndarray], atol: float = 0) -> None:
+    assert one.keys() == other.keys() and one
+    for key, vector in one.items():
+        np.testing.assert_allclose(vector, other[key], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
+def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, parts):
+    products.parts = parts
     products.write()
-    run()
-    model = load_model("image", "logistic_regression")
-    assert len(model.skus) == 30 - 3 and model.unseen == 3
-    assert model.weights == {"resnet50": "random", "convnextv2": "pretrained"}
-    assert model.test_scores["accuracy"] > 0.9
+    table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
+    seen = ~(WITHOUT_PICTURE & WITHOUT_TEXT)
+    both = ~(WITHOUT_PICTURE | WITHOUT_TEXT)
+    assert (~seen).sum() > 0
+    wanted = set()
+    for fold in range(parts.shape[1]):
+        test = parts[:, fold] == "test"
+        validation = np.char.startswith(parts[:, fold], "validation")
+        wanted |= {(sku, fold, "validation", "") for sku in skus(seen & validation)}
+        wanted |= {(sku, fold, "test", "") for sku in skus(seen & test)}
+        for kind in ("image", "text"):
+            wanted |= {(sku, fold, "test", kind) for sku in skus(both & test)}
+    said = [(row["sku"], row["fold"], row["part"], row["withheld"]) for row in table.to_pylist()]
+    assert len(said) == len(wanted) and set(said) == wanted
+    splits = {row["sku"]: row for row in read_table(features_file("text")).to_pylist()}
+    for row in table.to_pylist():
+        assert row["label"] == splits[row["sku"]]["label"]
+        assert row["group"] == splits[row["sku"]]["group"]
+    for name in ("probabilities", "uncalibrated"):
+        rows, present = vector_rows(table[name])
+        assert present.all()
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+    columns = np.searchsorted(CLASSES, table["label"].to_pylist())
+    assert (rows.argmax(axis=1) == columns).mean() > 0.7
+
+
+def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
+    products.parts = FIRST[:, None]
+    products.write()
+    facts = facts_of(read_table(run() / "probabilities.parquet"))
+    unseen = FIRST[WITHOUT_PICTURE & WITHOUT_TEXT]
+    assert facts == {
+        "classes": CLASSES,
+        "weights": {"resnet50": "random", "minilm": "pretrained"},
+        "unseen": {
+            "validation": int((unseen == "validation").sum()),
+            "test": int((unseen == "test").sum()),
+        },
+    }
+
+
+def test_a_product_that_is_not_seen_is_counted_once_however_many_turns_it_takes(products, run):
+    at = int(np.flatnonzero(WITHOUT_PICTURE & WITHOUT_TEXT)[0])
+    products.parts = np.column_stack([TURNS, TURNS, TURNS]).astype(object)
+    products.parts[WITHOUT_PICTURE & WITHOUT_TEXT] = "train"
+    products.parts[at] = ["validation-1", "validation-2", "test"]
+    products.write()
+    facts = facts_of(read_table(run(modality="multimodal") / "probabilities.parquet"))
+    assert facts["unseen"] == {"validation": 1, "test": 1}
+
+
+def test_the_model_in_a_fold_s_folder_gives_the_answers_in_the_table(products, run):
+    products.write()
+    folder = run()
+    features, table, _ = read_features(features_file("multimodal"))
+    names = table["sku"].to_pylist()
+    for fold in range(2):
+        test = features.seen() & (FOLDS[:, fold] == "test")
+        found = fusion.load(folder / f"fold-{fold}").predict(features.where(test)).probabilities
+        wanted = answers(folder, fold=fold, part="test", withheld="")
+        assert_same(
+            {(names[at], fold): row for at, row in zip(np.flatnonzero(test), found, strict=True)},
+            wanted,
+        )
+
+
+@pytest.mark.parametrize("strategy", ["early", "late"])
+def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(products, run, strategy):
+    products.params["fusion"]["strategy"] = strategy
+    products.write()
+    both, text = run(), run(modality="text")
+    alone = answers(text, part="test")
+    withheld = answers(both, part="test", withheld="image")
+    assert_same(withheld, {key: alone[key] for key in withheld}, atol=1e-6)
+    shown = answers(both, part="test", withheld="")
+    assert all((shown[key] != row).any() for key, row in withheld.items())
+    lacking = {key: row for key, row in shown.items() if key[0] in skus(WITHOUT_PICTURE)}
+    assert_same(lacking, {key: alone[key] for key in lacking}, atol=1e-6)
+
+
+def test_what_sees_texts_alone_has_nothing_withheld(products, run):
+    products.write()
+    table = read_table(run(modality="text") / "probabilities.parquet")
+    assert set(table["withheld"].to_pylist()) == {""}
+    assert not set(table["sku"].to_pylist()) & skus(WITHOUT_TEXT)
+
+
+def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
+    # The class games is tested in the first fold and missing from what is left.
+    products.labels[(FIRST != "test") & (products.labels == "games")] = "audio"
+    products.parts = FIRST[:, None]
+    products.write()
+    table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
+    assert facts_of(table)["classes"] == CLASSES
+    for name in ("probabilities", "uncalibrated"):
+        rows, _ = vector_rows(table[name])
+        assert not rows[:, CLASSES.index("games")].any()
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
 def test_model_json_says_what_the_model_was_made_from(products, run):
+    products.params["fusion"]["strategy"] = "late"
     products.write()
     provenance = json.loads((run("svm") / "model.json").read_text(encoding="utf-8"))
     assert provenance == {
         "classifier": {"kind": "svm", **products.params["classifiers"]["svm"]},
+        "fusion": "late",
         "seed": products.params["seed"],
-        "features_sha256": sha256_of(FEATURES),
+        "features_sha256": sha256_of(features_file("multimodal")),
         "encoders": ENCODERS,
         "classes": CLASSES,
     }
 
 
+def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
+    products.write()
+    assert not (run("svm", "text") / "history.csv").exists()
+    with (run("mlp", "text") / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["fold"], row["epoch"]) for row in rows] == [
+        (fold, epoch) for fold in "01" for epoch in "123"
+    ]
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_test_products_change_nothing_in_a_model(products, run, kind):
+    products.parts = FIRST[:, None]
     products.write()
-    folder = run(kind)
-    own = {"probabilities.parquet", "model.json"}  # which do name what is held out
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    modality = "text" if kind == "mlp" else "multimodal"
+    folder = run(kind, modality)
+    before, said = files(folder), answers(folder, part="validation")
     rng = np.random.default_rng(1)
-    test = SPLIT == "test"
+    test = FIRST == "test"
     products.labels[test] = rng.permutation(products.labels[test])
     for rows in products.rows.values():
         rows[test] = rng.normal(size=rows[test].shape)
     products.write()
-    after = {path.name: path.read_bytes() for path in run(kind).iterdir()}
-    assert before.keys() == after.keys() and before.keys() - own
-    assert {name for name in before if before[name] != after[name]} == own
-
-    held_out = SPLIT[~np.isin(np.arange(len(SPLIT)), UNSEEN) & (SPLIT != "train")]
-    answers = [
-        vector_rows(read_table(path)["probabilities"])[0][held_out == "validation"]
-        for path in (write(before), folder / "probabilities.parquet")
-    ]
-    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+    run(kind, modality)
+    after = files(folder)
+    assert before.keys() == after.keys()
+    # What names the test products is all that changes.
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"probabilities.parquet", "model.json"}
+    assert_same(answers(folder, part="validation"), said)
 
 
-def write(files: dict[str, bytes]) -> Path:
-    path = Path("before.parquet")
-    path.write_bytes(files["probabilities.parquet"])
-    return path
+def test_a_fold_s_test_products_may_change_the_models_of_other_folds(products, run):
+    products.write()
+    folder = run()
+    before = files(folder)
+    products.labels[(FOLDS[:, 0] == "test") & (FOLDS[:, 1] == "train")] = "audio"
+    products.write()
+    run()
+    after = files(folder)
+    changed = {name.split("/")[0] for name in before if before[name] != after[name]}
+    assert "fold-0" not in changed and "fold-1" in changed
+
+
+def test_the_same_inputs_give_the_same_bytes(products, run):
+    products.write()
+    before = files(run())
+    assert files(run()) == before
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [("one class", "are of 1 classes; two are needed"), ("no validation", "no validation product")],
 )
-def test_too_few_products_are_refused_and_nothing_is_written(products, run, wrong, said):
+def test_too_few_products_are_refused_by_their_fold_and_nothing_is_written(
+    products, run, wrong, said
+):
     if wrong == "one class":
-        products.labels[SPLIT == "train"] = CLASSES[0]
+        products.labels[FOLDS[:, 1] == "train"] = CLASSES[0]
+        products.parts = FOLDS[:, 1:]
     else:
-        products.labels[SPLIT == "validation"] = "another"
+        products.labels[FOLDS[:, 1] == "validation"] = "another"
+        products.parts = FOLDS[:, 1:]
     products.write()
-    with pytest.raises(InputError, match=f"image: .*{said}"):
+    with pytest.raises(InputError, match=rf"multimodal, fold 0: .*{said}"):
         run()
-    assert not Path("models").exists()
+    assert not Path("models").exists() or not list(Path("models").iterdir())
 
 
 def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
     products.write()
     folder = run()
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = files(folder)
 
     def fails(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -179,5 +331,5 @@ def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
     monkeypatch.setattr(train, "write_table", fails)
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert files(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

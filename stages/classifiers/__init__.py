@@ -3,7 +3,7 @@
 Each module has two functions:
 
 - `fit(settings, seed, train, validation) -> Model` fits on the training products alone, and stops
-  or calibrates on the validation products, of which at least one is of a class to train on;
+  on the validation products, of which at least one is of a class to train on, or None;
 - `load(folder) -> Model` loads what `Model.save(folder)` wrote, running no code that it may hold.
 """
 
@@ -21,6 +21,7 @@ class Model(Protocol):
     """A fitted classifier."""
 
     classes: list[str]
+    history: dict[str, list[float]]  # losses and accuracies by epoch, if it was fitted in epochs
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""

@@ -10,13 +10,14 @@ __all__ = ["fit", "load"]
 
 
 def fit(
-    settings: params.LogisticRegression, seed: int, train: Features, validation: Features
+    settings: params.LogisticRegression, seed: int, train: Features, validation: Features | None
 ) -> SklearnModel:
     """Fit on the training products; the validation products are not looked at."""
     estimator = LogisticRegression(
         C=settings.C,
         class_weight=settings.class_weight,
         max_iter=settings.max_iter,
+        tol=1e-3,  # the default's 1e-4 takes twice the time and predicts no better
         random_state=seed,
     )
     return SklearnModel(estimator.fit(train.matrix(), train.labels))

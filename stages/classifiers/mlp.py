@@ -1,7 +1,5 @@
 """A multi-layer perceptron in Keras: a branch per block, joined by concatenation (early fusion)."""
 
-import csv
-import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,14 +9,14 @@ import numpy as np
 
 from stages import params
 from stages.features import Features
-from stages.files import write_json, write_text
+from stages.files import write_json
 from stages.keras_variables import restore_variables, save_variables
 
 MODEL_FILE = "model.safetensors"
 BUILD_FILE = "network.json"
-HISTORY_FILE = "history.csv"
 # Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
 INPUT_LENGTH = 20
+BATCH = 4096  # rows that answers are computed for at a time
 
 
 class MlpModel:
@@ -32,24 +30,25 @@ class MlpModel:
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""
-        return self.network.predict(_inputs(features), batch_size=1024, verbose=0)
+        inputs, n = _inputs(features), len(features.labels)
+        # Not predict(): for each network it compiles a function anew, which takes longer than this.
+        parts = [
+            np.asarray(self.network({name: rows[at : at + BATCH] for name, rows in inputs.items()}))
+            for at in range(0, n, BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write the network's build, its variables and its learning curves into `folder`."""
+        """Write the network's build and its variables into `folder`."""
         write_json(folder / BUILD_FILE, self.build)
         save_variables(self.network, folder / MODEL_FILE)
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["epoch", *self.history])
-        for epoch, values in enumerate(zip(*self.history.values(), strict=True), start=1):
-            writer.writerow([epoch, *(f"{value:.4f}" for value in values)])
-        write_text(folder / HISTORY_FILE, buffer.getvalue())
 
 
-def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) -> MlpModel:
+def fit(settings: params.Mlp, seed: int, train: Features, validation: Features | None) -> MlpModel:
     """Fit on the training products, and stop when the loss on the validation ones stops falling.
 
-    The variables kept are those of the best epoch on validation.
+    The variables kept are those of the best epoch on validation; without validation products they
+    are those of the last of `settings.epochs`.
     """
     import keras
     import tensorflow as tf
@@ -70,19 +69,24 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    known = validation.where(np.isin(validation.labels, classes))
+    watched = {}
+    if validation is not None:
+        known = validation.where(np.isin(validation.labels, classes))
+        watched = {
+            "validation_data": (_inputs(known), np.searchsorted(classes, known.labels)),
+            "callbacks": [
+                keras.callbacks.EarlyStopping(
+                    monitor="val_loss", patience=settings.patience, restore_best_weights=True
+                )
+            ],
+        }
     fitted = network.fit(
         _inputs(train),
         np.searchsorted(classes, train.labels),
-        validation_data=(_inputs(known), np.searchsorted(classes, known.labels)),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=[
-            keras.callbacks.EarlyStopping(
-                monitor="val_loss", patience=settings.patience, restore_best_weights=True
-            )
-        ],
+        **watched,
         verbose=0,
     )
     names = {
@@ -91,11 +95,12 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features) 
         "train_accuracy": "accuracy",
         "validation_accuracy": "val_accuracy",
     }
-    return MlpModel(build, network, {name: fitted.history[key] for name, key in names.items()})
+    history = {name: fitted.history.get(key, []) for name, key in names.items()}
+    return MlpModel(build, network, history)
 
 
 def load(folder: Path) -> MlpModel:
-    """Load what `MlpModel.save` wrote; its learning curves stay in their file."""
+    """Load what `MlpModel.save` wrote, without its learning curves."""
     build = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
     network = _network(build)
     restore_variables(network, folder / MODEL_FILE)

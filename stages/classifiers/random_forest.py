@@ -16,7 +16,7 @@ __all__ = ["fit", "load"]
 
 
 def fit(
-    settings: params.RandomForest, seed: int, train: Features, validation: Features
+    settings: params.RandomForest, seed: int, train: Features, validation: Features | None
 ) -> SklearnModel:
     """Fit on the training products; the validation products are not looked at."""
     matrix = train.matrix()

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from stages.errors import InputError
 from stages.features import Features
@@ -22,28 +20,20 @@ _TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class SklearnModel:
-    """A fitted estimator of scikit-learn.
+    """A fitted estimator of scikit-learn."""
 
-    `temperature` is null for an estimator with probabilities of its own; else they are the softmax
-    of its decision function divided by the temperature.
-    """
-
-    def __init__(self, estimator: Any, temperature: float | None = None) -> None:
+    def __init__(self, estimator: Any) -> None:
+        self.history: dict[str, list[float]] = {}
         self.estimator = estimator
-        self.temperature = temperature
         self.classes = [str(name) for name in estimator.classes_]
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""
-        matrix = features.matrix()
-        if self.temperature is None:
-            return self.estimator.predict_proba(matrix).astype(np.float32)
-        scores = decision_scores(self.estimator, matrix)
-        return softmax(scores / self.temperature, axis=1).astype(np.float32)
+        return self.estimator.predict_proba(features.matrix()).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the model into `folder`, the same bytes for the same model."""
-        content = skops.io.dumps({"estimator": self.estimator, "temperature": self.temperature})
+        content = skops.io.dumps(self.estimator)
         with whole_file(folder / MODEL_FILE) as part:
             part.write_bytes(_repeatable(content))
 
@@ -61,28 +51,7 @@ def load(folder: Path) -> SklearnModel:
         raise InputError(f"{path} was not written by skops: `dvc repro -f` rebuilds it") from None
     if strange:
         raise InputError(f"{path} holds {', '.join(strange)}: it is not loaded, as it may run code")
-    content = skops.io.load(path, trusted=_TRUSTED)
-    return SklearnModel(content["estimator"], content["temperature"])
-
-
-def decision_scores(estimator: Any, matrix: np.ndarray) -> np.ndarray:
-    """Return a decision function as float64 of shape (n, classes), for two classes too."""
-    scores = estimator.decision_function(matrix)
-    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
-
-
-def fit_temperature(scores: np.ndarray, classes: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature under which scores are the likeliest: Guo et al. 2017, On Calibration.
-
-    `scores` has shape (n, len(classes)) and `labels` holds n of the sorted `classes`, n > 0.
-    """
-    at = np.searchsorted(classes, labels)
-
-    def loss(log_temperature: float) -> float:
-        logs = log_softmax(scores / np.exp(log_temperature), axis=1)
-        return -float(logs[np.arange(len(at)), at].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
+    return SklearnModel(skops.io.load(path, trusted=_TRUSTED))
 
 
 def _repeatable(content: bytes) -> bytes:

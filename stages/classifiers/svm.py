@@ -1,19 +1,61 @@
 """A support vector machine with a Gaussian kernel on the concatenated blocks."""
 
+from pathlib import Path
+
 import numpy as np
+from scipy.special import softmax
 from sklearn.svm import SVC
 
 from stages import params
-from stages.classifiers.sklearn_model import SklearnModel, decision_scores, fit_temperature, load
+from stages.classifiers import sklearn_model
+from stages.classifiers.sklearn_model import SklearnModel
 from stages.features import Features
 
 __all__ = ["fit", "load"]
 
 
-def fit(settings: params.Svm, seed: int, train: Features, validation: Features) -> SklearnModel:
-    """Fit on the training products, and the scale of its probabilities on the validation ones."""
-    estimator = SVC(C=settings.C, gamma=settings.gamma, class_weight=settings.class_weight)
-    estimator.fit(train.matrix(), train.labels)
-    known = validation.where(np.isin(validation.labels, estimator.classes_))
-    scores = decision_scores(estimator, known.matrix())
-    return SklearnModel(estimator, fit_temperature(scores, estimator.classes_, known.labels))
+class SvmModel(SklearnModel):
+    """A machine for each pair of classes, and for each class the closest of its duels."""
+
+    def predict_proba(self, features: Features) -> np.ndarray:
+        """Return float32 of shape (n, len(classes)): the probability of each class.
+
+        They are the softmax of `closest_duels`. scikit-learn's own scores count duels won: they
+        choose the same class, and say next to nothing of how sure that is.
+        """
+        decisions = self.estimator.decision_function(features.matrix())
+        return softmax(closest_duels(decisions, len(self.classes)), axis=1).astype(np.float32)
+
+
+def fit(
+    settings: params.Svm, seed: int, train: Features, validation: Features | None
+) -> SklearnModel:
+    """Fit on the training products; the validation products are not looked at."""
+    estimator = SVC(
+        C=settings.C,
+        gamma=settings.gamma,
+        class_weight=settings.class_weight,
+        decision_function_shape="ovo",
+    )
+    return SvmModel(estimator.fit(train.matrix(), train.labels))
+
+
+def load(folder: Path) -> SklearnModel:
+    """Load what `SvmModel.save` wrote; raises InputError as `sklearn_model.load` does."""
+    return SvmModel(sklearn_model.load(folder).estimator)
+
+
+def closest_duels(decisions: np.ndarray, classes: int) -> np.ndarray:
+    """Return each class's smallest margin over another, float64 of shape (n, classes).
+
+    `decisions` are those of one machine per pair of classes, of shape (n, pairs) in the order (0,
+    1), (0, 2), ..., positive where the first wins; for two classes of shape (n,), positive where
+    the second does.
+    """
+    if classes == 2:
+        return np.column_stack([-decisions, decisions])
+    margins = np.full((len(decisions), classes, classes), np.inf)
+    for pair, (one, other) in enumerate(zip(*np.triu_indices(classes, 1), strict=True)):
+        margins[:, one, other] = decisions[:, pair]
+        margins[:, other, one] = -decisions[:, pair]
+    return margins.min(axis=2)

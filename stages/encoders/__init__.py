@@ -3,15 +3,18 @@
 Each module has two functions:
 
 - `fetch(settings, folder, policy, seed) -> Manifest` puts the weights into `folder`;
-- `load(settings, folder) -> ImageEncoder | TextEncoder` makes an encoder of them.
+- `load(settings, folder, engine) -> ImageEncoder | TextEncoder` makes an encoder of them that
+  `engine` runs.
 """
 
+import io
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol
 
 import numpy as np
+import PIL.Image
 from PIL.Image import Image
 
 
@@ -31,6 +34,11 @@ class TextEncoder(Protocol):
 
     def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         """Yield a float32 vector of shape (size,) for each text, in their order."""
+
+
+def decoded(jpeg: bytes) -> Image:
+    """Return the RGB picture of a JPEG."""
+    return PIL.Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
 def module_of(kind: str) -> ModuleType:

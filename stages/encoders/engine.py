@@ -1,59 +1,91 @@
-"""Running a network: OpenVINO on the processor, one row at a time, several rows under way.
+"""Which engine runs an encoder's network, in which precision and where."""
 
-A row is never put into a batch with others: on a processor a few asynchronous requests of one row
-are as fast as a batch, need no padding, and make a row's vector a function of that row alone.
-"""
-
+import platform
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-# OpenVINO's converter tells Google Analytics of each use, unless it finds no package to do so.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-
-import openvino as ov  # noqa: E402
-
-__all__ = ["Network", "ov"]
-
-# What the reference frameworks compute in; OpenVINO would choose bfloat16 where there is some.
-_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+from stages.errors import InputError
 
 
-class Network:
-    """A compiled network with one output, [batch, size]: a vector per row."""
+@dataclass(frozen=True)
+class Engine:
+    """How a network is run.
 
-    def __init__(self, model: ov.Model) -> None:
-        self.size: int = model.output(0).get_partial_shape()[1].get_length()
-        self._compiled = ov.Core().compile_model(model, "CPU", _SETTINGS)
-        # Twice as many as are computed at a time, so that the next is ready when one is done.
-        self._requests = 2 * self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    `name` is openvino, torch, tensorflow or, without a network, scikit-learn; `precision` is
+    float32 or bfloat16, and `device` cpu, cuda or mps.
+    """
 
-    def run(self, rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each row, in their order.
-
-        A row is the network's inputs, each an array with a first axis of 1. Rows are taken as the
-        network gets to them, so whatever prepares them runs while it computes.
-        """
-        requests = [self._compiled.create_infer_request() for _ in range(self._requests)]
-        under_way: deque[ov.InferRequest] = deque()
-        try:
-            for at, inputs in enumerate(rows):
-                if len(under_way) == len(requests):
-                    yield _vector(under_way.popleft())
-                request = requests[at % len(requests)]
-                request.start_async(dict(enumerate(inputs)))
-                under_way.append(request)
-            while under_way:
-                yield _vector(under_way.popleft())
-        finally:
-            # A request that is thrown away while it computes takes the program down with it.
-            for request in under_way:
-                request.wait()
+    name: str
+    precision: str
+    device: str = "cpu"
 
 
-def _vector(request: ov.InferRequest) -> np.ndarray:
-    """Wait for a request and return what the network made of its row."""
-    request.wait()
-    return request.get_output_tensor(0).data[0].astype(np.float32)
+# Each kind's own framework, None where there is none but OpenVINO.
+FRAMEWORKS = {
+    "keras": "tensorflow",
+    "huggingface_image": "torch",
+    "huggingface_text": "torch",
+    "onnx": None,
+    "hashed_ngrams": None,
+}
+COUNTED = Engine("scikit-learn", "float32")
+
+
+def choose(kind: str, engine: str, precision: str) -> Engine:
+    """Return how networks of `kind` are run where params.yaml says `engine` and `precision`.
+
+    `auto` is OpenVINO on a processor and the network's own framework on a GPU; in bfloat16 where
+    the hardware computes in it, except in a framework on a processor: that is a reference. Whether
+    a network bears bfloat16 is another matter (trial.py).
+    Raises InputError where the two do not go together, or not with `kind` or the hardware.
+    """
+    if kind == "hashed_ngrams":  # no network: it is counted, whatever engine the others want
+        return COUNTED
+    framework = FRAMEWORKS[kind]
+    if engine not in ("auto", "openvino", framework):
+        fit = "auto, openvino" + (f" or {framework}" if framework else "")
+        raise InputError(f"engine: {engine} runs no encoder of kind {kind}: set it to {fit}")
+    device = "cpu" if engine == "openvino" or framework is None else _device(framework)
+    if engine == "auto":
+        engine = "openvino" if framework is None or device == "cpu" else framework
+    if precision == "auto":
+        wanted = engine == "openvino" or device == "cuda"
+        precision = "bfloat16" if wanted and _has_bfloat16(engine, device) else "float32"
+    elif precision == "bfloat16" and not _has_bfloat16(engine, device):
+        raise InputError(
+            f"precision: bfloat16 is not to be had with {engine} on this {device}: set it to auto "
+            "or float32"
+        )
+    return Engine(engine, precision, device)
+
+
+def _device(framework: str) -> str:
+    """Return where a framework computes; one is imported only where there may be a GPU."""
+    if sys.platform == "darwin":
+        may_have_gpu = platform.machine() == "arm64"
+    else:
+        may_have_gpu = any(Path("/dev", name).exists() for name in ("nvidiactl", "dxg"))
+    if not may_have_gpu:
+        return "cpu"
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        return "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _has_bfloat16(engine: str, device: str) -> bool:
+    if engine == "openvino":
+        from stages.encoders.openvino_network import has_bfloat16
+
+        return has_bfloat16()
+    if engine == "torch" and device == "cuda":
+        import torch
+
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return False

@@ -8,6 +8,8 @@ import numpy as np
 from PIL.Image import Image
 
 from stages.encoders import huggingface
+from stages.encoders.engine import Engine
+from stages.encoders.identity import network_key
 from stages.encoders.weights import Manifest, digest, unavailable, warn_random
 from stages.errors import InputError
 from stages.params import HuggingFaceImageEncoder
@@ -52,35 +54,21 @@ def fetch(settings: HuggingFaceImageEncoder, folder: Path, policy: str, seed: in
     return Manifest("random", f"seed {seed}", None, digest(folder, huggingface.WEIGHTS))
 
 
-def load(settings: HuggingFaceImageEncoder, folder: Path) -> "HuggingFaceImages":
+def load(settings: HuggingFaceImageEncoder, folder: Path, engine: Engine) -> "HuggingFaceImages":
     """Make an encoder of what `fetch` put into `folder`."""
-    return HuggingFaceImages(folder)
+    return HuggingFaceImages(settings, folder, engine)
 
 
 class HuggingFaceImages:
     """A network that turns pictures into its pooled output."""
 
-    def __init__(self, folder: Path) -> None:
-        import torch
+    def __init__(self, settings: HuggingFaceImageEncoder, folder: Path, engine: Engine) -> None:
         from transformers import AutoImageProcessor
 
-        from stages.encoders.engine import Network, ov
-
-        class Pooled(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.network = huggingface.network(folder, uses_pooler=True)
-
-            def forward(self, pixel_values: Any) -> Any:
-                return huggingface.pooled(self.network(pixel_values=pixel_values))
-
-        pooled = Pooled()
         self._processor = huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
-        shape = tuple(self._pixels(_blank())[0].shape)
-        example = torch.zeros(shape)
-        pooled(example)  # what is wrong with the network is said here, in plainer words
-        self._network = Network(ov.convert_model(pooled, example_input=example, input=[shape]))
-        self.size = self._network.size
+        example = self._pixels(_blank())
+        self._network = _network(settings, folder, engine, example)
+        self.size: int = self._network.size
 
     def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:
         """Yield a float32 vector of shape (size,) for each RGB picture, in their order."""
@@ -88,6 +76,40 @@ class HuggingFaceImages:
 
     def _pixels(self, picture: Image) -> tuple[np.ndarray]:
         return (np.asarray(self._processor(picture, return_tensors="np")["pixel_values"]),)
+
+
+def _network(
+    settings: HuggingFaceImageEncoder, folder: Path, engine: Engine, example: tuple[np.ndarray]
+) -> Any:
+    """Return the network in `folder` as `engine` runs it; `example` is an input."""
+    if engine.name == "torch":
+        from stages.encoders.torch_network import TorchNetwork
+
+        return TorchNetwork(_pooled(folder), example, engine)
+    from stages.encoders.openvino_network import OpenVinoNetwork, converted, ov
+
+    def convert(_: Path) -> ov.Model:
+        from stages.encoders.torch_network import openvino_model
+
+        return openvino_model(_pooled(folder), example, is_fixed=True)
+
+    model, _ = converted(network_key(settings, folder), convert)
+    return OpenVinoNetwork(model, engine)
+
+
+def _pooled(folder: Path) -> Any:
+    """Return the network in `folder` as a module that gives its pooled output."""
+    import torch
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = huggingface.network(folder, uses_pooler=True)
+
+        def forward(self, pixel_values: Any) -> Any:
+            return huggingface.pooled(self.network(pixel_values=pixel_values))
+
+    return Pooled()
 
 
 def _blank() -> Image:

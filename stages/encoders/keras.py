@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
+from stages.encoders.batches import GPU_BATCH, in_batches
+from stages.encoders.engine import Engine
+from stages.encoders.identity import network_key
 from stages.encoders.weights import Manifest, check_sha256, unavailable, warn_random
 from stages.errors import InputError
 from stages.files import sha256_of, write_text
@@ -53,32 +56,41 @@ def fetch(settings: KerasEncoder, folder: Path, policy: str, seed: int) -> Manif
     return Manifest("pretrained", origin, None, found)
 
 
-def load(settings: KerasEncoder, folder: Path) -> "KerasImages":
+def load(settings: KerasEncoder, folder: Path, engine: Engine) -> "KerasImages":
     """Make an encoder of what `fetch` put into `folder`."""
-    return KerasImages(settings, folder)
+    if engine.name == "tensorflow":
+        return KerasImages(TensorflowNetwork(settings, folder, engine))
+    from stages.encoders.openvino_network import OpenVinoNetwork, converted, ov
+
+    def convert(_: Path) -> ov.Model:
+        return ov.convert_model(_function(settings, folder, 1))
+
+    model, _ = converted(network_key(settings, folder), convert)
+    return KerasImages(OpenVinoNetwork(model, engine))
+
+
+class TensorflowNetwork:
+    """A network as TensorFlow runs it: on a GPU, or as the reference on a processor."""
+
+    def __init__(self, settings: KerasEncoder, folder: Path, engine: Engine) -> None:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+        self._batch = 1 if engine.device == "cpu" else GPU_BATCH
+        self._function = _function(settings, folder, self._batch)
+        self.size: int = self._function.get_concrete_function().output_shapes[1]
+
+    def run(self, rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
+        """Yield a float32 vector of shape (size,) for each uint8 picture, in their order."""
+        return in_batches(self._function, rows, self._batch)
 
 
 class KerasImages:
     """A network of Keras Applications that turns pictures into vectors."""
 
-    def __init__(self, settings: KerasEncoder, folder: Path) -> None:
-        import tensorflow as tf
-
-        from stages.encoders.engine import Network, ov
-
-        preprocess = inspect.getmodule(_builder(settings.model)).preprocess_input
-        network = _of_layers((folder / LAYERS_FILE).read_text(encoding="utf-8"))
-        restore_variables(network, folder / WEIGHTS_FILE)
-
-        def embed(pictures: Any) -> Any:
-            # Each family has its own preprocessing, of numbers from 0 to 255: ResNet50's swaps red
-            # and blue and subtracts ImageNet's means, and does not divide by 255.
-            return network(preprocess(tf.cast(pictures, tf.float32)), training=False)
-
-        signature = [tf.TensorSpec((1, *SHAPE), tf.uint8)]
-        model = ov.convert_model(tf.function(embed, input_signature=signature))
-        self._network = Network(model)
-        self.size = self._network.size
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self.size: int = network.size
 
     def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:
         """Yield a float32 vector of shape (size,) for each 224×224 RGB picture, in their order."""
@@ -93,6 +105,22 @@ def _builder(model: str) -> Any:
     if model not in known:
         raise InputError(f"keras.applications has no {model}; it has {', '.join(known)}")
     return getattr(applications, model)
+
+
+def _function(settings: KerasEncoder, folder: Path, batch: int) -> Any:
+    """Return the network in `folder` as a function of `batch` uint8 pictures."""
+    import tensorflow as tf
+
+    preprocess = inspect.getmodule(_builder(settings.model)).preprocess_input
+    network = _of_layers((folder / LAYERS_FILE).read_text(encoding="utf-8"))
+    restore_variables(network, folder / WEIGHTS_FILE)
+
+    def embed(pictures: Any) -> Any:
+        # Each family has its own preprocessing, of numbers from 0 to 255: ResNet50's swaps red
+        # and blue and subtracts ImageNet's means, and does not divide by 255.
+        return network(preprocess(tf.cast(pictures, tf.float32)), training=False)
+
+    return tf.function(embed, input_signature=[tf.TensorSpec((batch, *SHAPE), tf.uint8)])
 
 
 def _network(build: Any, weights: str | None) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
+from stages.encoders.engine import Engine
 from stages.encoders.weights import Manifest, check_sha256, digest
 from stages.errors import InputError
 from stages.params import OnnxEncoder
@@ -25,20 +26,20 @@ def fetch(settings: OnnxEncoder, folder: Path, policy: str, seed: int) -> Manife
     shutil.copyfile(settings.path, folder / WEIGHTS_FILE)
     found = digest(folder, WEIGHTS_FILE)
     check_sha256(found, settings.sha256, str(settings.path))
-    load(settings, folder)
+    load(settings, folder, Engine("openvino", "float32"))
     return Manifest("pretrained", str(settings.path), None, found)
 
 
-def load(settings: OnnxEncoder, folder: Path) -> "OnnxImages":
+def load(settings: OnnxEncoder, folder: Path, engine: Engine) -> "OnnxImages":
     """Make an encoder of the file that `fetch` put into `folder`."""
-    return OnnxImages(settings, folder / WEIGHTS_FILE)
+    return OnnxImages(settings, folder / WEIGHTS_FILE, engine)
 
 
 class OnnxImages:
     """A network that turns pictures into vectors, its normalisation put into the graph."""
 
-    def __init__(self, settings: OnnxEncoder, path: Path) -> None:
-        from stages.encoders.engine import Network, ov
+    def __init__(self, settings: OnnxEncoder, path: Path, engine: Engine) -> None:
+        from stages.encoders.openvino_network import OpenVinoNetwork, ov
 
         try:
             model = ov.Core().read_model(path)
@@ -73,7 +74,8 @@ class OnnxImages:
                 f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
                 f"vector of fixed size per picture, [batch, size]"
             )
-        self._network = Network(_with_normalisation(ov, model, settings, channels_first))
+        model = _with_normalisation(ov, model, settings, channels_first)
+        self._network = OpenVinoNetwork(model, engine)
         self.size = self._network.size
 
     def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:

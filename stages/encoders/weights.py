@@ -19,8 +19,8 @@ class Manifest:
     """What an encoder's weights are.
 
     `kind` is pretrained (given by path, or from the hub or Keras' store), bundled (from an
-    installed package) or random; `origin` says where from, `revision` which version of it (null
-    where there is none) and `sha256` which bytes.
+    installed package), random, or none where an encoder has no weights; `origin` says where from,
+    `revision` which version of it (null where there is none) and `sha256` which bytes.
     """
 
     kind: str

@@ -7,6 +7,7 @@ it refuses stray quotes, never guesses a type, and knows the line that it is at.
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path, PurePath
@@ -96,6 +97,14 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _check_unicode(cells: pa.Array, place: str) -> None:
+    """Raise InputError where a cell of Arrow's is no UTF-8, which Parquet does not rule out."""
+    try:
+        cells.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{place}: {error}: write the file anew, its texts as UTF-8") from None
+
+
 def _check_columns(path: Path, found: Iterable[str], wanted: Iterable[str]) -> None:
     """Raise InputError where a column is missing, or where two have its name."""
     found = list(found)
@@ -104,6 +113,7 @@ def _check_columns(path: Path, found: Iterable[str], wanted: Iterable[str]) -> N
             raise InputError(
                 f"{path} has no column {name!r}; it has {', '.join(map(repr, found)) or 'none'}: "
                 f"mend the names under data.table"
+                + ("; a .csv has commas between its cells" if len(found) == 1 else "")
             )
         if found.count(name) > 1:
             raise InputError(f"{path} has {found.count(name)} columns {name!r}: rename one")
@@ -116,6 +126,7 @@ def _read_delimited(delimiter: str) -> Callable[[Path, list[str]], Iterator[Row]
         number, line = 0, 1  # row 0 is the header
         # Bytes that are no UTF-8 are carried along, so that the error can name their row.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            csv.field_size_limit(sys.maxsize)  # or a description of more than 128 KiB is refused
             lines = csv.reader(file, delimiter=delimiter, strict=True)
             try:
                 header = next(lines, [])
@@ -143,7 +154,7 @@ def _read_json(path: Path, columns: list[str]) -> Iterator[Row]:
     """Read an array of objects."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from None
     if not isinstance(rows, list):
         raise InputError(f"{path} is no array of objects but a {type(rows).__name__}")
@@ -158,7 +169,7 @@ def _read_json_lines(path: Path, columns: list[str]) -> Iterator[Row]:
             if line.strip():
                 try:
                     rows.append(json.loads(line))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise InputError(f"{path}, line {number} is no JSON: {error}") from None
     yield from _objects(path, rows, columns)
 
@@ -178,9 +189,13 @@ def _read_parquet(path: Path, columns: list[str]) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names, columns)
+            first = 1
             for batch in file.iter_batches(batch_size=8192, columns=columns):
+                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                    _check_unicode(cells, f"{path}, rows from {first:,}, {name}")
                 yield from batch.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+                first += len(batch)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from None
 
 

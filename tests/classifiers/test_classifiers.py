@@ -99,6 +99,17 @@ def test_a_product_without_a_block_is_told_by_the_other(kind):
     assert (chosen == test.labels).mean() > 0.75
 
 
+@pytest.mark.parametrize("kind", ["logistic_regression", "svm", "random_forest"])
+def test_what_is_not_fitted_in_epochs_does_not_look_at_validation_products(kind):
+    train, validation = cases()["several classes"]
+    test = products(CLASSES, 40, seed=3)
+    answers = [
+        module_of(kind).fit(settings(kind), 3, train, held_out).predict_proba(test)
+        for held_out in (validation, None)
+    ]
+    np.testing.assert_array_equal(*answers)
+
+
 @pytest.mark.parametrize("kind", QUICK)
 def test_products_that_cannot_be_told_apart_are_not_told_apart(kind):
     rng = np.random.default_rng(5)

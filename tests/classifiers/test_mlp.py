@@ -1,6 +1,5 @@
 """What the multi-layer perceptron promises beyond what every classifier does."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +40,30 @@ def test_it_stops_early_and_keeps_the_best_epochs_variables(tmp_path):
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
     chosen = settings(epochs=90, patience=6, learning_rate=0.01, dropout=0.0)
     model = mlp.fit(chosen, 3, train, validation)
-    model.save(tmp_path)
-    with (tmp_path / "history.csv").open(newline="") as file:
-        epochs = list(csv.DictReader(file))
-    assert list(epochs[0]) == [
-        "epoch",
+    assert list(model.history) == [
         "train_loss",
         "validation_loss",
         "train_accuracy",
         "validation_accuracy",
     ]
-    assert [int(row["epoch"]) for row in epochs] == list(range(1, len(epochs) + 1))
-    losses = [float(row["validation_loss"]) for row in epochs]
+    losses = model.history["validation_loss"]
+    epochs = len(losses)
+    assert {len(curve) for curve in model.history.values()} == {epochs}
     best = int(np.argmin(losses))
-    assert len(epochs) == best + 1 + 6 < 90
+    assert epochs == best + 1 + 6 < 90
     assert losses[-1] > losses[best] + 0.01
 
+    model.save(tmp_path)
     probabilities = mlp.load(tmp_path).predict_proba(validation)
     at = np.searchsorted(model.classes, validation.labels)
     loss = -np.log(probabilities[np.arange(len(at)), at]).mean()
     assert loss == pytest.approx(losses[best], abs=2e-3)
     assert accuracy(model, validation) == pytest.approx(
-        float(epochs[best]["validation_accuracy"]), abs=1e-3
+        model.history["validation_accuracy"][best], abs=1e-3
     )
 
 
-def test_the_best_epoch_is_kept_where_epochs_run_out(tmp_path):
+def test_the_best_epoch_is_kept_where_epochs_run_out():
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
     chosen = settings(epochs=25, patience=25, learning_rate=0.02, dropout=0.0)
     model = mlp.fit(chosen, 3, train, validation)
@@ -75,6 +72,20 @@ def test_the_best_epoch_is_kept_where_epochs_run_out(tmp_path):
     at = np.searchsorted(model.classes, validation.labels)
     loss = -np.log(model.predict_proba(validation)[np.arange(len(at)), at]).mean()
     assert loss == pytest.approx(min(losses), abs=1e-3)
+
+
+def test_without_validation_products_it_keeps_the_last_epoch_s_variables():
+    train = products([20, 20, 20], 1, noise=2)
+    known = products([12, 12, 12], 2, noise=2)
+    chosen = settings(epochs=7, patience=7, dropout=0.0)
+    model = mlp.fit(chosen, 3, train, None)
+    assert len(model.history["train_loss"]) == 7
+    assert model.history["validation_loss"] == model.history["validation_accuracy"] == []
+    # As long as the loss falls the last epoch is the best, so that stopping early changes nothing.
+    watched = mlp.fit(chosen, 3, train, known)
+    losses = watched.history["validation_loss"]
+    assert int(np.argmin(losses)) == 6
+    np.testing.assert_allclose(model.predict_proba(known), watched.predict_proba(known), atol=1e-6)
 
 
 def test_a_last_batch_of_one_product_does_no_harm():

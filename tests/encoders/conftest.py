@@ -10,6 +10,8 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
+from stages.encoders import openvino_network
+from stages.encoders.engine import Engine
 from stages.encoders.weights import package_folder
 from stages.sources.demo_pictures import draw
 
@@ -38,6 +40,31 @@ def loopback_only(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
     yield
     assert not tried
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep converted networks apart from the repository's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino_network, "cache_folder", lambda: folder)
+        yield folder
+
+
+@pytest.fixture
+def bfloat16():
+    """OpenVINO in bfloat16."""
+    if not openvino_network.has_bfloat16():
+        pytest.skip("this processor does not compute in bfloat16")
+    return Engine("openvino", "bfloat16")
+
+
+@pytest.fixture
+def engine(request):
+    """OpenVINO in the precision that a test is parametrised with."""
+    if request.param == "bfloat16":
+        return request.getfixturevalue("bfloat16")
+    return Engine("openvino", request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,97 +1,60 @@
-"""The engine keeps rows in order, takes them as it goes, and ends cleanly when they do not."""
+"""Engines: what auto stands for, and what is said to pairs that do not exist."""
 
-import subprocess
-import sys
-import time
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from stages.encoders.engine import Network, ov
-
-TOP = Path(__file__).parents[2]
-ops = ov.opset13
-
-
-@pytest.fixture(scope="module")
-def network():
-    """A network that doubles two numbers."""
-    row = ops.parameter([1, 2], np.float32)
-    return Network(ov.Model([ops.multiply(row, np.float32(2))], [row]))
+from stages.encoders import engine, openvino_network
+from stages.encoders.engine import Engine, choose
+from stages.errors import InputError
 
 
-def rows(count):
-    for at in range(count):
-        yield (np.array([[at, -at]], dtype=np.float32),)
+@pytest.fixture(autouse=True)
+def processor(monkeypatch):
+    """A machine without a GPU, whose processor has bfloat16: the two answers, to be changed."""
+    answers = {"device": "cpu", "bfloat16": True}
+    monkeypatch.setattr(engine, "_device", lambda framework: answers["device"])
+    monkeypatch.setattr(openvino_network, "has_bfloat16", lambda: answers["bfloat16"])
+    return answers
 
 
-def test_vectors_come_in_the_order_of_the_rows(network):
-    assert network.size == 2
-    found = np.stack(list(network.run(rows(500))))
-    assert found.dtype == np.float32
-    assert np.array_equal(found, [[2 * at, -2 * at] for at in range(500)])
+@pytest.mark.parametrize("kind", ["keras", "huggingface_image", "huggingface_text", "onnx"])
+def test_on_a_processor_auto_is_openvino(kind, processor):
+    assert choose(kind, "auto", "auto") == Engine("openvino", "bfloat16", "cpu")
+    assert choose(kind, "auto", "float32") == Engine("openvino", "float32", "cpu")
+    processor["bfloat16"] = False
+    assert choose(kind, "auto", "auto") == Engine("openvino", "float32", "cpu")
+    with pytest.raises(InputError, match="bfloat16 is not to be had with openvino on this cpu"):
+        choose(kind, "auto", "bfloat16")
 
 
-def test_no_rows_give_no_vectors(network):
-    assert list(network.run(rows(0))) == []
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("keras", Engine("tensorflow", "float32", "cuda")),
+        ("huggingface_text", Engine("torch", "float32", "cuda")),
+        ("onnx", Engine("openvino", "float32", "cpu")),
+    ],
+)
+def test_on_a_gpu_auto_is_the_network_s_own_framework(kind, found, processor):
+    processor["device"] = "cuda"
+    assert choose(kind, "auto", "float32") == found
+    assert choose(kind, "openvino", "float32") == Engine("openvino", "float32", "cpu")
 
 
-def test_rows_are_taken_as_vectors_are_asked_for(network):
-    taken = []
-
-    def slow():
-        for row in rows(1000):
-            taken.append(row)
-            time.sleep(0.001)
-            yield row
-
-    found = network.run(slow())
-    for at in range(10):
-        assert next(found)[0] == 2 * at
-    assert len(taken) < 500
-    found.close()
+def test_a_framework_on_a_processor_is_a_reference_in_float32():
+    assert choose("keras", "tensorflow", "auto") == Engine("tensorflow", "float32", "cpu")
+    assert choose("huggingface_text", "torch", "auto") == Engine("torch", "float32", "cpu")
+    with pytest.raises(InputError, match="with torch on this cpu: set it to auto or float32"):
+        choose("huggingface_text", "torch", "bfloat16")
 
 
-def test_a_row_s_buffer_may_be_used_again(network):
-    def shared():
-        buffer = np.zeros((1, 2), dtype=np.float32)
-        for at in range(200):
-            buffer[:] = at
-            yield (buffer,)
-
-    found = np.stack(list(network.run(shared())))
-    assert np.array_equal(found[:, 0], 2 * np.arange(200))
-
-
-def test_an_error_while_rows_are_made_ends_the_run_with_it(network):
-    def broken():
-        yield from rows(7)
-        raise ValueError("a damaged picture")
-
-    for _ in range(20):
-        with pytest.raises(ValueError, match="a damaged picture"):
-            list(network.run(broken()))
-    assert len(list(network.run(rows(5)))) == 5
-
-
-def test_converting_a_network_tells_nobody(tmp_path):
-    script = """
-import socket, sys
-from pathlib import Path
-def refuse(*arguments):
-    raise SystemExit(f"asked for {arguments}")
-socket.getaddrinfo = refuse
-from stages.encoders.engine import Network, ov
-import torch
-ov.convert_model(torch.nn.Linear(2, 2), example_input=torch.zeros(1, 2))
-assert "openvino_telemetry.main" not in sys.modules
-assert list(Path.home().iterdir()) == [], list(Path.home().iterdir())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={"HOME": str(tmp_path), "PYTHONPATH": str(TOP), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("kind", "name", "fit"),
+    [
+        ("keras", "torch", "auto, openvino or tensorflow"),
+        ("onnx", "tensorflow", "auto, openvino"),
+        ("huggingface_image", "tensorflow", "auto, openvino or torch"),
+    ],
+)
+def test_a_pair_that_does_not_exist_is_refused(kind, name, fit):
+    with pytest.raises(InputError, match=rf"engine: {name} runs no .* {kind}: set it to {fit}$"):
+        choose(kind, name, "auto")

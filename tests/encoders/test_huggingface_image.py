@@ -16,10 +16,12 @@ from transformers import (
 )
 
 from stages.encoders import huggingface, huggingface_image
+from stages.encoders.engine import Engine
 from stages.encoders.weights import digest
 from stages.errors import InputError
 from stages.params import HuggingFaceImageEncoder, load_params
 
+FLOAT32 = Engine("openvino", "float32")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 NETWORKS = {
     "convnextv2": ConvNextV2Config(depths=[1, 1, 2, 1], hidden_sizes=[8, 16, 24, 40]),
@@ -61,6 +63,11 @@ def agree(found, reference):
     return ((found * reference).sum(axis=1) / norms).min() >= 0.9999
 
 
+def cosines(rows, others):
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+    return (rows * others).sum(axis=1) / norms
+
+
 @pytest.fixture(scope="module")
 def unreachable():
     """The hub as one finds it without a network."""
@@ -79,7 +86,7 @@ def convnextv2(tmp_path_factory, unreachable):
     folder = tmp_path_factory.mktemp("convnextv2")
     settings = load_params().encoders["convnextv2"]
     assert huggingface_image.fetch(settings, folder, "auto", 42).kind == "random"
-    return folder, huggingface_image.load(settings, folder)
+    return folder, huggingface_image.load(settings, folder, FLOAT32)
 
 
 def test_convnextv2_is_transformers(convnextv2, pictures):
@@ -87,6 +94,7 @@ def test_convnextv2_is_transformers(convnextv2, pictures):
     assert encoder.size == 768
     found, reference = encoded(encoder, pictures), eager(folder, pictures)
     assert agree(found, reference)
+    assert cosines(found, reference).min() >= 0.999999
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-3)
     assert not agree(np.roll(found, 1, axis=0), reference)
 
@@ -97,6 +105,20 @@ def test_convnextv2_is_transformers_on_real_pictures(convnextv2, shop_pictures):
     assert agree(encoded(encoder, shop_pictures), eager(folder, shop_pictures))
 
 
+def test_convnextv2_in_bfloat16_points_where_transformers_does(convnextv2, pictures, bfloat16):
+    folder = convnextv2[0]
+    settings = load_params().encoders["convnextv2"]
+    found = encoded(huggingface_image.load(settings, folder, bfloat16), pictures)
+    assert 0.9999 <= cosines(found, eager(folder, pictures)).min() < 0.9999999
+
+
+def test_pytorch_itself_runs_it_as_a_reference(convnextv2, pictures):
+    folder, settings = convnextv2[0], load_params().encoders["convnextv2"]
+    encoder = huggingface_image.load(settings, folder, Engine("torch", "float32"))
+    found = encoded(encoder, pictures[:3])
+    assert np.allclose(found, eager(folder, pictures[:3]), rtol=1e-4, atol=1e-4)
+
+
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
 def small(request, tmp_path_factory):
     """A small network of one kind: its folder, the encoder."""
@@ -104,7 +126,7 @@ def small(request, tmp_path_factory):
     torch.manual_seed(1)
     AutoModel.from_config(NETWORKS[request.param]).save_pretrained(folder)
     save_processor(folder)
-    return folder, huggingface_image.load(settings_for(folder), folder)
+    return folder, huggingface_image.load(settings_for(folder), folder, FLOAT32)
 
 
 def test_other_networks_are_transformers_too(small, pictures):
@@ -124,17 +146,20 @@ def test_a_picture_has_the_same_vector_whatever_is_around_it(small, pictures):
         assert np.array_equal(encoded(encoder, [picture])[0], rows[at])
 
 
-def test_the_whole_network_too_gives_a_picture_one_vector(convnextv2, pictures):
-    rows = encoded(convnextv2[1], pictures[:4])
-    assert np.array_equal(encoded(convnextv2[1], pictures[3::-1]), rows[::-1])
-    assert np.array_equal(encoded(convnextv2[1], pictures[3:4]), rows[3:4])
+@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
+def test_the_whole_network_too_gives_a_picture_one_vector(convnextv2, pictures, engine):
+    settings = load_params().encoders["convnextv2"]
+    encoder = huggingface_image.load(settings, convnextv2[0], engine)
+    rows = encoded(encoder, pictures[:4])
+    assert np.array_equal(encoded(encoder, pictures[3::-1]), rows[::-1])
+    assert np.array_equal(encoded(encoder, pictures[3:4]), rows[3:4])
 
 
 def test_a_network_without_a_pooler_s_weights_is_refused(tmp_path):
     ViTForImageClassification(NETWORKS["vit"]).save_pretrained(tmp_path)  # as many on the hub are
     save_processor(tmp_path)
     with pytest.raises(InputError, match=r"lack pooler\.dense\.bias"):
-        huggingface_image.load(settings_for(tmp_path), tmp_path)
+        huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
 def test_a_network_without_a_pooled_output_is_refused(tmp_path):
@@ -142,13 +167,13 @@ def test_a_network_without_a_pooled_output_is_refused(tmp_path):
     AutoModel.from_config(config).save_pretrained(tmp_path)
     save_processor(tmp_path)
     with pytest.raises(InputError, match="has no pooled output"):
-        huggingface_image.load(settings_for(tmp_path), tmp_path)
+        huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path):
     AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="AutoImageProcessor cannot load"):
-        huggingface_image.load(settings_for(tmp_path), tmp_path)
+        huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
 def test_random_weights_depend_on_the_seed_alone(tmp_path, unreachable, capsys):
@@ -210,7 +235,7 @@ def test_weights_in_several_files_are_one_network(tmp_path, pictures):
     copy.mkdir()
     manifest = huggingface_image.fetch(settings_for(parts), copy, "auto", 0)
     assert manifest.sha256 == digest(parts, "model*.safetensors")
-    found = encoded(huggingface_image.load(settings_for(parts), copy), pictures)
+    found = encoded(huggingface_image.load(settings_for(parts), copy, FLOAT32), pictures)
     assert np.array_equal(
-        found, encoded(huggingface_image.load(settings_for(whole), whole), pictures)
+        found, encoded(huggingface_image.load(settings_for(whole), whole, FLOAT32), pictures)
     )

@@ -16,10 +16,12 @@ from keras.src.applications import efficientnet, resnet  # isort: skip
 from keras.src.backend import config  # isort: skip
 from keras.src.legacy.saving import legacy_h5_format  # isort: skip
 
+from stages.encoders.engine import Engine
 from stages.errors import InputError
 from stages.files import sha256_of
 from stages.params import KerasEncoder
 
+FLOAT32 = Engine("openvino", "float32")
 NOWHERE = "http://127.0.0.1:9/"  # the port of a service that machines no longer run
 RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SMALL = "EfficientNetB0"  # cut down to two blocks
@@ -77,6 +79,11 @@ def agree(found, reference):
     found, reference = found - centre, reference - centre
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(reference, axis=1)
     return ((found * reference).sum(axis=1) / norms).min() >= 0.9999
+
+
+def cosines(rows, others):
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
+    return (rows * others).sum(axis=1) / norms
 
 
 def contents(folder):
@@ -138,7 +145,7 @@ def resnet50(tmp_path_factory, pictures):
     save(network, file)
     settings = settings_for("ResNet50", path=file)
     fetched(file.parent / "weights", settings)
-    return network, file, kind.load(settings, file.parent / "weights")
+    return network, file, kind.load(settings, file.parent / "weights", FLOAT32)
 
 
 def test_resnet50_is_keras(resnet50, pictures):
@@ -147,6 +154,7 @@ def test_resnet50_is_keras(resnet50, pictures):
     found = encoded(encoder, pictures)
     reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures)
     assert agree(found, reference)
+    assert cosines(found, reference).min() >= 0.999999
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
     assert not agree(found[:5], predicted(network, lambda pixels: pixels, pictures[:5]))
 
@@ -158,8 +166,31 @@ def test_resnet50_is_keras_on_real_pictures(resnet50, shop_pictures):
     assert agree(encoded(encoder, shop_pictures), predicted(network, preprocess, shop_pictures))
 
 
-def test_a_picture_has_the_same_vector_whatever_is_around_it(resnet50, pictures):
-    encoder = resnet50[2]
+def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, pictures, bfloat16):
+    keras.utils.set_random_seed(42)
+    network, file = build("ResNet50"), tmp_path / "random.weights.h5"
+    network.save_weights(file)
+    settings = settings_for("ResNet50", path=file)
+    fetched(tmp_path / "weights", settings)
+    found = encoded(kind.load(settings, tmp_path / "weights", bfloat16), pictures)
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures)
+    assert cosines(found, reference).min() >= 0.9999
+    assert not np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
+
+
+def test_tensorflow_itself_runs_it_as_a_reference(resnet50, pictures):
+    network, file, _ = resnet50
+    engine = Engine("tensorflow", "float32")
+    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", engine)
+    found = encoded(encoder, pictures[:3])
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures[:3])
+    assert np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
+def test_a_picture_has_the_same_vector_whatever_is_around_it(resnet50, pictures, engine):
+    file = resnet50[1]
+    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", engine)
     rows = encoded(encoder, pictures[:4])
     assert np.array_equal(encoded(encoder, pictures[3::-1]), rows[::-1])
     assert np.array_equal(encoded(encoder, pictures[2:3]), rows[2:3])
@@ -172,7 +203,7 @@ def test_a_family_with_its_preprocessing_in_the_network(tmp_path, pictures):
     save(network, file)
     settings = settings_for("MobileNetV3Small", path=file)
     fetched(tmp_path / "weights", settings)
-    found = encoded(kind.load(settings, tmp_path / "weights"), pictures)
+    found = encoded(kind.load(settings, tmp_path / "weights", FLOAT32), pictures)
     assert agree(found, predicted(network, preprocess, pictures))
 
 
@@ -186,7 +217,7 @@ def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, 
     assert (manifest.kind, manifest.revision) == ("pretrained", None)
     assert manifest.origin == "keras.applications.EfficientNetB0, imagenet"
     assert manifest.sha256 == sha256_of(tmp_path / "first" / kind.WEIGHTS_FILE)
-    found = encoded(kind.load(settings, tmp_path / "first"), pictures)
+    found = encoded(kind.load(settings, tmp_path / "first", FLOAT32), pictures)
     # With its weights for ImageNet, EfficientNet has a layer that it lacks with others.
     assert agree(found, predicted(build(SMALL, "imagenet"), preprocess, pictures))
     assert not agree(found, predicted(network, preprocess, pictures))

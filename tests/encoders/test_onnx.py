@@ -11,11 +11,13 @@ import PIL.Image
 import pytest
 
 from stages.encoders import onnx
+from stages.encoders.engine import Engine
 from stages.errors import InputError
 from stages.files import sha256_of
 from stages.params import OnnxEncoder
 
 MOBILENET = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_imagenet.onnx"
+FLOAT32 = Engine("openvino", "float32")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FLOAT, UINT8, INT64 = 1, 2, 7  # ONNX's numbers for types of elements
 
@@ -104,7 +106,7 @@ def fetched(folder, settings):
     """Fetch a file and load what was fetched."""
     folder.mkdir()
     onnx.fetch(settings, folder, "pretrained", 0)
-    return onnx.load(settings, folder)
+    return onnx.load(settings, folder, FLOAT32)
 
 
 def encoded(encoder, pictures):
@@ -150,9 +152,11 @@ def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, picture
     assert np.allclose(found, rows, rtol=1e-4, atol=1e-4)
 
 
-def test_a_picture_has_the_same_vector_whatever_is_around_it(tmp_path, pictures):
+@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
+def test_a_picture_has_the_same_vector_whatever_is_around_it(tmp_path, pictures, engine):
     settings = settings_for(of_reals(tmp_path / "reals.onnx"), mean=MEAN, std=STD)
-    encoder = fetched(tmp_path / "weights", settings)
+    fetched(tmp_path / "weights", settings)
+    encoder = onnx.load(settings, tmp_path / "weights", engine)
     rows = encoded(encoder, pictures)
     assert np.array_equal(encoded(encoder, pictures[::-1]), rows[::-1])
     for at, picture in enumerate(pictures):

@@ -1,65 +1,19 @@
 """Real `dvc repro` and `dvc exp run` in a copy of the repository, on a small demo catalogue."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+from copies import Copy
 
-TOP = Path(__file__).parents[2]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
-class Copy:
-    """A Git and DVC repository of its own, with the code of this one."""
-
-    def __init__(self, top: Path):
-        self.top = top
-
-    def run(self, *command: str) -> str:
-        """Run a command in the copy, by this interpreter's DVC and Python; return what it says."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=self.top,
-            env={**os.environ, "PATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def repro(self) -> list[str]:
-        """Run `dvc repro`; return the stages that it ran."""
-        return re.findall(r"^Running stage '(.+)':$", self.run("dvc", "repro"), re.MULTILINE)
-
-    def edit(self, change) -> None:
-        """Change params.yaml."""
-        file, yaml = self.top / "params.yaml", YAML()
-        content = yaml.load(file)
-        change(content)
-        yaml.dump(content, file)
-
-    def commit(self) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "state")
-
-    def back(self) -> None:
-        """Return to the last commit, data included."""
-        self.run("git", "checkout", "--quiet", ".")
-        self.run("dvc", "checkout", "--quiet", "--force")
-
-    def metrics(self) -> dict:
-        return {
-            name: json.loads((self.top / "metrics" / f"{name}.json").read_text())
-            for name in ("data", "headline", "models")
-        }
+def metrics_of(copy: Copy) -> dict:
+    return {
+        name: json.loads((copy.top / "metrics" / f"{name}.json").read_text())
+        for name in ("data", "headline", "models")
+    }
 
 
 def small(params) -> None:
@@ -75,23 +29,7 @@ def small(params) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Copy:
-    top = tmp_path_factory.mktemp("copy")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in filter(None, listed):
-        if name.split("/")[0] not in ("metrics", "plots", "dvc.lock") and (TOP / name).is_file():
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(TOP / name, top / name)
-    copy = Copy(top)
-    copy.run("git", "init", "--quiet")
-    copy.run("git", "config", "user.name", "Test")
-    copy.run("git", "config", "user.email", "test@example.com")
-    copy.edit(small)
+    copy = Copy(tmp_path_factory.mktemp("copy"), small)
     copy.repro()
     copy.commit()
     return copy
@@ -105,7 +43,7 @@ def copy(built):
 
 
 def test_every_model_is_judged_and_every_product_has_its_place(copy):
-    metrics = copy.metrics()
+    metrics = metrics_of(copy)
     assert {name: len(entries) - 1 for name, entries in metrics["models"].items()} == {
         "image": 3,
         "text": 3,
@@ -124,12 +62,12 @@ def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):
 
 
 def test_figures_on_random_weights_are_called_so(copy):
-    metrics = copy.metrics()
+    metrics = metrics_of(copy)
     assert metrics["models"]["image"]["weights"] == {
         "mobilenet": "random",
         "mobilenetv2": "random",
     }
-    assert metrics["models"]["text"]["weights"] == {"minilm": "bundled"}
+    assert metrics["models"]["text"]["weights"] == {"minilm": "bundled", "ngrams": "none"}
     assert "RANDOM" in metrics["headline"]["weights"]["multimodal"]
     report = copy.run("python", "-m", "stages.report")
     assert "RANDOM WEIGHTS" in report and "DEMO DATA" in report
@@ -152,14 +90,20 @@ def test_the_text_encoder_leaves_every_picture_model_alone(copy):
     assert not [name for name in ran if "image" in name]
 
 
+def test_an_experiment_computes_no_vector_that_the_pipeline_has_computed(copy):
+    said = copy.run("dvc", "exp", "run", "--set-param", "engine=openvino")
+    computed = dict(re.findall(r"^(\w+): (\d+) of \d+ (?:picture|text)s computed", said, re.M))
+    assert computed == {"mobilenet": "0", "mobilenetv2": "0", "minilm": "0", "ngrams": "0"}
+
+
 def test_a_shrunken_list_of_encoders_gives_the_same_under_repro_and_exp_run(copy):
     copy.run("dvc", "exp", "run", "--set-param", "image.encoders=[mobilenet]")
-    by_exp_run = copy.metrics()
+    by_exp_run = metrics_of(copy)
     assert by_exp_run["models"]["image"]["weights"] == {"mobilenet": "random"}
     copy.back()
     copy.edit(lambda params: params["image"].update(encoders=["mobilenet"]))
     copy.repro()
-    assert copy.metrics() == by_exp_run
+    assert metrics_of(copy) == by_exp_run
     assert UP_TO_DATE in copy.run("dvc", "status")
     assert not (copy.top / "data/embeddings/image/mobilenetv2.parquet").exists()
 
@@ -167,7 +111,7 @@ def test_a_shrunken_list_of_encoders_gives_the_same_under_repro_and_exp_run(copy
 def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
     copy.edit(lambda params: params["classifiers"].pop("random_forest"))
     assert copy.repro() == ["evaluate"]
-    assert set(copy.metrics()["models"]["text"]) == {
+    assert set(metrics_of(copy)["models"]["text"]) == {
         "logistic_regression",
         "svm",
         "weights",
@@ -179,3 +123,14 @@ def test_a_wrong_parameter_stops_the_run_before_any_work(copy):
     copy.edit(lambda params: params["classifiers"]["svm"].update(C=-1.0))
     with pytest.raises(AssertionError, match=r"classifiers\.svm\.C: .*greater than 0"):
         copy.repro()
+
+
+def test_a_stage_that_is_killed_is_run_again_and_gives_the_same_bytes(copy):
+    # The short form of tests/torture/test_kills.py.
+    wanted = copy.outputs()
+    for name, seconds in (("prepare", 2.5), ("download_images", 3.0)):
+        run = ("dvc", "repro", "--force", "--single-item", "--no-run-cache", name)
+        copy.killed(seconds, *run)
+        copy.run(*run)  # a plain `dvc repro` would take the outputs from DVC's cache
+        assert copy.outputs() == wanted
+        assert copy.leftovers() == []

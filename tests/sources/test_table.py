@@ -1,5 +1,6 @@
 """The user's own table: every kind of file gives the same products, and each fault is named."""
 
+import csv
 import decimal
 import json
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stages.errors import InputError
 from stages.params import load_params
@@ -18,6 +21,7 @@ SAMPLE = TOP.parent / "shared/bestbuy/processed_products_with_images.csv"
 DATA = load_params(TOP / "params.yaml").data
 
 HEADER = "sku,name,description,manufacturer,label"
+COLUMNS = HEADER.split(",")
 ROWS = [
     {"sku": "00123", "name": 'TV, 40"', "description": "One\ntwo", "manufacturer": "Sonné"},
     {"sku": "7", "name": "Cable", "description": "", "manufacturer": "日本"},
@@ -239,6 +243,87 @@ def test_a_path_below_the_folder_is_read(tmp_path):
 def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(tmp_path):
     assert "is not there" in refusal(tmp_path)
     assert ".parquet" in refusal(tmp_path, "products.xlsx", b"x")
+
+
+def test_a_description_of_a_megabyte_is_read(tmp_path):
+    text = "long " * 200_000
+    assert read(tmp_path, content=f"{HEADER}\n1,a,{text},c,d\n".encode())[0].description == text
+
+
+def test_a_table_with_other_delimiters_is_said_to_be(tmp_path):
+    said = refusal(tmp_path, content=CSV.replace(b",", b";"))
+    assert "has no column 'sku'" in said and "commas" in said
+
+
+@pytest.mark.parametrize("name", ["products.json", "products.jsonl"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'[{"sku": ' + b"1" * 5000 + b"}]"])
+def test_json_that_no_reader_takes_is_refused(tmp_path, name, content):
+    assert "is no JSON" in refusal(tmp_path, name, content)
+
+
+def test_text_of_parquet_that_is_no_utf8_is_refused_with_its_column(tmp_path):
+    buffers = [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]
+    bad = pa.Array.from_buffers(pa.string(), 2, buffers)
+    write_parquet(tmp_path, {name: ["x", "x"] for name in HEADER.split(",")} | {"name": bad})
+    assert "rows from 1, name: Invalid UTF8 sequence at string index 1" in refusal(
+        tmp_path, "products.parquet"
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(data=st.data())
+def test_any_table_comes_back_row_by_row(kind, data, tmp_path_factory):
+    cells = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+        ["../1", "a\nb", '"', ",", "NaN"]
+    )
+    rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, cells)), max_size=6))
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / f"drawn.{kind}"
+    if kind in ("csv", "tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, delimiter="," if kind == "csv" else "\t")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif kind == "json":
+        path.write_text(json.dumps(rows))
+    elif kind == "jsonl":
+        path.write_bytes(json_lines(rows))
+    else:
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    assert read(folder, path.name) == [RawProduct(**row, image=None) for row in rows]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.binary() | st.text().map(str.encode), st.sampled_from(sorted(table._READERS)))
+def test_any_bytes_are_a_table_or_refused_by_name(tmp_path_factory, content, ending):
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        products = read(folder, f"drawn{ending}", HEADER.encode() + b"\n" + content)
+    except InputError as error:
+        assert f"drawn{ending}" in str(error)
+    else:
+        assert all(isinstance(product, RawProduct) for product in products)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), max_size=5))
+def test_cells_of_mixed_types_become_texts(tmp_path_factory, skus):
+    rows = [dict.fromkeys(COLUMNS, "x") | {"sku": sku} for sku in skus]
+    products = read(tmp_path_factory.getbasetemp(), "mixed.json", json.dumps(rows).encode())
+    for sku, product in zip(skus, products, strict=True):
+        match sku:
+            case None:
+                assert product.sku is None
+            case bool():
+                assert product.sku in ("true", "false")
+            case int():
+                assert int(product.sku) == sku
+            case float():
+                assert product.sku is None if sku != sku else float(product.sku) == sku
+            case _:
+                assert product.sku == sku
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of the open data set is not here")

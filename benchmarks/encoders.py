@@ -1,0 +1,222 @@
+"""How fast the embedding stages are, beside the encoders' own frameworks and the machine's limit.
+
+Run as `python -m benchmarks.encoders`. Decoding and tokenising are counted on both sides. Where the
+picture networks' weights cannot be had, they are random, which changes no time.
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+from tqdm import tqdm
+
+from benchmarks import inputs
+from benchmarks.measure import in_turn, machine, ratio, table
+from stages import embed_images, embed_text
+from stages.embeddings import Embedder
+from stages.encoders import decoded, module_of
+from stages.encoders import keras as keras_kind
+from stages.encoders.engine import Engine, choose
+from stages.encoders.weights import package_folder
+from stages.params import Params, load_params
+from stages.store import RowStore
+
+SIDE = 2048  # of the matrices whose product is timed
+QUIET = partial(tqdm, disable=True)
+
+
+def main() -> None:
+    """Time every way in turn and print their medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--texts", type=int, default=512)
+    asked = parser.parse_args()
+    params = load_params()
+    shard, what = inputs.pictures(asked.pictures)
+    texts, texts_what = inputs.texts(asked.texts, params)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        engine = choose("keras", "openvino", "auto")
+        ways = ways_of(params, folder, engine, shard, texts)
+        rates = in_turn(ways, asked.rounds)
+        flops = resnet50_flops(folder / "resnet50")
+    print(
+        f"{machine()}\n{engine.precision}; {len(shard)} of {what}, {len(texts)} of {texts_what}; "
+    )
+    print(f"medians of {asked.rounds} rounds in turn, least to most in brackets\n")
+    print(table([(way, figures(way, found)) for way, found in rates.items()]))
+    stage = statistics.median(rates["resnet50: stage"])
+    limit = statistics.median(rates["matrix product"])
+    ratios = {
+        "resnet50: stage / keras predict": ratio(rates, "resnet50: stage", "resnet50: keras"),
+        "resnet50: stage / bare engine": ratio(rates, "resnet50: stage", "resnet50: bare"),
+        "resnet50: stage / matrix product, in FLOP/s": stage * flops / limit,
+        "convnextv2: stage / transformers": ratio(
+            rates, "convnextv2: stage", "convnextv2: transformers"
+        ),
+        "convnextv2: stage / bare engine": ratio(rates, "convnextv2: stage", "convnextv2: bare"),
+        "minilm: stage / sentence-transformers": ratio(
+            rates, "minilm: stage", "minilm: sentence-transformers"
+        ),
+        "minilm: stage / bare engine": ratio(rates, "minilm: stage", "minilm: bare"),
+    }
+    print("\n" + table([(name, f"{value:.2f}") for name, value in ratios.items()]))
+
+
+def ways_of(
+    params: Params, folder: Path, engine: Engine, shard: pa.Table, texts: list[str]
+) -> dict[str, Callable[[], float]]:
+    """Return what is timed: each way embeds all pictures or texts and returns how many."""
+    for name in ("resnet50", "convnextv2", "minilm"):
+        (folder / name).mkdir()
+        settings = params.encoders[name]
+        module_of(settings.kind).fetch(settings, folder / name, "auto", params.seed)
+    jpegs = shard["jpeg"].to_pylist()
+    own = {
+        "resnet50": keras_predict(folder / "resnet50", jpegs),
+        "convnextv2": transformers_eager(folder / "convnextv2", jpegs),
+        "minilm": sentence_transformer(str(params.encoders["minilm"].package), texts),
+    }
+    frameworks = ("keras", "transformers", "sentence-transformers")
+    ways = {}
+    for (name, reference), framework in zip(own.items(), frameworks, strict=True):
+        settings = params.encoders[name]
+        encoder = module_of(settings.kind).load(settings, folder / name, engine)
+        given = texts if name == "minilm" else list(map(decoded, jpegs))
+        ways[f"{name}: {framework}"] = reference
+        ways[f"{name}: bare"] = bare(encoder, given)
+        ways[f"{name}: stage"] = stage(encoder, folder, texts if name == "minilm" else shard)
+    ways["matrix product"] = matrix_product(engine)
+    return ways
+
+
+def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[], float]:
+    """Embed as the stage does, with decoding or tokenising, into a store that knows nothing yet."""
+
+    def run() -> float:
+        with (
+            tempfile.TemporaryDirectory(dir=folder) as place,
+            RowStore(Path(place) / "rows.sqlite", 10**9) as store,
+        ):
+            embedder = Embedder(encoder, "benchmark", store)
+            if isinstance(given, list):
+                skus = pa.chunked_array([list(map(str, range(len(given))))])
+                embed_text.embed(embedder, skus, given, QUIET())
+            else:
+                embed_images.embed_shard(embedder, given, QUIET())
+        return len(given)
+
+    return run
+
+
+class Recorder:
+    """Stands for a network and keeps the rows that it is given."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[np.ndarray, ...]] = []
+
+    def run(self, rows: Any) -> list[np.ndarray]:
+        """Keep the rows."""
+        self.rows = [tuple(array.copy() for array in row) for row in rows]
+        return []
+
+
+def bare(encoder: Any, given: list[Any]) -> Callable[[], float]:
+    """Run the network alone, on inputs that were prepared before, in the stage's order."""
+    network, recorder = encoder._network, Recorder()
+    encoder._network = recorder
+    encoder.encode(sorted(given, key=len) if isinstance(given[0], str) else given)
+    encoder._network = network
+    return lambda: sum(1 for _ in network.run(iter(recorder.rows)))
+
+
+def keras_predict(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
+    """Embed with Keras as its users do: keras.Model.predict, 32 at a time."""
+    import keras
+
+    network = keras.models.model_from_json((folder / keras_kind.LAYERS_FILE).read_text())
+    keras_kind.restore_variables(network, folder / keras_kind.WEIGHTS_FILE)
+
+    def run() -> float:
+        pixels = np.stack([np.asarray(decoded(jpeg), dtype=np.float32) for jpeg in jpegs])
+        pixels = keras.applications.resnet50.preprocess_input(pixels)
+        return len(network.predict(pixels, batch_size=32, verbose=0))
+
+    return run
+
+
+def transformers_eager(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
+    """Embed with Transformers as its users do: eager, float32, 16 at a time."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModel
+
+    processor = AutoImageProcessor.from_pretrained(folder)
+    network = AutoModel.from_pretrained(folder).eval()
+
+    def run() -> float:
+        with torch.inference_mode():
+            for start in range(0, len(jpegs), 16):
+                files = map(io.BytesIO, jpegs[start : start + 16])
+                pictures = [PIL.Image.open(file).convert("RGB") for file in files]
+                network(**processor(pictures, return_tensors="pt"))
+        return len(jpegs)
+
+    return run
+
+
+def sentence_transformer(package: str, texts: list[str]) -> Callable[[], float]:
+    """Embed with SentenceTransformer.encode, 32 at a time, mean pooling as it ships."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = package_folder(package, "model.safetensors")
+    network = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    return lambda: len(network.encode(texts, batch_size=32))
+
+
+def matrix_product(engine: Engine) -> Callable[[], float]:
+    """Multiply square matrices by PyTorch; returns the number of floating-point operations."""
+    import torch
+
+    kind = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
+    first, second = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
+
+    def run() -> float:
+        for _ in range(20):
+            first @ second
+        return 20 * 2 * SIDE**3
+
+    return run
+
+
+def resnet50_flops(folder: Path) -> int:
+    """Count a picture's floating-point operations: two for each product in a convolution."""
+    import keras
+
+    network = keras.models.model_from_json((folder / keras_kind.LAYERS_FILE).read_text())
+    convolutions = [found for found in network.layers if isinstance(found, keras.layers.Conv2D)]
+    return sum(
+        2 * int(np.prod(found.kernel.shape)) * int(np.prod(found.output.shape[1:3]))
+        for found in convolutions
+    )
+
+
+def figures(way: str, rates: list[float]) -> str:
+    """Return a way's median rate and its range."""
+    scale, unit = (1e9, " GFLOP/s") if "product" in way else (1, "/s")
+    low, middle, high = (
+        found / scale for found in (min(rates), statistics.median(rates), max(rates))
+    )
+    return f"{middle:.1f}{unit} ({low:.1f} to {high:.1f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What the benchmarks embed: a sample of Best Buy's catalogue, else products of the demo."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from stages.params import Params
+from stages.pictures import to_jpeg
+from stages.sources import demo
+from stages.sources.demo_pictures import draw
+from stages.tables import IMAGES
+
+BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
+KINDS = ("phone", "laptop", "camera")
+
+
+def pictures(count: int) -> tuple[pa.Table, str]:
+    """Return `count` different pictures as a shard of schema IMAGES, and what they are."""
+    files = sorted((BESTBUY / "images").glob("*.jpg"))
+    if files:
+        jpegs, what = (to_jpeg(file.read_bytes()) for file in files), "Best Buy's pictures"
+    else:
+        names = (f"demo:{KINDS[at % 3]}?look={at}&colour=Navy&shot=1" for at in range(2 * count))
+        jpegs, what = map(draw, names), "the demo's pictures"
+    different: dict[str, bytes] = {}
+    for jpeg in jpegs:
+        different[hashlib.sha256(jpeg).hexdigest()] = jpeg
+        if len(different) == count:
+            break
+    rows = [
+        {"sku": str(at), "jpeg": jpeg, "sha256": sha256, "status": "ok", "reason": None}
+        for at, (sha256, jpeg) in enumerate(different.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=IMAGES), what
+
+
+def texts(count: int, params: Params) -> tuple[list[str], str]:
+    """Return `count` different texts of products, and what they are."""
+    file = BESTBUY / "products.json"
+    if file.is_file():
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        found = [f"{entry['name']}. {entry.get('description') or ''}" for entry in entries]
+        what = "Best Buy's texts"
+    else:
+        products = demo.read(params.data, params.seed)
+        found = [f"{product.name}. {product.description or ''}" for product in products]
+        what = "the demo's texts"
+    different = list(dict.fromkeys(found))
+    return different[:: max(1, len(different) // count)][:count], what

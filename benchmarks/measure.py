@@ -1,0 +1,46 @@
+"""What the benchmarks share: rounds in turn, medians, and the machine they were taken on."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+Rates = dict[str, list[float]]
+
+
+def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> Rates:
+    """Run each way once to warm up, then all of them in turn `rounds` times.
+
+    A way returns how much it did (pictures, texts, operations); returns what each did per second.
+    """
+    rates: Rates = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            done = way()
+            if number:
+                rates[name].append(done / (time.perf_counter() - start))
+    return rates
+
+
+def ratio(rates: Rates, name: str, other: str) -> float:
+    """Return how many times as fast one way was as another: the ratio of their medians."""
+    return statistics.median(rates[name]) / statistics.median(rates[other])
+
+
+def machine() -> str:
+    """Return the processor, its cores and the versions of the libraries that compute."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    names = ("openvino", "keras", "torch", "transformers", "sentence-transformers")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{(models or ['processor'])[0]}, {os.cpu_count()} cores; {versions}"
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Set rows of a name and a figure in two columns."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {figure:>14}" for name, figure in rows)

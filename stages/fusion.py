@@ -1,0 +1,274 @@
+"""One model of what a modality sees: a classifier, or several where it sees pictures and texts.
+
+Where a modality sees both, a product may lack one. A model then has three members: for the pictures
+alone, for the texts alone, and for both; a product is judged by the member for what it has (reduced
+models: Saar-Tsechansky and Provost 2007, Handling Missing Values when Applying Classification
+Models). In early fusion the member for both is a classifier on all blocks side by side, in late
+fusion it joins the probabilities of the other two.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages import projection
+from stages.calibration import fit_pool, fit_temperature, pooled, tempered
+from stages.classifiers import Model, module_of
+from stages.errors import InputError
+from stages.features import Features
+from stages.files import write_json
+from stages.projection import Projection
+
+BUILD_FILE = "fusion.json"
+BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities of products, float32 of shape (n, classes), as given and before calibration."""
+
+    probabilities: np.ndarray
+    uncalibrated: np.ndarray
+
+
+class FusedModel:
+    """The members of a model, by what they see: image, text or both; and how they are calibrated.
+
+    `classes` names the columns of all probabilities. `weights` are those of the pool by which late
+    fusion joins image and text, None in early fusion or where a modality sees one of them.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        classes: list[str],
+        projected: Projection,
+        members: dict[str, Model],
+        temperatures: dict[str, float],
+        weights: list[float] | None,
+    ) -> None:
+        self.kind = kind
+        self.classes = classes
+        self.projection = projected
+        self.members = members
+        self.temperatures = temperatures
+        self.weights = weights
+
+    def predict(self, features: Features) -> Answers:
+        """Judge each product by the member for what it has; one that has nothing gets zeros."""
+        features = self.projection.apply(features)
+        raw = _raw(self.members, features, self.classes)
+        return _answers(raw, features, self.temperatures, self.weights)
+
+    def save(self, folder: Path) -> None:
+        """Write the model into `folder`, in formats that run no code when they are loaded."""
+        for view, member in self.members.items():
+            (folder / view).mkdir(parents=True)
+            member.save(folder / view)
+        self.projection.save(folder)
+        build = {
+            "kind": self.kind,
+            "classes": self.classes,
+            "members": list(self.members),
+            "temperatures": self.temperatures,
+            "weights": self.weights,
+        }
+        write_json(folder / BUILD_FILE, build)
+
+
+def load(folder: Path) -> FusedModel:
+    """Load what `FusedModel.save` wrote; raises InputError where a part is missing."""
+    try:
+        build = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no model: `dvc repro` trains it") from None
+    module = module_of(build["kind"])
+    members = {view: module.load(folder / view) for view in build["members"]}
+    return FusedModel(
+        build["kind"],
+        build["classes"],
+        projection.load(folder),
+        members,
+        build["temperatures"],
+        build["weights"],
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, what it says of each validation product, and how its main member was fitted.
+
+    `validated` has a row for each product of `fit`'s features that was in a validation part, in
+    their order, said by members that were not fitted on it; `held` is boolean of shape (n,).
+    """
+
+    model: FusedModel
+    held: np.ndarray
+    validated: Answers
+    history: dict[str, list[float]]
+
+
+def fit(settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray) -> Fitted:
+    """Fit the members on training products, and calibrate them on validation products.
+
+    `features` are of products none of which is for testing; `parts`, of shape (n,), says train or
+    validation of each, or validation-1, validation-2 and so on: then each of these parts is left
+    out in its turn, and the members are fitted on all products in the end. Raises InputError where
+    the products do not allow it.
+    """
+    turns = list(_turns(parts))
+    if not turns:
+        raise InputError("no validation product has anything to see: give more products")
+    held = np.logical_or.reduce([validation for _, validation in turns])
+    final = ~held if len(turns) == 1 else np.ones(len(parts), dtype=bool)
+    classes = sorted(set(features.labels[final].tolist()))
+    kinds = sorted({features.kinds[name] for name in features.blocks})
+    views = kinds if len(kinds) == 1 or strategy == "late" else [BOTH, *kinds]
+
+    raw: dict[str, np.ndarray] = {}
+    histories: list[dict[str, dict[str, list[float]]]] = []
+    for train, validation in turns:
+        projected = projection.fit(features.where(train), seed)
+        ready = projected.apply(features)
+        members = {
+            view: _member(settings, seed, _seen(ready.where(train), view), ready.where(validation))
+            for view in views
+        }
+        histories.append({view: member.history for view, member in members.items()})
+        for view, answers in _raw(members, ready.where(validation), classes).items():
+            raw.setdefault(view, np.zeros((len(parts), len(classes)), np.float32))
+            raw[view][validation] = answers
+    if len(turns) > 1:
+        projected = projection.fit(features, seed)
+        ready = projected.apply(features)
+        members = {
+            view: _member(
+                _stopped(settings, [history[view] for history in histories]),
+                seed,
+                _seen(ready, view),
+                None,
+            )
+            for view in views
+        }
+
+    raw = {view: answers[held] for view, answers in raw.items()}
+    waiting = features.where(held)
+    weights = _weights(raw, waiting, classes) if BOTH not in views and len(kinds) > 1 else None
+    temperatures = {}
+    for view in [*views, BOTH] if weights else views:
+        answers, truth = _known(_of_view(raw, view, weights), waiting, view, classes)
+        temperatures[view] = fit_temperature(answers, truth)
+    model = FusedModel(settings.kind, classes, projected, members, temperatures, weights)
+    validated = _answers(raw, waiting, temperatures, weights)
+    return Fitted(model, held, validated, histories[0][views[0]])
+
+
+def _turns(parts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield which products to fit on and which to validate with, in each turn."""
+    for name in sorted(set(parts.tolist()) - {"train"}):
+        yield parts != name, parts == name
+
+
+def _sees(features: Features, view: str) -> np.ndarray:
+    """Return which products have what a view needs, boolean of shape (n,)."""
+    kinds = {features.kinds[name] for name in features.blocks} if view == BOTH else {view}
+    return np.logical_and.reduce([features.has(kind) for kind in sorted(kinds)])
+
+
+def _seen(features: Features, view: str) -> Features:
+    """Return what a view sees of the products that have it: for both, all that have anything."""
+    if view == BOTH:
+        return features
+    return features.where(features.has(view)).of({view})
+
+
+def _member(settings: Any, seed: int, train: Features, validation: Features | None) -> Model:
+    """Fit a member; raises InputError where there is nothing to tell apart or to validate with."""
+    kinds = {train.kinds[name] for name in train.blocks}
+    sees = " or ".join(sorted(kinds))
+    known = sorted(set(train.labels.tolist()))
+    if len(known) < 2:
+        raise InputError(
+            f"the training products with {sees} input are of {len(known)} classes; "
+            "two are needed: see metrics/data.json"
+        )
+    if validation is not None:
+        validation = validation.of(kinds)
+        validation = validation.where(validation.seen())
+        if not np.isin(validation.labels, known).any():
+            raise InputError(
+                f"no validation product with {sees} input is of a class to train on: raise "
+                "split.validation or lower split.validation_folds in params.yaml, or give more "
+                "products"
+            )
+    return module_of(settings.kind).fit(settings, seed, train, validation)
+
+
+def _stopped(settings: Any, histories: Sequence[dict[str, list[float]]]) -> Any:
+    """Return the settings with as many epochs as were best on validation, in the median."""
+    if not histories[0]:
+        return settings
+    best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
+    return settings.model_copy(update={"epochs": int(np.median(best))})
+
+
+def _raw(
+    members: dict[str, Model], features: Features, classes: list[str]
+) -> dict[str, np.ndarray]:
+    """Return each member's probabilities of the products that have what it sees, else zeros."""
+    found = {}
+    for view, member in members.items():
+        sees = _sees(features, view)
+        rows = np.zeros((len(sees), len(classes)), dtype=np.float32)
+        if sees.any():
+            columns = np.searchsorted(classes, member.classes)
+            rows[np.ix_(sees, columns)] = member.predict_proba(_seen(features.where(sees), view))
+        found[view] = rows
+    return found
+
+
+def _of_view(raw: dict[str, np.ndarray], view: str, weights: list[float] | None) -> np.ndarray:
+    if view == BOTH and weights:
+        return pooled([raw["image"], raw["text"]], weights)
+    return raw[view]
+
+
+def _known(
+    answers: np.ndarray, features: Features, view: str, classes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities and the labels' columns of the products that a view can judge."""
+    usable = _sees(features, view) & np.isin(features.labels, classes)
+    if not usable.any():
+        raise InputError(
+            "no validation product has both pictures and texts: raise split.validation in "
+            "params.yaml, or give more products"
+        )
+    return answers[usable], np.searchsorted(classes, features.labels[usable])
+
+
+def _weights(raw: dict[str, np.ndarray], features: Features, classes: list[str]) -> list[float]:
+    image, truth = _known(raw["image"], features, BOTH, classes)
+    text, _ = _known(raw["text"], features, BOTH, classes)
+    return fit_pool([image, text], truth)
+
+
+def _answers(
+    raw: dict[str, np.ndarray],
+    features: Features,
+    temperatures: dict[str, float],
+    weights: list[float] | None,
+) -> Answers:
+    """Choose for each product the answer of the view for what it has."""
+    shape = next(iter(raw.values())).shape
+    answers = Answers(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    # From the narrowest to the widest view, so that the widest that applies stays.
+    for view in sorted(temperatures, key=lambda view: view == BOTH):
+        sees = _sees(features, view)
+        rows = _of_view(raw, view, weights)[sees]
+        answers.uncalibrated[sees] = rows
+        answers.probabilities[sees] = tempered(rows, temperatures[view])
+    return answers

@@ -1,0 +1,86 @@
+"""What is fitted to the blocks themselves before a classifier sees them, on training products.
+
+Each block is centred on the mean of the training products and scaled to unit length again: centring
+takes away what all products have in common (Mu and Viswanath 2018, All-but-the-Top), without which
+the vectors of some networks all but coincide. A block of hashed n-grams is weighted by inverse
+document frequency and brought to its leading components first: latent semantic analysis (Deerwester
+et al. 1990).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from stages.errors import InputError
+from stages.features import Features, unit_length
+from stages.files import whole_file
+
+FILE = "projection.safetensors"
+
+
+class Projection:
+    """The means, and where a block has them the components, of blocks of training products."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take what `fit` found: `<block>/mean`, `<block>/idf` and `<block>/components`."""
+        self._arrays = arrays
+
+    def apply(self, features: Features) -> Features:
+        """Return the features with each block projected; a missing block stays zeros."""
+        blocks = {}
+        for name, rows in features.blocks.items():
+            if f"{name}/components" in self._arrays:
+                rows = unit_length(rows * self._arrays[f"{name}/idf"])
+                rows = unit_length(rows @ self._arrays[f"{name}/components"])
+            centred = rows - self._arrays[f"{name}/mean"]
+            blocks[name] = unit_length(np.where(features.present[name][:, None], centred, 0))
+        return replace(features, blocks=blocks)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays into `folder`."""
+        with whole_file(folder / FILE) as part:
+            save_file(self._arrays, part)
+
+
+def fit(features: Features, seed: int) -> Projection:
+    """Fit to the blocks of training products; raises InputError for a block that none of them has.
+
+    A block that `features.components` names has at most that many numbers afterwards.
+    """
+    arrays = {}
+    for name, rows in features.blocks.items():
+        rows = rows[features.present[name]]
+        if len(rows) < 2:
+            raise InputError(f"not two products to train on have a {name} input")
+        if name in features.components:
+            holding = np.count_nonzero(rows, axis=0)
+            idf = (np.log((1 + len(rows)) / (1 + holding)) + 1).astype(np.float32)
+            rows = unit_length(rows * idf)
+            arrays[f"{name}/idf"] = idf
+            components = leading_components(rows, features.components[name], seed)
+            arrays[f"{name}/components"] = components
+            rows = unit_length(rows @ components)
+        arrays[f"{name}/mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Projection(arrays)
+
+
+def leading_components(rows: np.ndarray, components: int, seed: int) -> np.ndarray:
+    """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
+
+    The result is float32 of shape (size, at most `components`).
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    wanted = min(components, *rows.shape)
+    _, _, vectors = randomized_svd(rows, wanted, n_iter=4, random_state=seed)
+    return np.ascontiguousarray(vectors.T, dtype=np.float32)
+
+
+def load(folder: Path) -> Projection:
+    """Load what `Projection.save` wrote; raises InputError where it is not there."""
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{path} is not there: `dvc repro` builds it")
+    return Projection(load_file(path))

@@ -1,0 +1,95 @@
+"""Counts of a text's words and pieces of words, of that text alone."""
+
+import numpy as np
+import pytest
+
+from stages.encoders import module_of
+from stages.encoders.engine import COUNTED
+from stages.encoders.hashed_ngrams import BATCH, HashedNgrams, fetch
+from stages.params import HashedNgramsEncoder
+
+SETTINGS = HashedNgramsEncoder(kind="hashed_ngrams", size=1024)
+
+
+def encoded(*texts: str) -> np.ndarray:
+    return np.array(list(HashedNgrams(SETTINGS).encode(texts)))
+
+
+def words(rows: np.ndarray) -> np.ndarray:
+    return rows[..., :512]
+
+
+def letters(rows: np.ndarray) -> np.ndarray:
+    return rows[..., 512:]
+
+
+def test_a_vector_per_text_of_the_size_that_is_asked_for(tmp_path):
+    encoder = module_of("hashed_ngrams").load(SETTINGS, tmp_path, COUNTED)
+    rows = list(encoder.encode(["a red cable", "a blue cable"]))
+    assert encoder.size == 1024
+    assert [row.shape for row in rows] == [(1024,)] * 2
+    assert {row.dtype for row in rows} == {np.dtype(np.float32)}
+
+
+def test_each_half_is_of_unit_length():
+    rows = encoded("USB-C cable, 2 m", "Über-Kopfhörer", "電池 四本", "cable cable cable adapter")
+    for half in (words(rows), letters(rows)):
+        np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
+    assert rows.min() == 0
+
+
+def test_a_text_s_vector_does_not_depend_on_the_others():
+    texts = [f"product {at} of kind {at % 7}" for at in range(2 * BATCH + 3)]
+    rows = encoded(*texts)
+    assert len(rows) == len(texts)
+    for at in (0, BATCH - 1, BATCH, len(texts) - 1):
+        np.testing.assert_array_equal(encoded(texts[at])[0], rows[at])
+    np.testing.assert_array_equal(encoded(*texts[::-1])[::-1], rows)
+
+
+def test_nothing_to_count_gives_zeros():
+    assert list(HashedNgrams(SETTINGS).encode([])) == []
+    assert not encoded("", "  ").any()
+    dashes = encoded("---")[0]
+    assert not words(dashes).any() and letters(dashes).any()
+
+
+def test_the_order_of_words_counts_but_not_in_their_letters():
+    one, other = encoded("charger for phone", "phone for charger")
+    assert (words(one) != words(other)).any()
+    np.testing.assert_array_equal(letters(one), letters(other))
+
+
+def test_the_order_of_letters_counts():
+    one, other = encoded("cable", "elbac")
+    assert not np.array_equal(letters(one), letters(other))
+
+
+def test_case_does_not_count():
+    np.testing.assert_array_equal(*encoded("HDMI Cable", "hdmi cable"))
+
+
+def test_texts_with_words_in_common_are_closer_than_those_without():
+    cable, longer, other = encoded("hdmi cable 2 m", "hdmi cables 10 m", "washing machine")
+    assert cable @ longer > cable @ other + 0.3
+
+
+def test_a_word_said_often_does_not_drown_the_others():
+    often = words(encoded("cable " * 100 + "red")[0])
+    assert often.min() >= 0
+    # Of a hundred to one, a logarithm leaves less than seven to one.
+    assert sorted(often[often > 0])[0] > often.max() / 7
+
+
+def test_there_are_no_weights_to_fetch(tmp_path):
+    manifest = fetch(SETTINGS, tmp_path, "pretrained", 1)
+    assert manifest.kind == "none" and manifest.origin.startswith("scikit-learn ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [64, 4096])
+def test_the_halves_share_the_places(size):
+    (row,) = HashedNgrams(HashedNgramsEncoder(kind="hashed_ngrams", size=size)).encode(["a cable"])
+    assert row.shape == (size,)
+    assert np.linalg.norm(row[: size // 2]) == pytest.approx(1)
+    assert np.linalg.norm(row[size // 2 :]) == pytest.approx(1)

@@ -1,0 +1,131 @@
+"""A file that was planted where a stage loads one runs no code.
+
+Those for skops are in tests/classifiers/test_sklearn_model.py, those for networks that bring code
+of their own in tests/encoders/test_huggingface_text.py.
+"""
+
+import ast
+import base64
+import json
+import marshal
+import os
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stages.errors import InputError
+from stages.params import load_params
+from stages.store import RowStore
+from stages.tables import PRODUCTS, read_table
+
+STAGES = Path(__file__).parents[1] / "stages"
+
+
+class RunsWhenLoaded:
+    def __reduce__(self):
+        return os.system, ("touch it_ran",)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not Path("it_ran").exists()
+
+
+def test_no_module_has_a_loader_that_runs_code():
+    loaders = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle"}
+    safe = {"trust_remote_code": False, "safe_mode": True, "allow_pickle": False}
+    files = sorted(STAGES.rglob("*.py"))
+    assert len(files) > 20
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not loaders & {alias.name.partition(".")[0] for alias in node.names}, file
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").partition(".")[0] not in loaders, file
+            elif isinstance(node, ast.Name):
+                assert node.id not in ("eval", "exec"), file
+            elif isinstance(node, ast.keyword) and node.arg in safe:
+                assert ast.literal_eval(node.value) is safe[node.arg], file
+
+
+def test_a_table_whose_columns_claim_to_be_objects_is_a_table(tmp_path):
+    claims = {
+        b"ARROW:extension:name": b"arrow.py_extension_type",
+        b"ARROW:extension:metadata": pickle.dumps(RunsWhenLoaded()),
+    }
+    fields = [field.with_metadata(claims) for field in PRODUCTS]
+    rows = [pa.array(["x"]) for _ in fields]
+    pq.write_table(pa.table(rows, schema=pa.schema(fields)), tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet", PRODUCTS).num_rows == 1
+
+
+def test_a_pickle_in_a_table_s_place_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(pickle.dumps(RunsWhenLoaded()))
+    with pytest.raises(InputError, match="no Parquet file"):
+        read_table(tmp_path / "a.parquet", PRODUCTS)
+
+
+def test_a_pickle_in_a_store_is_bytes(tmp_path):
+    planted = pickle.dumps(RunsWhenLoaded())
+    with RowStore(tmp_path / "store.sqlite") as store:
+        store.put_many([("a", planted)])
+        assert store.get_many(["a"]) == {"a": planted}
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system", "!!python/name:os.system"])
+def test_a_tag_in_params_yaml_is_refused(tmp_path, tag):
+    (tmp_path / "params.yaml").write_text(f"seed: {tag} ['touch it_ran']\n")
+    with pytest.raises(InputError, match="is no YAML"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_pickle_in_the_place_of_a_network_s_variables_is_refused(tmp_path):
+    from stages.keras_variables import restore_variables
+
+    (tmp_path / "model.safetensors").write_bytes(pickle.dumps(RunsWhenLoaded()))
+    with pytest.raises(InputError, match="is no safetensors file"):
+        restore_variables(SimpleNamespace(weights=[]), tmp_path / "model.safetensors")
+
+
+def of_class(module, name, config):
+    return {"module": module, "class_name": name, "config": config, "registered_name": None}
+
+
+def in_a_network(layer):
+    first = of_class("keras.layers", "InputLayer", {"batch_shape": [None, 3]})
+    return of_class("keras", "Sequential", {"name": "a", "layers": [first, layer]})
+
+
+CODE = compile("__import__('os').system('touch it_ran')", "", "eval")
+LAMBDA = {"code": base64.b64encode(marshal.dumps(CODE)).decode(), "defaults": None, "closure": None}
+FUNCTION = {"class_name": "__lambda__", "config": LAMBDA}
+SYSTEM = of_class("os", "function", "system") | {"registered_name": "system"}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        of_class("os", "system", {"command": "touch it_ran"}),
+        of_class("subprocess", "Popen", {"args": ["touch", "it_ran"]}),
+        of_class("builtins", "function", "eval"),
+        in_a_network(of_class("keras.layers", "Lambda", {"name": "b", "function": FUNCTION})),
+        in_a_network(of_class("keras.layers", "Activation", {"activation": SYSTEM})),
+    ],
+    ids=["function", "process", "builtin", "lambda", "activation"],
+)
+def test_a_network_s_layers_run_nothing(tmp_path, planted):
+    from stages.encoders import keras
+    from stages.encoders.engine import Engine
+    from stages.params import KerasEncoder
+
+    (tmp_path / keras.LAYERS_FILE).write_text(json.dumps(planted))
+    with pytest.raises((TypeError, ValueError), match=r"locate|deserializ"):
+        keras.load(
+            KerasEncoder(kind="keras", model="MobileNet"), tmp_path, Engine("tensorflow", "float32")
+        )
