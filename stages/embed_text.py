@@ -7,16 +7,19 @@ data/embeddings/text/<encoder>.parquet: a row per product, null where the chosen
 import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
 from stages.embeddings import Embedder, write_embeddings
+from stages.encoders import module_of
 from stages.encoders.weights import read_manifest
 from stages.errors import run_stage
-from stages.params import load_params
-from stages.tables import PRODUCTS, read_table
+from stages.params import HashedNgramsEncoder, load_params
+from stages.tables import PRODUCTS, embeddings_schema, read_table, vector_column, write_batches
 
 TOGETHER = 4096  # products that are in memory together, and whose texts are sorted by length
 
@@ -27,13 +30,26 @@ def texts_of(products: pa.Table, fields: Sequence[str]) -> list[str]:
     return [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
 
 
+def hashes_of(texts: Sequence[str]) -> list[str | None]:
+    """Return the texts' SHA-256, None for an empty text."""
+    return [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+
+
 def embed(embedder: Embedder, skus: pa.ChunkedArray, texts: list[str], bar: tqdm) -> pa.Table:
     """Embed texts into a table; one that occurs twice is embedded once, an empty one is null.
 
     `bar` counts the products whose text is embedded.
     """
-    hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
-    return embedder.table(skus, hashes, texts.__getitem__, bar, lambda at: len(texts[at]))
+    return embedder.table(skus, hashes_of(texts), texts.__getitem__, bar, lambda at: len(texts[at]))
+
+
+def counted(settings: HashedNgramsEncoder, skus: pa.ChunkedArray, texts: list[str]) -> pa.Table:
+    """Count the n-grams of texts into a table; an empty text is null."""
+    present = np.array([bool(text) for text in texts])
+    rows = module_of(settings.kind).count(settings, texts)
+    hashes = pa.array(hashes_of(texts), pa.string())
+    columns = [skus, hashes, vector_column(rows, present)]
+    return pa.table(columns, schema=embeddings_schema(None))
 
 
 def main() -> None:
@@ -42,17 +58,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.text.encoders)
     name = parser.parse_args().encoder
-    read_manifest(Path("data/weights") / name)
+    manifest = read_manifest(Path("data/weights") / name)
     products = read_table(Path("data/products.parquet"), PRODUCTS)
     texts = texts_of(products, params.text.fields)
+    parts = [slice(start, start + TOGETHER) for start in range(0, len(texts), TOGETHER)]
+    output = Path("data/embeddings/text") / f"{name}.parquet"
+    total = sum(map(bool, texts))
+
+    settings = params.encoders[name]
+    if isinstance(settings, HashedNgramsEncoder):
+        facts = {"encoder": name, "weights": asdict(manifest), "places": settings.size}
+        counts = (counted(settings, products["sku"][part], texts[part]) for part in parts)
+        write_batches(output, embeddings_schema(None), counts, facts)
+        print(f"{name}: {total:,} texts counted")
+        return
 
     def tables(embedder: Embedder, bar: tqdm) -> Iterator[pa.Table]:
-        for start in range(0, len(texts), TOGETHER):
-            part = slice(start, start + TOGETHER)
+        for part in parts:
             yield embed(embedder, products["sku"][part], texts[part], bar)
 
-    output = Path("data/embeddings/text") / f"{name}.parquet"
-    write_embeddings(name, params, output, sum(map(bool, texts)), " texts", tables)
+    write_embeddings(name, params, output, total, " texts", tables)
 
 
 if __name__ == "__main__":

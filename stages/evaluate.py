@@ -6,6 +6,7 @@ which on products are filed; test figures choose nothing.
 
 import csv
 import io
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from stages.held_out import Model, best_of_modalities, best_on_validation, load_
 from stages.intervals import Resamples
 from stages.label_audit import ISSUE_COLUMNS, audited, issue_rows
 from stages.mistakes import CASES, worst_first
-from stages.orphans import remove_orphans, remove_stale_plots
 from stages.params import Params, load_params
 from stages.plot_tables import (
     COLUMNS,
@@ -63,8 +63,7 @@ def main() -> None:
     """Judge the models that params.yaml names."""
     params = load_params()
     refuse_reserved_names(params)
-    remove_orphans(MODELS, params)
-    remove_stale_plots(PLOTS / "pca", params)
+    remove_orphans(params)
     models = [load_model(MODELS, modality, kind) for modality, kind in params.models()]
     names = names_of(models)
     best = best_of_modalities(models)
@@ -114,6 +113,20 @@ def refuse_reserved_names(params: Params) -> None:
     for name in ("fusion_gain", "weights"):
         if name in params.modalities:
             raise InputError(f"params.yaml: modalities.{name} needs another name: metrics use it")
+
+
+def remove_orphans(params: Params) -> None:
+    """Remove the models of former params, which `dvc repro` leaves where they were.
+
+    Raises InputError for a folder that holds no model of ours.
+    """
+    for folder in sorted(path for path in MODELS.iterdir() if path.is_dir()):
+        if folder.name in params.classifiers or folder.name.startswith("."):
+            continue
+        if not any(folder.rglob("probabilities.parquet")):
+            raise InputError(f"{folder} is no model that params.yaml names: move it elsewhere")
+        print(f"removing {folder}: params.yaml names it no more (DVC's cache still has it)")
+        shutil.rmtree(folder)
 
 
 def names_of(models: Iterable[Model]) -> dict[str, str]:
@@ -166,7 +179,7 @@ def history_rows(params: Params) -> list[dict[str, str]]:
     """
     rows = []
     for modality in params.modalities if "mlp" in params.classifiers else ():
-        path = MODELS / f"{modality}-mlp" / "history.csv"
+        path = MODELS / "mlp" / modality / "history.csv"
         try:
             epochs = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A modality's features as arrays: a block per encoder, and which rows have it."""
+"""The features as arrays: what a modality sees of products, a block per encoder."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -7,9 +7,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import csr_array, vstack
 
 from stages.errors import InputError
-from stages.tables import SPLITS, check_schema, facts_of, features_schema, read_table, vector_rows
+from stages.tables import (
+    SPARSE,
+    SPLITS,
+    Rows,
+    check_schema,
+    facts_of,
+    features_schema,
+    read_batches,
+    read_schema,
+    read_table,
+    vector_rows,
+)
+
+FEATURES = Path("data/features.parquet")
 
 
 @dataclass(frozen=True)
@@ -19,10 +33,11 @@ class Features:
     `blocks` maps each encoder to float32 of shape (n, size), rows of unit length, or of zeros where
     `present`, boolean of shape (n,), is false. `scales` holds what each block is multiplied with
     when they are put side by side, `labels` the n names of classes, `kinds` whether a block is of
-    the image or the text, `components` how many numbers a block of hashed n-grams is brought to.
+    the image or the text, `components` how many numbers a block of hashed n-grams, which is sparse,
+    is brought to.
     """
 
-    blocks: dict[str, np.ndarray]
+    blocks: dict[str, Rows]
     present: dict[str, np.ndarray]
     scales: dict[str, float]
     labels: np.ndarray
@@ -31,8 +46,12 @@ class Features:
 
     def matrix(self) -> np.ndarray:
         """Return the scaled blocks side by side (early fusion), float32 (n, sum of sizes)."""
-        scaled = (rows * np.float32(self.scales[name]) for name, rows in self.blocks.items())
-        return np.hstack(list(scaled))
+        sizes = [rows.shape[1] for rows in self.blocks.values()]
+        found = np.empty((len(self.labels), sum(sizes)), dtype=np.float32)
+        ends = np.cumsum(sizes)
+        for (name, rows), size, end in zip(self.blocks.items(), sizes, ends, strict=True):
+            np.multiply(rows, np.float32(self.scales[name]), out=found[:, end - size : end])
+        return found
 
     def seen(self) -> np.ndarray:
         """Return which products have at least one block, boolean of shape (n,)."""
@@ -44,6 +63,8 @@ class Features:
 
     def where(self, chosen: np.ndarray) -> "Features":
         """Return the features of the products for which `chosen`, boolean of shape (n,), holds."""
+        if chosen.all():
+            return self
         return replace(
             self,
             blocks={name: rows[chosen] for name, rows in self.blocks.items()},
@@ -63,37 +84,75 @@ class Features:
         )
 
 
-def unit_length(rows: np.ndarray) -> np.ndarray:
+def unit_length(rows: Rows) -> Rows:
     """Scale each row of `rows`, float32 of shape (n, size), to unit length; zeros stay zeros."""
+    if isinstance(rows, csr_array):
+        lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
+        each = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
+        data = (rows.data / each).astype(np.float32)
+        return csr_array((data, rows.indices, rows.indptr), rows.shape)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
-def read_features(path: Path) -> tuple[Features, pa.Table, dict[str, Any]]:
-    """Read a table that `fuse` wrote.
-
-    Returns the features of every product, the table's columns of schema SPLITS, and its facts.
-    """
-    table = read_table(path)
-    names = [name for name in table.column_names if name not in SPLITS.names]
+def read_products(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read the columns of schema SPLITS of a table that `fuse` wrote, and its facts."""
+    schema = read_schema(path)
+    facts = facts_of(schema)
+    names = [name for name in schema.names if name not in SPLITS.names]
     if not names:
         raise InputError(f"{path} holds no block: `dvc repro -f` rebuilds it")
+    sizes: dict[str, int | None] = {}
     for name in names:
-        if not pa.types.is_fixed_size_list(table.schema.field(name).type):
+        kind = schema.field(name).type
+        if not pa.types.is_fixed_size_list(kind) and kind != SPARSE:
             raise InputError(f"{path}: the column {name} is no column of vectors")
-    sizes = {name: table.schema.field(name).type.list_size for name in names}
-    check_schema(path, table.schema, features_schema(sizes))
-    columns = {name: vector_rows(table[name]) for name in names}
-    facts = facts_of(table)
-    for key in ("scales", "kinds"):
-        if set(facts.get(key, ())) != set(names):
+        sizes[name] = None if kind == SPARSE else kind.list_size
+    check_schema(path, schema, features_schema(sizes))
+    sparse = {name for name, size in sizes.items() if size is None}
+    for key, needed in {"encoders": set(names), "kinds": set(names), "places": sparse}.items():
+        if not needed <= set(facts.get(key, ())):
             raise InputError(f"{path} does not say its blocks' {key}: `dvc repro -f` rebuilds it")
+    for key in ("modalities", "components"):
+        if key not in facts:
+            raise InputError(f"{path} does not say its {key}: `dvc repro -f` rebuilds it")
+    return read_table(path, columns=SPLITS.names), facts
+
+
+def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Features, np.ndarray]:
+    """Read what a modality sees of the products for which `chosen`, boolean of shape (n,), holds.
+
+    Those that have none of its blocks are left out: returns the features of the others, and which
+    these are, boolean of shape (n,).
+    """
+    facts = facts_of(read_schema(path))
+    scales = facts["modalities"][modality]
+    blocks: dict[str, list[Rows]] = {name: [] for name in scales}
+    present: dict[str, list[np.ndarray]] = {name: [] for name in scales}
+    labels, kept, at = [], [], 0
+    for batch in read_batches(path, ["label", *scales]):
+        read = {name: vector_rows(batch[name], facts["places"].get(name)) for name in scales}
+        here = chosen[at : at + len(batch)] & np.logical_or.reduce(
+            [has for _, has in read.values()]
+        )
+        for name, (rows, has) in read.items():
+            blocks[name].append(rows[here])
+            present[name].append(has[here])
+        labels.append(np.asarray(batch["label"].to_pylist())[here])
+        kept.append(here)
+        at += len(batch)
     features = Features(
-        {name: rows for name, (rows, _) in columns.items()},
-        {name: present for name, (_, present) in columns.items()},
-        facts["scales"],
-        np.asarray(table["label"].to_pylist()),
-        facts["kinds"],
-        facts.get("components", {}),
+        {name: _joined(blocks.pop(name)) for name in scales},
+        {name: np.concatenate(parts) for name, parts in present.items()},
+        scales,
+        np.concatenate(labels),
+        {name: facts["kinds"][name] for name in scales},
+        {name: size for name, size in facts["components"].items() if name in scales},
     )
-    return features, table.select(SPLITS.names), facts
+    return features, np.concatenate(kept)
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    if isinstance(parts[0], csr_array):
+        return vstack(parts, format="csr")
+    return np.concatenate(parts)

@@ -1,39 +1,46 @@
-"""Put the embeddings that a modality names side by side, each scaled to unit length.
+"""Put the encoders' embeddings side by side, each scaled to unit length.
 
-Reads data/splits.parquet and the modality's folder of data/embeddings/; writes
-data/features/<modality>.parquet: a row per product, a block per encoder, null where a product lacks
-its input; and plots/pca/<modality>.csv.
+Reads data/splits.parquet and data/embeddings/; writes data/features.parquet: a row per product, a
+block per encoder, null where a product lacks its input, and what each modality sees of it; and
+plots/pca/<modality>.csv.
 
 Scaling is what makes fusion pay: in a plain concatenation, or a standardised one, the encoder with
 the most or the largest numbers drowns the others. What is fitted to a block is fitted in `train`,
 to the training products of each fold.
 """
 
-import argparse
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from stages import projection
 from stages.errors import InputError, run_stage
-from stages.features import Features, unit_length
-from stages.files import write_text
+from stages.features import FEATURES, read_features, unit_length
+from stages.files import whole_folder, write_text
+from stages.fits import Fits
 from stages.params import Params, load_params
 from stages.tables import (
+    SPARSE,
     SPLITS,
     check_schema,
     embeddings_schema,
     facts_of,
     features_schema,
+    read_batches,
+    read_schema,
     read_table,
     vector_column,
     vector_rows,
-    write_table,
+    write_batches,
 )
 
+EMBEDDINGS = Path("data/embeddings")
+PCA = Path("plots/pca")
 PLOTTED = 2000  # products in the plot: more would hide each other and swell the repository
 
 
@@ -48,78 +55,114 @@ def principal_components(rows: np.ndarray, training: np.ndarray, seed: int) -> n
     return PCA(2, svd_solver="randomized", random_state=seed).fit(rows[training]).transform(rows)
 
 
-def remove_orphans(params: Params, folder: str) -> None:
+def remove_orphans(params: Params) -> None:
     """Remove the embeddings of encoders that params.yaml no longer names.
 
     A plain `dvc repro` leaves them behind when a list of encoders shrinks, and DVC hashes the whole
     folder. Raises InputError for a file that is no encoder's.
     """
-    named = set(params.encoders_in(folder).values())
-    for file in sorted(Path(folder).rglob("*")):
+    named = set(params.encoders_in(str(EMBEDDINGS)).values())
+    for file in sorted(EMBEDDINGS.rglob("*")):
         if file.is_dir() or file in named:
             continue
-        ours = file.suffix == ".parquet" and facts_of(read_table(file)).get("encoder") == file.stem
-        if not ours:
-            raise InputError(f"{file} is no encoder's output: move it out of {folder}")
+        facts = facts_of(read_schema(file)) if file.suffix == ".parquet" else {}
+        if facts.get("encoder") != file.stem:
+            raise InputError(f"{file} is no encoder's output: move it out of {EMBEDDINGS}")
         file.unlink()
         print(f"removed {file}: params.yaml no longer names its encoder (DVC's cache has it)")
 
 
-def read_block(file: Path, skus: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, pa.Table]:
-    """Read an encoder's table as (rows, present, table), in the order of `skus`."""
-    table = read_table(file)
-    at = table.schema.get_field_index("embedding")
-    size = getattr(table.schema.field(at).type, "list_size", 1) if at >= 0 else 1
-    check_schema(file, table.schema, embeddings_schema(size))
-    if not table["sku"].equals(skus):
+def checked(file: Path, skus: pa.ChunkedArray) -> tuple[int | None, dict[str, Any]]:
+    """Return the size of an encoder's vectors, None for sparse ones, and its table's facts.
+
+    Raises InputError where the table is not one of embeddings, or of other products than `skus`.
+    """
+    schema = read_schema(file)
+    at = schema.get_field_index("embedding")
+    kind = schema.field(at).type if at >= 0 else None
+    size = None if kind == SPARSE else getattr(kind, "list_size", 1)
+    check_schema(file, schema, embeddings_schema(size))
+    if not read_table(file, columns=["sku"])["sku"].equals(skus):
         raise InputError(f"{file} is of other products than data/splits.parquet: `dvc repro -f`")
-    rows, present = vector_rows(table["embedding"])
-    if not np.isfinite(rows).all():
-        sku = table["sku"][int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])]
-        raise InputError(f"{file}: the embedding of sku {sku} is not finite: check its encoder")
-    return rows, present, table
+    return size, facts_of(schema)
 
 
-def main() -> None:
-    """Fuse the embeddings of the modality that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--modality", required=True, help="under `modalities` in params.yaml")
-    modality = parser.parse_args().modality
-    params = load_params()
-    splits = read_table(Path("data/splits.parquet"), SPLITS)
-    remove_orphans(params, params.modalities[modality].embeddings)
+def rows_of(file: Path, places: int | None) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Yield an encoder's vectors, scaled to unit length, and which there are, batch by batch."""
+    for batch in read_batches(file, ["sku", "embedding"]):
+        rows, present = vector_rows(batch["embedding"], places)
+        finite = np.isfinite(rows.sum(axis=1, dtype=np.float64))
+        if not finite.all():
+            sku = batch["sku"][int(finite.argmin())]
+            raise InputError(f"{file}: the embedding of sku {sku} is not finite: check its encoder")
+        yield vector_column(unit_length(rows), present), present
 
-    blocks, present, encoders = {}, {}, {}
-    for name, file in params.encoders_of(modality).items():
-        rows, present[name], table = read_block(file, splits["sku"])
-        blocks[name] = unit_length(rows)
-        encoders[name] = facts_of(table)["weights"]
-    scales, kinds = params.scales_of(modality), params.kinds_of(modality)
-    components = params.components_of(modality)
-    sizes = {name: rows.shape[1] for name, rows in blocks.items()}
-    columns = [vector_column(rows, present[name]) for name, rows in blocks.items()]
-    table = pa.table([*splits.columns, *columns], schema=features_schema(sizes))
-    facts = {"encoders": encoders, "scales": scales, "kinds": kinds, "components": components}
-    write_table(Path("data/features") / f"{modality}.parquet", table, facts)
 
-    labels = np.asarray(splits["label"].to_pylist())
-    features = Features(blocks, present, scales, labels, kinds, components)
-    drawn = np.random.default_rng(params.seed).permutation(np.flatnonzero(features.seen()))
-    chosen = features.where(drawn[:PLOTTED])
-    training = np.array([row[0] != "test" for row in splits["parts"].to_pylist()])[drawn[:PLOTTED]]
-    try:
-        projected = projection.fit(chosen.where(training), params.seed).apply(chosen)
-    except InputError as error:
-        raise InputError(f"{modality}: {error}") from None
-    points = principal_components(projected.matrix(), training, params.seed)
+def plot_points(
+    params: Params, modality: str, present: dict[str, np.ndarray], parts: list[list[str]]
+) -> str:
+    """Return a modality's products on their first two principal components, as CSV.
+
+    The components are those of the products that the first fold may look at. Raises InputError
+    where a block is there for fewer than two of these.
+    """
+    scales = params.scales_of(modality)
+    may_look = np.array([row[0] != "test" for row in parts])
+    for name in scales:
+        if (present[name] & may_look).sum() < 2:
+            raise InputError(f"{modality}: not two products to train on have a {name} input")
+    seen = np.flatnonzero(np.logical_or.reduce([present[name] for name in scales]))
+    drawn = np.zeros(len(parts), dtype=bool)
+    drawn[np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]] = True
+    features, _ = read_features(FEATURES, modality, drawn)
+    training = may_look[drawn]
+    fitted = projection.fit(features.where(training), params.seed, Fits())
+    points = principal_components(fitted.apply(features).matrix(), training, params.seed)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["x", "y", "label"])
-    for (x, y), label in zip(points, chosen.labels, strict=True):
+    for (x, y), label in zip(points, features.labels, strict=True):
         writer.writerow([f"{x:.4f}", f"{y:.4f}", label])
-    write_text(Path("plots/pca") / f"{modality}.csv", buffer.getvalue())
-    missing = {name: int((~there).sum()) for name, there in present.items()}
-    print(f"{modality}: {len(splits)} products, sizes {sizes}, missing {missing}")
+    return buffer.getvalue()
+
+
+def main() -> None:
+    """Fuse the embeddings of all encoders that params.yaml names."""
+    params = load_params()
+    splits = read_table(Path("data/splits.parquet"), SPLITS)
+    remove_orphans(params)
+    files = params.encoders_in(str(EMBEDDINGS))
+    found = {name: checked(file, splits["sku"]) for name, file in files.items()}
+    sizes = {name: size for name, (size, _) in found.items()}
+    facts = {
+        "encoders": {name: known["weights"] for name, (_, known) in found.items()},
+        "kinds": params.kinds(),
+        "components": params.components(),
+        "places": {name: known["places"] for name, (size, known) in found.items() if size is None},
+        "modalities": {modality: params.scales_of(modality) for modality in params.modalities},
+    }
+    schema = features_schema(sizes)
+    present: dict[str, list[np.ndarray]] = {name: [] for name in files}
+
+    def tables() -> Iterator[pa.Table]:
+        blocks = [rows_of(file, facts["places"].get(name)) for name, file in files.items()]
+        at = 0
+        for batch in zip(*blocks, strict=True):
+            for name, (_, there) in zip(files, batch, strict=True):
+                present[name].append(there)
+            rows = splits[at : at + len(batch[0][1])]
+            at += len(rows)
+            yield pa.table([*rows.columns, *(column for column, _ in batch)], schema=schema)
+
+    write_batches(FEATURES, schema, tables(), facts)
+    there = {name: np.concatenate(parts) for name, parts in present.items()}
+    parts = splits["parts"].to_pylist()
+    with whole_folder(PCA) as folder:
+        for modality in params.modalities:
+            points = plot_points(params, modality, there, parts)
+            write_text(folder / f"{modality}.csv", points)
+    missing = {name: int((~has).sum()) for name, has in there.items()}
+    print(f"{len(splits)} products, sizes {sizes}, missing {missing}")
 
 
 if __name__ == "__main__":

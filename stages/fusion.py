@@ -10,6 +10,7 @@ fusion it joins the probabilities of the other two.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stages.classifiers import Model, module_of
 from stages.errors import InputError
 from stages.features import Features
 from stages.files import write_json
+from stages.fits import Fits
 from stages.projection import Projection
 
 BUILD_FILE = "fusion.json"
@@ -112,13 +114,16 @@ class Fitted:
     history: dict[str, list[float]]
 
 
-def fit(settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray) -> Fitted:
+def fit(
+    settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray, fits: Fits
+) -> Fitted:
     """Fit the members on training products, and calibrate them on validation products.
 
     `features` are of products none of which is for testing; `parts`, of shape (n,), says train or
     validation of each, or validation-1, validation-2 and so on: then each of these parts is left
-    out in its turn, and the members are fitted on all products in the end. Raises InputError where
-    the products do not allow it.
+    out in its turn, and the members are fitted on all products in the end. What `fits` has of
+    another modality's fit to the same products and blocks is taken from there. Raises InputError
+    where the products do not allow it.
     """
     turns = list(_turns(parts))
     if not turns:
@@ -132,10 +137,12 @@ def fit(settings: Any, strategy: str, seed: int, features: Features, parts: np.n
     raw: dict[str, np.ndarray] = {}
     histories: list[dict[str, dict[str, list[float]]]] = []
     for train, validation in turns:
-        projected = projection.fit(features.where(train), seed)
+        projected = projection.fit(features.where(train), seed, fits)
         ready = projected.apply(features)
         members = {
-            view: _member(settings, seed, _seen(ready.where(train), view), ready.where(validation))
+            view: _member(
+                settings, seed, _seen(ready.where(train), view), ready.where(validation), fits
+            )
             for view in views
         }
         histories.append({view: member.history for view, member in members.items()})
@@ -143,7 +150,7 @@ def fit(settings: Any, strategy: str, seed: int, features: Features, parts: np.n
             raw.setdefault(view, np.zeros((len(parts), len(classes)), np.float32))
             raw[view][validation] = answers
     if len(turns) > 1:
-        projected = projection.fit(features, seed)
+        projected = projection.fit(features, seed, fits)
         ready = projected.apply(features)
         members = {
             view: _member(
@@ -151,6 +158,7 @@ def fit(settings: Any, strategy: str, seed: int, features: Features, parts: np.n
                 seed,
                 _seen(ready, view),
                 None,
+                fits,
             )
             for view in views
         }
@@ -186,7 +194,9 @@ def _seen(features: Features, view: str) -> Features:
     return features.where(features.has(view)).of({view})
 
 
-def _member(settings: Any, seed: int, train: Features, validation: Features | None) -> Model:
+def _member(
+    settings: Any, seed: int, train: Features, validation: Features | None, fits: Fits
+) -> Model:
     """Fit a member; raises InputError where there is nothing to tell apart or to validate with."""
     kinds = {train.kinds[name] for name in train.blocks}
     sees = " or ".join(sorted(kinds))
@@ -205,7 +215,8 @@ def _member(settings: Any, seed: int, train: Features, validation: Features | No
                 "split.validation or lower split.validation_folds in params.yaml, or give more "
                 "products"
             )
-    return module_of(settings.kind).fit(settings, seed, train, validation)
+    fit_one = partial(module_of(settings.kind).fit, settings, seed, train, validation)
+    return fits.once(fit_one, "member", f"{settings!r} {seed}", train, validation)
 
 
 def _stopped(settings: Any, histories: Sequence[dict[str, list[float]]]) -> Any:

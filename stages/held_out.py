@@ -56,7 +56,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The name of the model's folder."""
+        """The model's name in plots and predictions."""
         return f"{self.modality}-{self.classifier}"
 
     @cached_property
@@ -73,13 +73,13 @@ class Model:
 
 
 def load_model(folder: Path, modality: str, classifier: str) -> Model:
-    """Read the model `<modality>-<classifier>` of `folder`.
+    """Read the model of a modality in `folder`.
 
     Raises InputError where its table is missing or malformed, or a fold lacks products of a part.
     """
-    path = folder / f"{modality}-{classifier}" / "probabilities.parquet"
+    path = folder / classifier / modality / "probabilities.parquet"
     table = read_table(path)
-    facts = facts_of(table)
+    facts = facts_of(table.schema)
     missing = [key for key in ("classes", "weights", "unseen") if key not in facts]
     if missing:
         raise InputError(f"{path} does not say its {missing[0]}: `dvc repro -f` rebuilds it")

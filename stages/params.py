@@ -200,7 +200,7 @@ class HashedNgramsEncoder(Section):
     """Counts of a text's n-grams in `size` places."""
 
     kind: Literal["hashed_ngrams"]
-    size: Annotated[int, Field(ge=64, le=65536, multiple_of=2)] = 4096
+    size: Annotated[int, Field(ge=64, le=2**20, multiple_of=2)] = 4096
 
 
 class OnnxEncoder(Section):
@@ -254,11 +254,13 @@ class LogisticRegression(Section):
 
 
 class Svm(Section):
-    """A support vector machine with a Gaussian kernel."""
+    """A support vector machine with a Gaussian kernel, approximated where products are many."""
 
     kind: Literal["svm"]
     C: PositiveFloat
     gamma: PositiveFloat
+    exact_up_to: Annotated[int, Field(ge=0)]
+    landmarks: Positive
     class_weight: Literal["balanced"] | None
 
 
@@ -270,6 +272,7 @@ class RandomForest(Section):
     n_estimators: Positive
     max_features: Literal["sqrt", "log2"] | Share
     min_samples_leaf: Positive
+    max_samples: Positive
     class_weight: Literal["balanced", "balanced_subsample"] | None
 
 
@@ -380,28 +383,28 @@ class Params(Section):
         `fusion`, and so do the encoders of each.
         """
         squares: dict[str, float] = {}
-        kinds = self.kinds_of(modality)
+        kinds = self.kinds()
         for kind, weight in (("image", self.fusion.image), ("text", self.fusion.text)):
             own = {
                 name: self.fusion.encoders.get(name, 1.0) ** 2
-                for name, found in kinds.items()
-                if found == kind
+                for name in self.encoders_of(modality)
+                if kinds[name] == kind
             }
             squares |= {name: weight**2 * part / sum(own.values()) for name, part in own.items()}
         total = sum(squares.values())
         return {name: (square / total) ** 0.5 for name, square in squares.items()}
 
-    def kinds_of(self, modality: str) -> dict[str, str]:
-        """Return for each encoder of a modality whether it is of the image or the text."""
-        names = self.encoders_of(modality)
-        return {name: "image" if name in self.image.encoders else "text" for name in names}
+    def kinds(self) -> dict[str, str]:
+        """Return for each encoder whether it is of the image or the text."""
+        return dict.fromkeys(self.image.encoders, "image") | dict.fromkeys(
+            self.text.encoders, "text"
+        )
 
-    def components_of(self, modality: str) -> dict[str, int]:
-        """Return how many numbers the blocks of hashed n-grams of a modality are brought to."""
+    def components(self) -> dict[str, int]:
+        """Return how many numbers the blocks of hashed n-grams are brought to."""
+        kinds = {name: self.encoders[name].kind for name in self.text.encoders}
         return {
-            name: self.fusion.components
-            for name in self.encoders_of(modality)
-            if isinstance(self.encoders[name], HashedNgramsEncoder)
+            name: self.fusion.components for name, kind in kinds.items() if kind == "hashed_ngrams"
         }
 
     def models(self) -> list[tuple[str, str]]:

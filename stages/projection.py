@@ -8,14 +8,18 @@ et al. 1990).
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_array
 
 from stages.errors import InputError
 from stages.features import Features, unit_length
 from stages.files import whole_file
+from stages.fits import Fits
+from stages.tables import Rows
 
 FILE = "projection.safetensors"
 
@@ -32,10 +36,11 @@ class Projection:
         blocks = {}
         for name, rows in features.blocks.items():
             if f"{name}/components" in self._arrays:
-                rows = unit_length(rows * self._arrays[f"{name}/idf"])
+                rows = unit_length(_weighted(rows, self._arrays[f"{name}/idf"]))
                 rows = unit_length(rows @ self._arrays[f"{name}/components"])
             centred = rows - self._arrays[f"{name}/mean"]
-            blocks[name] = unit_length(np.where(features.present[name][:, None], centred, 0))
+            centred[~features.present[name]] = 0
+            blocks[name] = unit_length(centred)
         return replace(features, blocks=blocks)
 
     def save(self, folder: Path) -> None:
@@ -44,29 +49,43 @@ class Projection:
             save_file(self._arrays, part)
 
 
-def fit(features: Features, seed: int) -> Projection:
+def fit(features: Features, seed: int, fits: Fits) -> Projection:
     """Fit to the blocks of training products; raises InputError for a block that none of them has.
 
     A block that `features.components` names has at most that many numbers afterwards.
     """
     arrays = {}
     for name, rows in features.blocks.items():
-        rows = rows[features.present[name]]
-        if len(rows) < 2:
+        there = features.present[name]
+        if there.sum() < 2:
             raise InputError(f"not two products to train on have a {name} input")
-        if name in features.components:
-            holding = np.count_nonzero(rows, axis=0)
-            idf = (np.log((1 + len(rows)) / (1 + holding)) + 1).astype(np.float32)
-            rows = unit_length(rows * idf)
-            arrays[f"{name}/idf"] = idf
-            components = leading_components(rows, features.components[name], seed)
-            arrays[f"{name}/components"] = components
-            rows = unit_length(rows @ components)
-        arrays[f"{name}/mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if not there.all():
+            rows = rows[there]
+        components = features.components.get(name)
+        fit_one = partial(_fitted, rows, components, seed)
+        found = fits.once(fit_one, "projection", rows, f"{components} {seed}")
+        arrays |= {f"{name}/{key}": array for key, array in found.items()}
     return Projection(arrays)
 
 
-def leading_components(rows: np.ndarray, components: int, seed: int) -> np.ndarray:
+def _fitted(rows: Rows, components: int | None, seed: int) -> dict[str, np.ndarray]:
+    """Return a block's mean and, where it is brought to `components` numbers, how."""
+    arrays = {}
+    if components:
+        holding = np.bincount(rows.indices, minlength=rows.shape[1])  # no place twice in a row
+        arrays["idf"] = (np.log((1 + rows.shape[0]) / (1 + holding)) + 1).astype(np.float32)
+        rows = unit_length(_weighted(rows, arrays["idf"]))
+        arrays["components"] = leading_components(rows, components, seed)
+        rows = unit_length(rows @ arrays["components"])
+    arrays["mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return arrays
+
+
+def _weighted(rows: csr_array, weights: np.ndarray) -> csr_array:
+    return csr_array((rows.data * weights[rows.indices], rows.indices, rows.indptr), rows.shape)
+
+
+def leading_components(rows: csr_array, components: int, seed: int) -> np.ndarray:
     """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
 
     The result is float32 of shape (size, at most `components`).

@@ -1,17 +1,19 @@
-"""Train one classifier on one modality in each fold, and let it answer for the held-out products.
+"""Train one classifier on every modality in each fold, and let it answer for the held-out products.
 
-Reads data/features/<modality>.parquet; writes models/<modality>-<classifier>/: a model per fold,
-what they were made from (model.json), and their probabilities for the validation and test products
-that they can see. A model that sees pictures and texts answers for the test products once more
-without the one, and without the other.
+Reads data/features.parquet; writes models/<classifier>/: for each modality a model per fold, what
+they were made from (model.json), and their probabilities for the validation and test products that
+they can see. A model that sees pictures and texts answers for the test products once more without
+the one, and without the other.
+
+The modalities of a classifier are one stage, for they have members in common: what one that sees
+both knows of texts alone is what the one that sees texts knows.
 """
 
 import argparse
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,96 +21,109 @@ import pyarrow as pa
 
 from stages import fusion
 from stages.errors import InputError, run_stage
-from stages.features import Features, read_features
+from stages.features import FEATURES, Features, read_features, read_products
 from stages.files import sha256_of, whole_folder, write_json, write_text
+from stages.fits import Fits
 from stages.fusion import Answers
 from stages.params import load_params
 from stages.tables import probabilities_schema, vector_column, write_table
 
 
 def main() -> None:
-    """Train the classifier on the modality that the command line names."""
+    """Train the classifier that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--modality", required=True, help="under `modalities` in params.yaml")
     parser.add_argument("--classifier", required=True, help="under `classifiers` in params.yaml")
-    options = parser.parse_args()
+    name = parser.parse_args().classifier
     params = load_params()
-    settings = params.classifiers[options.classifier]
-    path = Path("data/features") / f"{options.modality}.parquet"
-    features, products, facts = read_features(path)
+    settings, strategy = params.classifiers[name], params.fusion.strategy
+    products, facts = read_products(FEATURES)
     parts = np.asarray(products["parts"].to_pylist())  # of shape (n, folds)
-    seen = features.seen()
-    classes = sorted(set(features.labels.tolist()))
+    classes = sorted(set(products["label"].to_pylist()))
+    provenance = {
+        "classifier": settings.model_dump(mode="json"),
+        "fusion": strategy,
+        "seed": params.seed,
+        "features_sha256": sha256_of(FEATURES),
+        "classes": classes,
+    }
 
-    tables, histories = [], []
-    with whole_folder(Path("models") / f"{options.modality}-{options.classifier}") as folder:
+    records = {modality: Record() for modality in facts["modalities"]}
+    with whole_folder(Path("models") / name) as folder:
         for fold in range(parts.shape[1]):
-            test = seen & (parts[:, fold] == "test")
-            rest = seen & (parts[:, fold] != "test")
-            try:
-                fitted = fusion.fit(
-                    settings,
-                    params.fusion.strategy,
-                    params.seed,
-                    features.where(rest),
-                    parts[rest, fold],
+            fits = Fits()
+            for modality, record in records.items():
+                rest, fitted_on = read_features(FEATURES, modality, parts[:, fold] != "test")
+                try:
+                    fitted = fusion.fit(
+                        settings, strategy, params.seed, rest, parts[fitted_on, fold], fits
+                    )
+                except InputError as error:
+                    raise InputError(f"{modality}, fold {fold}: {error}") from None
+                del rest  # a large catalogue's features are in memory once
+                place = folder / modality / f"fold-{fold}"
+                fitted.model.save(place)
+                model = fusion.load(place)  # what is judged is what was written
+                test, tested = read_features(FEATURES, modality, parts[:, fold] == "test")
+
+                known = model.classes
+                held = products.filter(pa.array(fitted_on)).filter(pa.array(fitted.held))
+                record.tables.append(
+                    answered(held, fitted.validated, known, classes, fold, "validation", "")
                 )
-            except InputError as error:
-                raise InputError(f"{options.modality}, fold {fold}: {error}") from None
-            fitted.model.save(folder / f"fold-{fold}")
-            model = fusion.load(folder / f"fold-{fold}")  # what is judged is what was written
-            held = products.filter(pa.array(rest)).filter(pa.array(fitted.held))
-            known = fitted.model.classes
-            tables.append(answered(held, fitted.validated, known, classes, fold, "validation", ""))
-            for withheld, those, shown in shown_without(features, test):
-                rows = products.filter(pa.array(those))
-                answers = model.predict(shown.where(those))
-                tables.append(answered(rows, answers, known, classes, fold, "test", withheld))
-            histories.append(fitted.history)
-        provenance = {
-            "classifier": settings.model_dump(mode="json"),
-            "fusion": params.fusion.strategy,
-            "seed": params.seed,
-            "features_sha256": sha256_of(path),
-            "encoders": facts["encoders"],
-            "classes": classes,
-        }
-        write_json(folder / "model.json", provenance)
-        if histories[0]:
-            write_text(folder / "history.csv", learning_curves(histories))
-        unseen = Counter(
-            part for row in parts[~seen] for part in {part.partition("-")[0] for part in row}
-        )
-        write_table(
-            folder / "probabilities.parquet",
-            pa.concat_tables(tables),
-            {
-                "classes": classes,
-                "weights": {name: entry["kind"] for name, entry in facts["encoders"].items()},
-                "unseen": {part: unseen[part] for part in ("validation", "test")},
-            },
-        )
+                rows = products.filter(pa.array(tested))
+                for withheld, those, shown in shown_without(test):
+                    answers = model.predict(shown)
+                    some = rows.filter(pa.array(those))
+                    record.tables.append(
+                        answered(some, answers, known, classes, fold, "test", withheld)
+                    )
+                record.histories.append(fitted.history)
+                record.seen = fitted_on | tested
+        for modality, record in records.items():
+            encoders = {name: facts["encoders"][name] for name in facts["modalities"][modality]}
+            write_json(folder / modality / "model.json", provenance | {"encoders": encoders})
+            if record.histories[0]:
+                write_text(folder / modality / "history.csv", learning_curves(record.histories))
+            weights = {name: entry["kind"] for name, entry in encoders.items()}
+            unseen = counted_once(parts[~record.seen])
+            write_table(
+                folder / modality / "probabilities.parquet",
+                pa.concat_tables(record.tables),
+                {"classes": classes, "weights": weights, "unseen": unseen},
+            )
 
 
-def shown_without(
-    features: Features, test: np.ndarray
-) -> Iterator[tuple[str, np.ndarray, Features]]:
-    """Yield what is withheld, from which test products, and what is shown of all instead.
+@dataclass
+class Record:
+    """What comes of a modality's models, fold by fold; `seen`: which products they can see."""
 
-    First nothing is withheld, from all of `test`, boolean of shape (n,); then pictures and then
-    texts, from those that have both, if the modality has both.
+    tables: list[pa.Table] = field(default_factory=list)
+    histories: list[dict[str, list[float]]] = field(default_factory=list)
+    seen: np.ndarray | None = None
+
+
+def counted_once(parts: np.ndarray) -> dict[str, int]:
+    """Count the products that are ever for validation and for testing; `parts`: (n, folds)."""
+    stems = [{part.partition("-")[0] for part in row} for row in parts]
+    return {part: sum(part in row for row in stems) for part in ("validation", "test")}
+
+
+def shown_without(test: Features) -> Iterator[tuple[str, np.ndarray, Features]]:
+    """Yield what is withheld, from which test products, boolean of shape (n,), and what they show.
+
+    First nothing is withheld, from all; then pictures and then texts, from those that have both, if
+    the modality has both.
     """
-    yield "", test, features
-    kinds = sorted(set(features.kinds.values()))
+    yield "", np.ones(len(test.labels), dtype=bool), test
+    kinds = sorted(set(test.kinds.values()))
     if len(kinds) < 2:
         return
-    both = test & np.logical_and.reduce([features.has(kind) for kind in kinds])
+    both = np.logical_and.reduce([test.has(kind) for kind in kinds])
     for withheld in kinds:
         present = {
-            name: there & (features.kinds[name] != withheld)
-            for name, there in features.present.items()
+            name: there & (test.kinds[name] != withheld) for name, there in test.present.items()
         }
-        yield withheld, both, replace(features, present=present)
+        yield withheld, both, replace(test, present=present).where(both)
 
 
 def answered(

@@ -160,7 +160,7 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     assert not np.array_equal(rows[0], rows[2])
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
     assert manifest["kind"] == "pretrained"
-    facts = facts_of(table)
+    facts = facts_of(table.schema)
     assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
     assert facts["engine"] == "openvino"
 
@@ -241,5 +241,5 @@ def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
     for _ in range(2):
         embed_images.main()
         table = read_table(Path("data/embeddings/image/tiny.parquet"))
-        assert facts_of(table)["precision"] == precision
+        assert facts_of(table.schema)["precision"] == precision
     assert asked == [engine]  # the answer is kept

@@ -184,7 +184,7 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     assert not np.allclose(rows[0], rows[2])
     assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
-    facts = facts_of(table)
+    facts = facts_of(table.schema)
     assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
 
     first = output.read_bytes()

@@ -14,7 +14,6 @@ from ruamel.yaml import YAML
 
 from stages import evaluate
 from stages.errors import InputError
-from stages.files import write_text
 from stages.tables import IMAGES, PRODUCTS, probabilities_schema, vector_column, write_table
 
 CLASSES = ["audio", "cables, long", "games"]
@@ -113,7 +112,7 @@ class Repository:
             "weights": {name: WEIGHTS[name] for name in encoders},
             "unseen": {"validation": 0, "test": 3},
         }
-        folder = Path("models") / f"{modality}-{classifier}"
+        folder = Path("models") / classifier / modality
         table = pa.table(columns, schema=probabilities_schema(3))
         write_table(folder / "probabilities.parquet", table, facts)
         if classifier == "mlp":
@@ -401,20 +400,17 @@ def test_what_former_params_left_behind_goes(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ):
     repository.write()
-    for name in ("image", "text"):
-        write_text(Path(f"plots/pca/{name}.csv"), "x,y,label\n")
     evaluate.main()
     del repository.params["modalities"]["text"]
     del repository.params["classifiers"]["mlp"]
     repository.write()
     evaluate.main()
-    assert sorted(path.name for path in Path("models").iterdir()) == ["image-svm", "multimodal-svm"]
-    assert "removing models/text-mlp" in capsys.readouterr().out
+    assert [path.name for path in Path("models").iterdir()] == ["svm"]
+    assert "removing models/mlp" in capsys.readouterr().out
     assert sorted(path.name for path in Path("plots/confusion").iterdir()) == [
         "image.csv",
         "multimodal.csv",
     ]
-    assert [path.name for path in Path("plots/pca").iterdir()] == ["image.csv"]
     assert len(list(Path("data/predictions").iterdir())) == 4
 
 
@@ -437,8 +433,8 @@ def test_the_same_models_give_the_same_bytes(repository: Repository):
 
 def test_a_missing_model_is_named(repository: Repository):
     repository.write()
-    Path("models/text-svm/probabilities.parquet").unlink()
-    with pytest.raises(InputError, match=r"models/text-svm/probabilities\.parquet is not there"):
+    Path("models/svm/text/probabilities.parquet").unlink()
+    with pytest.raises(InputError, match=r"models/svm/text/probabilities\.parquet is not there"):
         evaluate.main()
 
 
@@ -453,8 +449,8 @@ def test_a_split_without_products_is_named(repository: Repository):
 
 def test_a_history_with_other_columns_is_named(repository: Repository):
     repository.write()
-    Path("models/text-mlp/history.csv").write_text("epoch,loss\n1,2\n")
-    with pytest.raises(InputError, match=r"models/text-mlp/history\.csv"):
+    Path("models/mlp/text/history.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(InputError, match=r"models/mlp/text/history\.csv"):
         evaluate.main()
 
 

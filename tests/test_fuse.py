@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from scipy.sparse import csr_array, issparse
 
 from stages import fuse
 from stages.errors import InputError
+from stages.features import FEATURES, read_features
 from stages.tables import (
     SPLITS,
     embeddings_schema,
@@ -28,14 +31,17 @@ from stages.tables import (
 
 TOP = Path(__file__).parents[1]
 IMAGE, TEXT = Path("data/embeddings/image"), Path("data/embeddings/text")
-FEATURES, POINTS = Path("data/features/multimodal.parquet"), Path("plots/pca/multimodal.csv")
+POINTS = Path("plots/pca/multimodal.csv")
+FILES = [FEATURES, POINTS]
 SIZES = {"resnet50": 12, "convnextv2": 5, "minilm": 7, "ngrams": 9}
+SCHEMA = features_schema(SIZES | {"ngrams": None})
 PLACES = {"resnet50": IMAGE, "convnextv2": IMAGE, "minilm": TEXT, "ngrams": TEXT}
 PRODUCTS = 60
 FIRST = np.array(["train"] * 40 + ["validation"] * 8 + ["test"] * 12)
 PARTS = np.column_stack([FIRST, np.roll(FIRST, 12)])  # of two folds
 SKUS = [f"s{at:02d}" for at in range(PRODUCTS)]
 WITHOUT = [3, 17, 42, 55]  # have no picture
+EVERY = np.ones(PRODUCTS, dtype=bool)
 
 
 class Catalogue:
@@ -68,13 +74,13 @@ def write_embeddings(
     present: np.ndarray | None = None,
     skus: Sequence[str] = SKUS,
 ) -> None:
-    hashes = pa.nulls(len(skus), pa.string())
-    table = pa.table(
-        [pa.array(skus), hashes, vector_column(rows, present)],
-        schema=embeddings_schema(rows.shape[1]),
-    )
+    is_sparse = path.stem == "ngrams"
+    column = vector_column(csr_array(rows) if is_sparse else rows, present)
+    schema = embeddings_schema(None if is_sparse else rows.shape[1])
+    table = pa.table([pa.array(skus), pa.nulls(len(skus), pa.string()), column], schema=schema)
     weights = {"kind": "random", "origin": path.stem, "revision": None, "sha256": "0" * 64}
-    write_table(path, table, {"encoder": path.stem, "weights": weights})
+    facts = {"encoder": path.stem, "weights": weights}
+    write_table(path, table, facts | ({"places": rows.shape[1]} if is_sparse else {}))
 
 
 @pytest.fixture
@@ -85,18 +91,18 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Catalogue:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch):
-    def run(modality: str = "multimodal") -> None:
-        monkeypatch.setattr(sys, "argv", ["fuse", "--modality", modality])
-        fuse.main()
-
-    return run
+    monkeypatch.setattr(sys, "argv", ["fuse"])
+    return fuse.main
 
 
 def blocks() -> dict[str, np.ndarray]:
     """Read the blocks that fuse wrote, with NaN where one is null."""
-    table = read_table(FEATURES, features_schema(SIZES))
-    read = {name: vector_rows(table[name]) for name in SIZES}
-    return {name: np.where(there[:, None], rows, np.nan) for name, (rows, there) in read.items()}
+    table = read_table(FEATURES, SCHEMA)
+    read = {name: vector_rows(table[name], SIZES[name]) for name in SIZES}
+    return {
+        name: np.where(there[:, None], rows.toarray() if issparse(rows) else rows, np.nan)
+        for name, (rows, there) in read.items()
+    }
 
 
 def points() -> list[dict[str, str]]:
@@ -107,7 +113,7 @@ def points() -> list[dict[str, str]]:
 def test_a_row_per_product_and_a_block_per_encoder(catalogue, run):
     catalogue.write()
     run()
-    table = read_table(FEATURES, features_schema(SIZES))
+    table = read_table(FEATURES, SCHEMA)
     assert table.column_names == [*SPLITS.names, *SIZES]
     assert table.select(SPLITS.names).equals(read_table(Path("data/splits.parquet")))
     for name, rows in blocks().items():
@@ -165,7 +171,7 @@ def test_vectors_of_zeros_stay_zeros_and_are_not_missing(catalogue, run):
 
 def test_the_plot_shows_each_product_that_can_be_seen(catalogue, run):
     catalogue.write()
-    run("image")
+    run()
     with Path("plots/pca/image.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["x", "y", "label"]
@@ -185,23 +191,23 @@ def test_the_plot_of_many_products_is_a_sample_of_them(catalogue, run, monkeypat
 def test_the_same_inputs_give_the_same_bytes_in_another_process(catalogue, run):
     catalogue.write()
     run()
-    wrote = [path.read_bytes() for path in (FEATURES, POINTS)]
+    wrote = [path.read_bytes() for path in FILES]
     subprocess.run(
-        [sys.executable, "-m", "stages.fuse", "--modality", "multimodal"],
+        [sys.executable, "-m", "stages.fuse"],
         env=os.environ | {"PYTHONPATH": str(TOP), "PYTHONHASHSEED": "7"},
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    assert [path.read_bytes() for path in (FEATURES, POINTS)] == wrote
+    assert [path.read_bytes() for path in FILES] == wrote
 
 
 def test_facts_say_where_each_encoders_weights_are_from(catalogue, run):
     catalogue.write()
     run()
-    encoders = facts_of(read_table(FEATURES))["encoders"]
+    encoders = facts_of(read_table(FEATURES).schema)["encoders"]
     assert list(encoders) == list(SIZES)
     for name, weights in encoders.items():
-        assert weights == facts_of(read_table(PLACES[name] / f"{name}.parquet"))["weights"]
+        assert weights == facts_of(read_table(PLACES[name] / f"{name}.parquet").schema)["weights"]
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
@@ -209,7 +215,9 @@ def test_facts_say_how_much_each_block_counts(catalogue, run, weight):
     catalogue.params["fusion"] |= {"image": weight, "encoders": {"ngrams": 0.7}}
     catalogue.write()
     run()
-    scales = facts_of(read_table(FEATURES))["scales"]
+    modalities = facts_of(read_table(FEATURES).schema)["modalities"]
+    assert modalities["text"]["ngrams"] ** 2 == pytest.approx(0.49 / 1.49)
+    scales = modalities["multimodal"]
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
     assert scales["resnet50"] == scales["convnextv2"]
     assert scales["ngrams"] / scales["minilm"] == pytest.approx(0.7)
@@ -222,7 +230,7 @@ def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
     catalogue.params["fusion"]["components"] = 4
     catalogue.write()
     run()
-    facts = facts_of(read_table(FEATURES))
+    facts = facts_of(read_table(FEATURES).schema)
     assert facts["kinds"] == {
         "resnet50": "image",
         "convnextv2": "image",
@@ -230,14 +238,15 @@ def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
         "ngrams": "text",
     }
     assert facts["components"] == {"ngrams": 4}
+    assert facts["places"] == {"ngrams": 9}
 
 
 def test_a_modality_may_name_some_of_its_folders_encoders(catalogue, run):
     catalogue.params["modalities"]["multimodal"]["encoders"] = ["minilm", "resnet50"]
     catalogue.write()
     run()
-    assert set(read_table(FEATURES).column_names) == {*SPLITS.names, "minilm", "resnet50"}
-    assert (IMAGE / "convnextv2.parquet").exists()
+    assert set(read_features(FEATURES, "multimodal", EVERY)[0].blocks) == {"minilm", "resnet50"}
+    assert set(read_features(FEATURES, "image", EVERY)[0].blocks) == {"convnextv2", "resnet50"}
 
 
 def test_an_encoder_that_params_no_longer_name_is_removed_with_a_word(catalogue, run, capsys):
@@ -245,7 +254,7 @@ def test_an_encoder_that_params_no_longer_name_is_removed_with_a_word(catalogue,
     catalogue.params["image"]["encoders"].remove("convnextv2")
     with Path("params.yaml").open("w") as file:
         YAML().dump(catalogue.params, file)
-    run("image")
+    run()
     assert not (IMAGE / "convnextv2.parquet").exists()
     assert f"removed {IMAGE / 'convnextv2.parquet'}" in capsys.readouterr().out
     assert {path.name for path in IMAGE.iterdir()} == {"resnet50.parquet"}
@@ -317,6 +326,25 @@ def test_an_embedding_that_is_not_finite_is_refused_by_its_sku(catalogue, run, v
         run()
 
 
+def test_counts_that_are_not_finite_are_refused_by_their_sku(catalogue, run):
+    catalogue.rows["ngrams"][21, 2] = np.inf
+    catalogue.write()
+    with pytest.raises(InputError, match=r"text/ngrams\.parquet: the embedding of sku s21"):
+        run()
+
+
+def test_batches_of_different_files_are_put_together_by_product(catalogue, run):
+    catalogue.write()
+    run()
+    whole = blocks()
+    at = IMAGE / "resnet50.parquet"
+    table = pq.read_table(at)
+    pq.write_table(table, at, row_group_size=7)  # as it is where pictures come in small shards
+    run()
+    for name, rows in blocks().items():
+        np.testing.assert_array_equal(rows, whole[name])
+
+
 def test_a_missing_table_is_named(catalogue, run):
     catalogue.write()
     (TEXT / "minilm.parquet").unlink()
@@ -329,6 +357,6 @@ def test_a_block_that_is_not_there_to_train_on_is_refused(catalogue, run, left):
     catalogue.write()
     present = np.isin(np.arange(PRODUCTS), [*left, 50, 51])
     write_embeddings(IMAGE / "resnet50.parquet", catalogue.rows["resnet50"], present)
-    with pytest.raises(InputError, match=r"multimodal: .* to train on .* resnet50"):
+    with pytest.raises(InputError, match=r"image: .* to train on .* resnet50"):
         run()
     assert not POINTS.exists()

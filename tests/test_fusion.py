@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array, issparse
 
 from stages import fusion
 from stages.calibration import pooled, tempered
 from stages.classifiers import logistic_regression
 from stages.errors import InputError
 from stages.features import Features, unit_length
+from stages.fits import Fits
 from stages.params import load_params
 
 TOP = Path(__file__).parents[1]
@@ -48,17 +50,24 @@ def catalogue(noise: float = 2.0, seed: int = 1, n: int = N) -> Features:
     lot = rng.random(n)
     has = {"image": lot > 0.15, "text": (lot < 0.15) | (lot > 0.3)}
     present = {name: has[kind] for name, kind in KINDS.items()}
+    rows = {
+        name: unit_length(rows.astype(np.float32)) * present[name][:, None]
+        for name, rows in blocks.items()
+    }
     return Features(
-        {
-            name: unit_length(rows.astype(np.float32)) * present[name][:, None]
-            for name, rows in blocks.items()
-        },
+        rows | {"pieces": csr_array(rows["pieces"])},
         present,
         {"photo": 0.5**0.5, "words": 0.5, "pieces": 0.5},
         np.array(CLASSES)[at],
         KINDS,
         {"pieces": 6},
     )
+
+
+def fitted_as(
+    settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray
+) -> fusion.Fitted:
+    return fusion.fit(settings, strategy, seed, features, parts, Fits())
 
 
 def withheld(features: Features, kind: str) -> Features:
@@ -108,7 +117,7 @@ def assert_same(one: fusion.Answers, other: fusion.Answers, atol: float = 0) -> 
     ],
 )
 def test_a_model_in_files_answers_as_the_one_in_memory(tmp_path, kind, strategy, parts):
-    fitted = fusion.fit(settings(kind), strategy, 3, catalogue(), parts)
+    fitted = fitted_as(settings(kind), strategy, 3, catalogue(), parts)
     fitted.model.save(tmp_path)
     test = catalogue(seed=2)
     answers = fitted.model.predict(test)
@@ -125,7 +134,7 @@ def test_a_model_in_files_answers_as_the_one_in_memory(tmp_path, kind, strategy,
 @STRATEGY
 def test_fitting_twice_writes_the_same_bytes(tmp_path, strategy, parts):
     for name in ("one", "other"):
-        fusion.fit(settings(), strategy, 3, catalogue(), parts).model.save(tmp_path / name)
+        fitted_as(settings(), strategy, 3, catalogue(), parts).model.save(tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "other")
 
 
@@ -137,9 +146,9 @@ def test_a_product_that_lacks_one_is_judged_as_by_the_model_of_the_other(
     kind, strategy, parts, missing, left
 ):
     features, test = catalogue(), catalogue(seed=2)
-    model = fusion.fit(settings(kind), strategy, 3, features, parts).model
+    model = fitted_as(settings(kind), strategy, 3, features, parts).model
     has = features.has(left)
-    twin = fusion.fit(settings(kind), strategy, 3, features.where(has).of({left}), parts[has]).model
+    twin = fitted_as(settings(kind), strategy, 3, features.where(has).of({left}), parts[has]).model
     assert list(twin.members) == [left]
     with_it = test.where(test.has(left))
     wanted = twin.predict(with_it.of({left}))
@@ -156,7 +165,7 @@ def test_a_product_that_lacks_one_is_judged_as_by_the_model_of_the_other(
 
 @STRATEGY
 def test_a_product_that_has_nothing_gets_zeros_and_changes_no_other(strategy):
-    model = fusion.fit(settings(), strategy, 3, catalogue(), ONE).model
+    model = fitted_as(settings(), strategy, 3, catalogue(), ONE).model
     test = catalogue(seed=2)
     there = np.arange(N) != 5
     nothing = replace(test, present={name: have & there for name, have in test.present.items()})
@@ -169,7 +178,7 @@ def test_a_product_that_has_nothing_gets_zeros_and_changes_no_other(strategy):
 
 def test_late_fusion_joins_what_pictures_and_texts_say():
     features, test = catalogue(), catalogue(seed=2)
-    model = fusion.fit(settings(), "late", 3, features, ONE).model
+    model = fitted_as(settings(), "late", 3, features, ONE).model
     assert list(model.members) == ["image", "text"]
     test = test.where(both(test))
     alone = [model.predict(withheld(test, kind)).uncalibrated for kind in ("text", "image")]
@@ -189,7 +198,7 @@ def test_late_fusion_is_not_led_astray_by_pictures_of_noise():
         return replace(features, blocks=features.blocks | {"photo": noise})
 
     features, test = noisy(catalogue(n=5 * N), 9), noisy(catalogue(n=5 * N, seed=2), 10)
-    model = fusion.fit(settings(), "late", 3, features, np.tile(TURNS, 5)).model
+    model = fitted_as(settings(), "late", 3, features, np.tile(TURNS, 5)).model
     test = test.where(both(test))
     columns = np.searchsorted(model.classes, test.labels)
     with_noise, texts, equal_trust = (
@@ -207,14 +216,14 @@ def test_late_fusion_is_not_led_astray_by_pictures_of_noise():
 
 
 def test_early_fusion_has_a_member_for_what_each_product_has():
-    model = fusion.fit(settings(), "early", 3, catalogue(), ONE).model
+    model = fitted_as(settings(), "early", 3, catalogue(), ONE).model
     assert sorted(model.members) == sorted(model.temperatures) == ["both", "image", "text"]
     assert model.weights is None
 
 
 def test_each_answer_is_calibrated_by_the_temperature_of_what_was_seen():
     test = catalogue(seed=2)
-    model = fusion.fit(settings("svm", C=0.5), "early", 3, catalogue(), ONE).model
+    model = fitted_as(settings("svm", C=0.5), "early", 3, catalogue(), ONE).model
     assert len(set(model.temperatures.values())) == 3
     answers = model.predict(test)
     views = {
@@ -234,7 +243,7 @@ def test_each_answer_is_calibrated_by_the_temperature_of_what_was_seen():
 @PARTS
 def test_calibrated_probabilities_make_the_labels_of_new_products_likelier(parts):
     # The margins of an SVM that is held back are small, and their softmax is far too shy.
-    model = fusion.fit(settings("svm", C=0.5), "early", 3, catalogue(), parts).model
+    model = fitted_as(settings("svm", C=0.5), "early", 3, catalogue(), parts).model
     test = catalogue(seed=2)
     answers = model.predict(test)
     columns = np.searchsorted(model.classes, test.labels)
@@ -247,13 +256,15 @@ def test_calibrated_probabilities_make_the_labels_of_new_products_likelier(parts
 
 def test_a_validation_part_is_not_fitted_on(tmp_path):
     features = catalogue()
-    fusion.fit(settings(), "early", 3, features, ONE).model.save(tmp_path / "before")
+    fitted_as(settings(), "early", 3, features, ONE).model.save(tmp_path / "before")
     rng = np.random.default_rng(5)
     out = ONE == "validation"
     features.labels[out] = rng.permutation(features.labels[out])
-    for rows in features.blocks.values():
-        rows[out] = rows[rng.permutation(np.flatnonzero(out))]
-    fusion.fit(settings(), "early", 3, features, ONE).model.save(tmp_path / "after")
+    for name, rows in features.blocks.items():
+        shuffled = np.arange(N)
+        shuffled[out] = rng.permutation(np.flatnonzero(out))
+        features.blocks[name] = rows[shuffled]
+    fitted_as(settings(), "early", 3, features, ONE).model.save(tmp_path / "after")
     before, after = files(tmp_path / "before"), files(tmp_path / "after")
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
@@ -263,19 +274,19 @@ def test_a_validation_part_is_not_fitted_on(tmp_path):
 @STRATEGY
 def test_what_is_said_of_a_validation_part_is_what_the_model_says(strategy):
     features = catalogue()
-    fitted = fusion.fit(settings(), strategy, 3, features, ONE)
+    fitted = fitted_as(settings(), strategy, 3, features, ONE)
     np.testing.assert_array_equal(fitted.held, ONE == "validation")
     assert_same(fitted.validated, fitted.model.predict(features.where(fitted.held)), atol=1e-6)
 
 
 def test_in_turns_each_product_is_answered_by_models_of_the_others():
     features = catalogue()
-    fitted = fusion.fit(settings(), "early", 3, features, TURNS)
+    fitted = fitted_as(settings(), "early", 3, features, TURNS)
     assert fitted.held.all()
     for turn in sorted(set(TURNS)):
         out = turn == TURNS
         parts = np.where(out, "validation", "train")
-        alone = fusion.fit(settings(), "early", 3, features, parts)
+        alone = fitted_as(settings(), "early", 3, features, parts)
         np.testing.assert_array_equal(
             fitted.validated.uncalibrated[out], alone.validated.uncalibrated
         )
@@ -286,7 +297,7 @@ def test_in_turns_a_product_s_own_label_does_not_sway_its_answer(at):
     features = catalogue()
     label = CLASSES[(CLASSES.index(features.labels[at]) + 1) % 3]
     before, after = (
-        fusion.fit(settings(), "early", 3, each, TURNS).validated.uncalibrated
+        fitted_as(settings(), "early", 3, each, TURNS).validated.uncalibrated
         for each in (features, relabelled(features, at, label))
     )
     same_turn = TURNS[at] == TURNS
@@ -299,10 +310,12 @@ def test_in_turns_a_product_s_own_vectors_sway_no_answer_of_its_turn_but_its_own
     features = catalogue()
     at = int(np.flatnonzero(both(features))[0])
     other = replace(features, blocks={name: rows.copy() for name, rows in features.blocks.items()})
-    for rows in other.blocks.values():
-        rows[at] = rows[at][::-1]
+    for name, rows in other.blocks.items():
+        dense = rows.toarray() if issparse(rows) else rows
+        dense[at] = dense[at][::-1]
+        other.blocks[name] = csr_array(dense) if issparse(rows) else dense
     before, after = (
-        fusion.fit(settings(), "early", 3, each, TURNS).validated.uncalibrated
+        fitted_as(settings(), "early", 3, each, TURNS).validated.uncalibrated
         for each in (features, other)
     )
     differ = (before != after).any(axis=1) & (TURNS[at] == TURNS)
@@ -313,7 +326,7 @@ def test_in_turns_a_product_s_own_vectors_sway_no_answer_of_its_turn_but_its_own
 def test_in_turns_a_class_of_one_product_is_never_said_of_it_but_known_in_the_end(strategy):
     features = catalogue()
     at = int(np.flatnonzero(both(features))[0])
-    fitted = fusion.fit(settings(), strategy, 3, relabelled(features, at, "own"), TURNS)
+    fitted = fitted_as(settings(), strategy, 3, relabelled(features, at, "own"), TURNS)
     assert fitted.model.classes == [*CLASSES, "own"]
     said = fitted.validated
     if strategy == "early":
@@ -330,7 +343,7 @@ def test_a_class_that_a_member_did_not_meet_gets_none_of_its_trust():
     features = catalogue()
     alone = ~features.has("text") & (features.labels == "d")
     features = relabelled(features, alone, "only pictures")
-    model = fusion.fit(settings(), "early", 3, features, ONE).model
+    model = fitted_as(settings(), "early", 3, features, ONE).model
     at = model.classes.index("only pictures")
     seen_in_text = model.predict(withheld(catalogue(seed=2), "image")).uncalibrated
     assert not seen_in_text[:, at].any()
@@ -364,7 +377,7 @@ def test_after_turns_epochs_are_as_many_as_were_best_in_the_median(monkeypatch):
     features = features.where(features.has("text")).of({"text"})
     n = len(features.labels)
     parts = TURNS[:n]
-    fitted = fusion.fit(settings("mlp", epochs=100), "early", 3, features, parts)
+    fitted = fitted_as(settings("mlp", epochs=100), "early", 3, features, parts)
     turns = [(100, int((parts != name).sum()), True) for name in sorted(set(parts))]
     assert asked == [*turns, (3, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}
@@ -381,7 +394,7 @@ def test_one_part_s_members_stop_on_the_validation_products_that_they_can_see(mo
     features = catalogue()
     monkeypatch.setattr("stages.classifiers.svm.fit", fit)
     quick = settings().model_copy(update={"kind": "svm"})
-    fusion.fit(quick, "early", 3, features, ONE)
+    fitted_as(quick, "early", 3, features, ONE)
     train, out = ONE == "train", ONE == "validation"
     wanted = [
         (blocks, int((has & part).sum()))
@@ -401,7 +414,7 @@ def test_products_of_one_class_are_refused(strategy, parts):
     features = catalogue()
     features.labels[:] = "a"
     with pytest.raises(InputError, match="are of 1 classes; two are needed"):
-        fusion.fit(settings(), strategy, 3, features, parts)
+        fitted_as(settings(), strategy, 3, features, parts)
 
 
 @PARTS
@@ -413,14 +426,14 @@ def test_pictures_of_one_class_are_refused_whatever_the_classifier(kind, strateg
     features = replace(features, present=features.present | {"photo": photo})
     seen = features.seen()
     with pytest.raises(InputError, match="training products with image input are of 1 classes"):
-        fusion.fit(settings(kind), strategy, 3, features.where(seen), parts[seen])
+        fitted_as(settings(kind), strategy, 3, features.where(seen), parts[seen])
 
 
 def test_a_validation_part_of_unknown_classes_is_refused():
     features = catalogue()
     labels = np.where(ONE == "validation", "another", features.labels)
     with pytest.raises(InputError, match=r"no validation product .* raise split\.validation"):
-        fusion.fit(settings(), "early", 3, replace(features, labels=labels), ONE)
+        fitted_as(settings(), "early", 3, replace(features, labels=labels), ONE)
 
 
 @pytest.mark.parametrize("missing", ["image", "text"])
@@ -433,7 +446,7 @@ def test_a_turn_that_lacks_an_input_is_refused(missing):
     features = replace(features, present=present)
     seen = features.seen()
     with pytest.raises(InputError, match=rf"{missing} input .*lower split\.validation_folds"):
-        fusion.fit(settings(), "late", 3, features.where(seen), TURNS[seen])
+        fitted_as(settings(), "late", 3, features.where(seen), TURNS[seen])
 
 
 @STRATEGY
@@ -441,12 +454,12 @@ def test_validation_products_of_which_none_has_both_are_refused(strategy):
     features = catalogue()
     kept = (ONE == "train") | ~both(features)
     with pytest.raises(InputError, match="no validation product has both pictures and texts"):
-        fusion.fit(settings(), strategy, 3, features.where(kept), ONE[kept])
+        fitted_as(settings(), strategy, 3, features.where(kept), ONE[kept])
 
 
 def test_products_without_a_validation_part_are_refused():
     with pytest.raises(InputError, match="no validation product"):
-        fusion.fit(settings(), "early", 3, catalogue(), np.array(["train"] * N))
+        fitted_as(settings(), "early", 3, catalogue(), np.array(["train"] * N))
 
 
 def test_a_block_that_is_not_there_to_train_on_is_refused():
@@ -455,7 +468,7 @@ def test_a_block_that_is_not_there_to_train_on_is_refused():
     features = replace(features, present=features.present | {"photo": photo})
     seen = features.seen()
     with pytest.raises(InputError, match="not two products to train on have a photo input"):
-        fusion.fit(settings(), "early", 3, features.where(seen), ONE[seen])
+        fitted_as(settings(), "early", 3, features.where(seen), ONE[seen])
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
@@ -464,7 +477,7 @@ def test_a_folder_that_holds_no_model_is_named(tmp_path):
 
 
 def test_a_model_whose_projection_is_gone_is_not_loaded(tmp_path):
-    fusion.fit(settings(), "late", 3, catalogue(), ONE).model.save(tmp_path)
+    fitted_as(settings(), "late", 3, catalogue(), ONE).model.save(tmp_path)
     (tmp_path / "projection.safetensors").unlink()
     with pytest.raises(InputError, match=r"projection\.safetensors is not there"):
         fusion.load(tmp_path)

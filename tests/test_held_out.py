@@ -31,7 +31,7 @@ def write(folder: Path, rows: list[tuple[str, int, str, str]]) -> None:
     arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=False)]
     table = pa.table([*arrays, probabilities, probabilities], schema=schema)
     facts = {"classes": ["x", "y"], "weights": {}, "unseen": {"validation": 0, "test": 1}}
-    write_table(folder / "text-svm" / "probabilities.parquet", table, facts)
+    write_table(folder / "svm/text" / "probabilities.parquet", table, facts)
 
 
 def test_rows_are_told_apart_by_part_and_by_what_was_withheld(tmp_path: Path):

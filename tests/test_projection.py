@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from stages import projection
 from stages.errors import InputError
 from stages.features import Features, unit_length
+from stages.fits import Fits
 
 N = 50
 WITHOUT = [3, 17, 42]  # have no picture
@@ -23,7 +25,7 @@ def features() -> Features:
     counts = rng.dirichlet(np.ones(4), size=N) @ topics
     blocks = {
         "photo": unit_length((rng.normal(size=(N, 6)) + 3).astype(np.float32)),
-        "pieces": unit_length(counts.astype(np.float32)),
+        "pieces": unit_length(csr_array(counts.astype(np.float32))),
     }
     present = {"photo": np.ones(N, dtype=bool), "pieces": np.ones(N, dtype=bool)}
     present["photo"][WITHOUT] = False
@@ -39,8 +41,10 @@ def features() -> Features:
 
 
 def changed(given: Features, name: str, at: int, row: np.ndarray) -> Features:
-    rows = given.blocks[name].copy()
-    rows[at] = row
+    rows = given.blocks[name]
+    dense = rows.toarray() if isinstance(rows, csr_array) else rows.copy()
+    dense[at] = row
+    rows = csr_array(dense) if isinstance(rows, csr_array) else dense
     return replace(given, blocks=given.blocks | {name: rows})
 
 
@@ -50,14 +54,14 @@ def test_a_block_is_centred_on_the_products_that_have_it():
     wanted -= wanted[given.present["photo"]].mean(axis=0)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     wanted[WITHOUT] = 0
-    found = projection.fit(given, 1).apply(given).blocks["photo"]
+    found = projection.fit(given, 1, Fits()).apply(given).blocks["photo"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_counts_are_weighted_by_how_few_products_have_them(tmp_path):
     given = features()
-    projection.fit(given, 1).save(tmp_path)
+    projection.fit(given, 1, Fits()).save(tmp_path)
     idf = load_file(tmp_path / projection.FILE)["pieces/idf"]
     counts = given.blocks["pieces"]
     np.testing.assert_allclose(idf, TfidfTransformer().fit(counts).idf_, rtol=1e-5)
@@ -66,12 +70,12 @@ def test_counts_are_weighted_by_how_few_products_have_them(tmp_path):
 
 def test_components_keep_what_there_is_of_a_few_topics():
     given = features()
-    counts = given.blocks["pieces"].astype(np.float64)
+    counts = given.blocks["pieces"].toarray().astype(np.float64)
     weighted = counts * TfidfTransformer().fit(counts).idf_
     weighted /= np.linalg.norm(weighted, axis=1, keepdims=True)
     centred = weighted - weighted.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    found = projection.fit(given, 1).apply(given).blocks["pieces"]
+    found = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
     assert found.shape == (N, 4)
     # Four topics are four dimensions: what lies between products is what it was in forty.
     np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-3)
@@ -80,12 +84,12 @@ def test_components_keep_what_there_is_of_a_few_topics():
 @pytest.mark.parametrize(("asked", "n", "kept"), [(2, N, 2), (1000, N, 40), (1000, 12, 12)])
 def test_there_are_no_more_components_than_numbers_or_products(asked, n, kept):
     given = replace(features(), components={"pieces": asked}).where(np.arange(N) < n)
-    assert projection.fit(given, 1).apply(given).blocks["pieces"].shape == (n, kept)
+    assert projection.fit(given, 1, Fits()).apply(given).blocks["pieces"].shape == (n, kept)
 
 
 def test_rows_are_of_unit_length_and_missing_ones_zeros():
     given = features()
-    ready = projection.fit(given, 1).apply(given)
+    ready = projection.fit(given, 1, Fits()).apply(given)
     assert not ready.blocks["photo"][WITHOUT].any()
     for name, rows in ready.blocks.items():
         there = ready.present[name]
@@ -94,7 +98,7 @@ def test_rows_are_of_unit_length_and_missing_ones_zeros():
 
 def test_what_is_withheld_is_zeros_though_its_row_is_there():
     given = features()
-    fitted = projection.fit(given, 1)
+    fitted = projection.fit(given, 1, Fits())
     nothing = np.zeros(N, dtype=bool)
     ready = fitted.apply(replace(given, present=given.present | {"photo": nothing}))
     assert not ready.blocks["photo"].any()
@@ -105,7 +109,9 @@ def test_what_is_withheld_is_zeros_though_its_row_is_there():
 def test_a_product_that_it_is_not_fitted_on_changes_no_row_but_its_own(name):
     given, train = features(), np.arange(N) < 30
     other = changed(given, name, 40, np.eye(given.blocks[name].shape[1], dtype=np.float32)[0])
-    before, after = (projection.fit(each.where(train), 1).apply(each) for each in (given, other))
+    before, after = (
+        projection.fit(each.where(train), 1, Fits()).apply(each) for each in (given, other)
+    )
     differ = (before.blocks[name] != after.blocks[name]).any(axis=1)
     assert np.flatnonzero(differ).tolist() == [40]
 
@@ -114,7 +120,9 @@ def test_a_product_that_it_is_not_fitted_on_changes_no_row_but_its_own(name):
 def test_a_product_that_it_is_fitted_on_counts_for_all(name):
     given, train = features(), np.arange(N) < 30
     other = changed(given, name, 5, np.eye(given.blocks[name].shape[1], dtype=np.float32)[0])
-    before, after = (projection.fit(each.where(train), 1).apply(each) for each in (given, other))
+    before, after = (
+        projection.fit(each.where(train), 1, Fits()).apply(each) for each in (given, other)
+    )
     differ = (before.blocks[name] != after.blocks[name]).any(axis=1)
     assert differ[given.present[name]].all()
 
@@ -123,8 +131,8 @@ def test_blocks_are_projected_each_by_itself():
     given = features()
     alone = given.of({"text"})
     np.testing.assert_array_equal(
-        projection.fit(alone, 1).apply(alone).blocks["pieces"],
-        projection.fit(given, 1).apply(given).blocks["pieces"],
+        projection.fit(alone, 1, Fits()).apply(alone).blocks["pieces"],
+        projection.fit(given, 1, Fits()).apply(given).blocks["pieces"],
     )
 
 
@@ -132,13 +140,13 @@ def test_vectors_that_are_all_the_same_say_nothing():
     given = features()
     same = np.full((N, 4), 0.5, dtype=np.float32)
     given = replace(given, blocks=given.blocks | {"photo": same})
-    assert not projection.fit(given, 1).apply(given).blocks["photo"].any()
+    assert not projection.fit(given, 1, Fits()).apply(given).blocks["photo"].any()
 
 
 def test_a_file_projects_as_what_was_saved_and_is_the_same_each_time(tmp_path):
     given = features()
     for folder in ("one", "other"):
-        fitted = projection.fit(given, 1)
+        fitted = projection.fit(given, 1, Fits())
         fitted.save(tmp_path / folder)
     wanted, loaded = fitted.apply(given), projection.load(tmp_path / "one").apply(given)
     for name, rows in wanted.blocks.items():
@@ -152,7 +160,7 @@ def test_a_block_that_not_two_products_have_is_refused_by_name(left):
     given = features()
     there = np.arange(N) < left
     with pytest.raises(InputError, match="not two products to train on have a photo input"):
-        projection.fit(replace(given, present=given.present | {"photo": there}), 1)
+        projection.fit(replace(given, present=given.present | {"photo": there}), 1, Fits())
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):

@@ -12,8 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import fusion, train
+from stages.classifiers import svm
 from stages.errors import InputError
-from stages.features import read_features
+from stages.features import FEATURES, read_features
 from stages.files import sha256_of
 from stages.tables import (
     facts_of,
@@ -34,6 +35,16 @@ ENCODERS = {
 }
 SEEN_AS = {"resnet50": "image", "minilm": "text"}
 SIZES = {"resnet50": 10, "minilm": 6}
+FACTS = {
+    "encoders": ENCODERS,
+    "kinds": SEEN_AS,
+    "components": {},
+    "places": {},
+    "modalities": {
+        "text": {"minilm": 1.0},
+        "multimodal": {"resnet50": 0.5**0.5, "minilm": 0.5**0.5},
+    },
+}
 N = 120
 FIRST = np.array((["train"] * 6 + ["validation", "validation", "test", "test"]) * (N // 10))
 FOLDS = np.column_stack([FIRST, np.roll(FIRST, 5)])
@@ -64,27 +75,13 @@ class Products:
         skus = [f"s{at:03d}" for at in range(N)]
         groups = [f"g{at // 2}" for at in range(N)]
         present = {"resnet50": ~WITHOUT_PICTURE, "minilm": ~WITHOUT_TEXT}
-        blocks = {
-            name: vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
+        blocks = [
+            vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
             for name, rows in self.rows.items()
-        }
-        for modality, names in (("multimodal", list(SIZES)), ("text", ["minilm"])):
-            columns = [
-                *map(pa.array, (skus, self.labels.tolist(), groups, self.parts.tolist())),
-                *(blocks[name] for name in names),
-            ]
-            table = pa.table(columns, schema=features_schema({name: SIZES[name] for name in names}))
-            facts = {
-                "encoders": {name: ENCODERS[name] for name in names},
-                "scales": {name: len(names) ** -0.5 for name in names},
-                "kinds": {name: SEEN_AS[name] for name in names},
-                "components": {},
-            }
-            write_table(features_file(modality), table, facts)
-
-
-def features_file(modality: str) -> Path:
-    return Path("data/features") / f"{modality}.parquet"
+        ]
+        columns = [skus, self.labels.tolist(), groups, self.parts.tolist()]
+        table = pa.table([*map(pa.array, columns), *blocks], schema=features_schema(SIZES))
+        write_table(FEATURES, table, FACTS)
 
 
 @pytest.fixture
@@ -96,9 +93,9 @@ def products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Products:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch):
     def run(kind: str = "logistic_regression", modality: str = "multimodal") -> Path:
-        monkeypatch.setattr(sys, "argv", ["train", "--modality", modality, "--classifier", kind])
+        monkeypatch.setattr(sys, "argv", ["train", "--classifier", kind])
         train.main()
-        return Path("models") / f"{modality}-{kind}"
+        return Path("models") / kind / modality
 
     return run
 
@@ -150,7 +147,7 @@ def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, par
             wanted |= {(sku, fold, "test", kind) for sku in skus(both & test)}
     said = [(row["sku"], row["fold"], row["part"], row["withheld"]) for row in table.to_pylist()]
     assert len(said) == len(wanted) and set(said) == wanted
-    splits = {row["sku"]: row for row in read_table(features_file("text")).to_pylist()}
+    splits = {row["sku"]: row for row in read_table(FEATURES).to_pylist()}
     for row in table.to_pylist():
         assert row["label"] == splits[row["sku"]]["label"]
         assert row["group"] == splits[row["sku"]]["group"]
@@ -165,7 +162,7 @@ def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, par
 def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
     products.parts = FIRST[:, None]
     products.write()
-    facts = facts_of(read_table(run() / "probabilities.parquet"))
+    facts = facts_of(read_table(run() / "probabilities.parquet").schema)
     unseen = FIRST[WITHOUT_PICTURE & WITHOUT_TEXT]
     assert facts == {
         "classes": CLASSES,
@@ -183,30 +180,26 @@ def test_a_product_that_is_not_seen_is_counted_once_however_many_turns_it_takes(
     products.parts[WITHOUT_PICTURE & WITHOUT_TEXT] = "train"
     products.parts[at] = ["validation-1", "validation-2", "test"]
     products.write()
-    facts = facts_of(read_table(run(modality="multimodal") / "probabilities.parquet"))
+    facts = facts_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
     assert facts["unseen"] == {"validation": 1, "test": 1}
 
 
 def test_the_model_in_a_fold_s_folder_gives_the_answers_in_the_table(products, run):
     products.write()
     folder = run()
-    features, table, _ = read_features(features_file("multimodal"))
-    names = table["sku"].to_pylist()
     for fold in range(2):
-        test = features.seen() & (FOLDS[:, fold] == "test")
-        found = fusion.load(folder / f"fold-{fold}").predict(features.where(test)).probabilities
+        features, test = read_features(FEATURES, "multimodal", FOLDS[:, fold] == "test")
+        found = fusion.load(folder / f"fold-{fold}").predict(features).probabilities
         wanted = answers(folder, fold=fold, part="test", withheld="")
-        assert_same(
-            {(names[at], fold): row for at, row in zip(np.flatnonzero(test), found, strict=True)},
-            wanted,
-        )
+        rows = zip(np.flatnonzero(test), found, strict=True)
+        assert_same({(f"s{at:03d}", fold): row for at, row in rows}, wanted)
 
 
 @pytest.mark.parametrize("strategy", ["early", "late"])
 def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(products, run, strategy):
     products.params["fusion"]["strategy"] = strategy
     products.write()
-    both, text = run(), run(modality="text")
+    both, text = run(), Path("models/logistic_regression/text")
     alone = answers(text, part="test")
     withheld = answers(both, part="test", withheld="image")
     assert_same(withheld, {key: alone[key] for key in withheld}, atol=1e-6)
@@ -214,6 +207,22 @@ def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(produc
     assert all((shown[key] != row).any() for key, row in withheld.items())
     lacking = {key: row for key, row in shown.items() if key[0] in skus(WITHOUT_PICTURE)}
     assert_same(lacking, {key: alone[key] for key in lacking}, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["early", "late"])
+@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
+def test_what_two_modalities_have_in_common_is_fitted_once(
+    products, run, monkeypatch, strategy, parts
+):
+    fits = []
+    fit_one = svm.fit
+    monkeypatch.setattr(svm, "fit", lambda *given: fits.append(1) or fit_one(*given))
+    products.params["fusion"]["strategy"] = strategy
+    products.parts = parts
+    products.write()
+    run("svm")
+    views = {"early": 3, "late": 2}[strategy]  # image, text and, in early fusion, both
+    assert len(fits) == views * (2 if parts is FOLDS else 3)
 
 
 def test_what_sees_texts_alone_has_nothing_withheld(products, run):
@@ -229,7 +238,7 @@ def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
     products.parts = FIRST[:, None]
     products.write()
     table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
-    assert facts_of(table)["classes"] == CLASSES
+    assert facts_of(table.schema)["classes"] == CLASSES
     for name in ("probabilities", "uncalibrated"):
         rows, _ = vector_rows(table[name])
         assert not rows[:, CLASSES.index("games")].any()
@@ -244,7 +253,7 @@ def test_model_json_says_what_the_model_was_made_from(products, run):
         "classifier": {"kind": "svm", **products.params["classifiers"]["svm"]},
         "fusion": "late",
         "seed": products.params["seed"],
-        "features_sha256": sha256_of(features_file("multimodal")),
+        "features_sha256": sha256_of(FEATURES),
         "encoders": ENCODERS,
         "classes": CLASSES,
     }
@@ -265,8 +274,7 @@ def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
 def test_the_test_products_change_nothing_in_a_model(products, run, kind):
     products.parts = FIRST[:, None]
     products.write()
-    modality = "text" if kind == "mlp" else "multimodal"
-    folder = run(kind, modality)
+    folder = run(kind)
     before, said = files(folder), answers(folder, part="validation")
     rng = np.random.default_rng(1)
     test = FIRST == "test"
@@ -274,7 +282,7 @@ def test_the_test_products_change_nothing_in_a_model(products, run, kind):
     for rows in products.rows.values():
         rows[test] = rng.normal(size=rows[test].shape)
     products.write()
-    run(kind, modality)
+    run(kind)
     after = files(folder)
     assert before.keys() == after.keys()
     # What names the test products is all that changes.
@@ -315,7 +323,7 @@ def test_too_few_products_are_refused_by_their_fold_and_nothing_is_written(
         products.labels[FOLDS[:, 1] == "validation"] = "another"
         products.parts = FOLDS[:, 1:]
     products.write()
-    with pytest.raises(InputError, match=rf"multimodal, fold 0: .*{said}"):
+    with pytest.raises(InputError, match=rf"text, fold 0: .*{said}"):
         run()
     assert not Path("models").exists() or not list(Path("models").iterdir())
 
@@ -332,4 +340,4 @@ def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run()
     assert files(folder) == before
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert [path.name for path in Path("models").iterdir()] == ["logistic_regression"]

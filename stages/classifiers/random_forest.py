@@ -1,7 +1,8 @@
 """A random forest on the principal components of the concatenated blocks.
 
 A tree asks about one number at a time, and of thousands each tells next to nothing; the first
-components tell more, and picture blocks no longer outnumber the text's.
+components tell more, and picture blocks no longer outnumber the text's. Each tree draws
+`max_samples` products at most: the forest of a large catalogue is otherwise as large as it.
 """
 
 from sklearn.decomposition import PCA
@@ -27,6 +28,7 @@ def fit(
         n_estimators=settings.n_estimators,
         max_features=settings.max_features,
         min_samples_leaf=settings.min_samples_leaf,
+        max_samples=min(settings.max_samples, len(matrix)),
         class_weight=settings.class_weight,
         random_state=seed,
         n_jobs=-1,

@@ -1,9 +1,18 @@
-"""A support vector machine with a Gaussian kernel on the concatenated blocks."""
+"""A support vector machine with a Gaussian kernel on the concatenated blocks.
+
+The time that it takes to fit grows with the square of the number of products. Beyond
+`exact_up_to` of them it is a fixed-size least-squares one (Suykens et al. 2002, Least Squares
+Support Vector Machines): ridge regression on the Nyström approximation of the kernel by so many
+`landmarks` (Williams and Seeger 2001).
+"""
 
 from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC
 
 from stages import params
@@ -15,28 +24,40 @@ __all__ = ["fit", "load"]
 
 
 class SvmModel(SklearnModel):
-    """A machine for each pair of classes, and for each class the closest of its duels."""
+    """A machine for each pair of classes, or for each class where it is approximated."""
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class.
 
-        They are the softmax of `closest_duels`. scikit-learn's own scores count duels won: they
-        choose the same class, and say next to nothing of how sure that is.
+        They are the softmax of `closest_duels`, scikit-learn's own scores counting duels won: they
+        choose the same class, and say next to nothing of how sure that is. Of an approximated
+        machine they are the softmax of its scores.
         """
-        decisions = self.estimator.decision_function(features.matrix())
-        return softmax(closest_duels(decisions, len(self.classes)), axis=1).astype(np.float32)
+        scores = self.estimator.decision_function(features.matrix())
+        if not isinstance(self.estimator, Pipeline):
+            scores = closest_duels(scores, len(self.classes))
+        elif scores.ndim == 1:
+            scores = np.column_stack([-scores, scores])
+        return softmax(scores, axis=1).astype(np.float32)
 
 
 def fit(
     settings: params.Svm, seed: int, train: Features, validation: Features | None
 ) -> SklearnModel:
     """Fit on the training products; the validation products are not looked at."""
-    estimator = SVC(
-        C=settings.C,
-        gamma=settings.gamma,
-        class_weight=settings.class_weight,
-        decision_function_shape="ovo",
-    )
+    if len(train.labels) <= settings.exact_up_to:
+        estimator = SVC(
+            C=settings.C,
+            gamma=settings.gamma,
+            class_weight=settings.class_weight,
+            decision_function_shape="ovo",
+        )
+    else:
+        landmarks = min(settings.landmarks, len(train.labels))
+        estimator = make_pipeline(
+            Nystroem(gamma=settings.gamma, n_components=landmarks, random_state=seed),
+            RidgeClassifier(1 / settings.C, class_weight=settings.class_weight),
+        )
     return SvmModel(estimator.fit(train.matrix(), train.labels))
 
 

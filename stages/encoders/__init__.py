@@ -4,7 +4,7 @@ Each module has two functions:
 
 - `fetch(settings, folder, policy, seed) -> Manifest` puts the weights into `folder`;
 - `load(settings, folder, engine) -> ImageEncoder | TextEncoder` makes an encoder of them that
-  `engine` runs.
+  `engine` runs; or, where there is no network, `count(settings, texts)` gives sparse vectors.
 """
 
 import io

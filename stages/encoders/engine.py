@@ -12,8 +12,8 @@ from stages.errors import InputError
 class Engine:
     """How a network is run.
 
-    `name` is openvino, torch, tensorflow or, without a network, scikit-learn; `precision` is
-    float32 or bfloat16, and `device` cpu, cuda or mps.
+    `name` is openvino, torch or tensorflow, `precision` float32 or bfloat16, and `device` cpu,
+    cuda or mps.
     """
 
     name: str
@@ -27,9 +27,7 @@ FRAMEWORKS = {
     "huggingface_image": "torch",
     "huggingface_text": "torch",
     "onnx": None,
-    "hashed_ngrams": None,
 }
-COUNTED = Engine("scikit-learn", "float32")
 
 
 def choose(kind: str, engine: str, precision: str) -> Engine:
@@ -40,8 +38,6 @@ def choose(kind: str, engine: str, precision: str) -> Engine:
     a network bears bfloat16 is another matter (trial.py).
     Raises InputError where the two do not go together, or not with `kind` or the hardware.
     """
-    if kind == "hashed_ngrams":  # no network: it is counted, whatever engine the others want
-        return COUNTED
     framework = FRAMEWORKS[kind]
     if engine not in ("auto", "openvino", framework):
         fit = "auto, openvino" + (f" or {framework}" if framework else "")

@@ -6,58 +6,41 @@ text's vector depends on that text alone. What is learnt, how much each place sa
 `train` from the training products.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import sklearn
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.preprocessing import normalize
+from scipy.sparse import csr_array, hstack
 
-from stages.encoders.engine import Engine
 from stages.encoders.weights import Manifest
 from stages.params import HashedNgramsEncoder
-
-BATCH = 256
 
 
 def fetch(settings: HashedNgramsEncoder, folder: Path, policy: str, seed: int) -> Manifest:
     """Say that there are no weights to fetch."""
-    return Manifest("none", f"scikit-learn {sklearn.__version__}", None, "")
+    return Manifest("none", f"scikit-learn {version('scikit-learn')}", None, "")
 
 
-def load(settings: HashedNgramsEncoder, folder: Path, engine: Engine) -> "HashedNgrams":
-    """Make an encoder."""
-    return HashedNgrams(settings)
+def count(settings: HashedNgramsEncoder, texts: Sequence[str]) -> csr_array:
+    """Count the n-grams of each text: float32 of shape (n, size), the first half for words.
 
+    Each half is of unit length, or zeros where a text has no such n-gram.
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import normalize
 
-class HashedNgrams:
-    """Turns texts into counts of their n-grams: half of the places for words, half for letters."""
-
-    def __init__(self, settings: HashedNgramsEncoder) -> None:
-        self.size = settings.size
-        self._words, self._letters = (
-            HashingVectorizer(
-                n_features=settings.size // 2,
-                alternate_sign=False,
-                norm=None,
-                analyzer=analyzer,
-                ngram_range=ngrams,
-                dtype=np.float32,
-            )
-            for analyzer, ngrams in (("word", (1, 2)), ("char_wb", (3, 5)))
+    halves = []
+    for analyzer, ngrams in (("word", (1, 2)), ("char_wb", (3, 5))):
+        vectorizer = HashingVectorizer(
+            n_features=settings.size // 2,
+            alternate_sign=False,
+            norm=None,
+            analyzer=analyzer,
+            ngram_range=ngrams,
+            dtype=np.float32,
         )
-
-    def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each text, in their order.
-
-        Each half is of unit length, or zeros where a text has no such n-gram.
-        """
-        rest = iter(texts)
-        while batch := list(islice(rest, BATCH)):
-            halves = [
-                normalize(np.log1p(vectorizer.transform(batch).toarray()))
-                for vectorizer in (self._words, self._letters)
-            ]
-            yield from np.hstack(halves)
+        counts = vectorizer.transform(texts)
+        counts.data = np.log1p(counts.data)
+        halves.append(normalize(counts))
+    return csr_array(hstack(halves, format="csr"))

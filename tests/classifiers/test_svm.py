@@ -1,11 +1,18 @@
 """A support vector machine's probabilities: the class that wins its duels, and by how much."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.svm import SVC
 
+from stages.classifiers import svm
+from stages.classifiers.sklearn_model import MODEL_FILE
 from stages.classifiers.svm import SvmModel, closest_duels
-from stages.features import Features
+from stages.features import Features, unit_length
+from stages.params import load_params
+
+SETTINGS = load_params(Path(__file__).parents[2] / "params.yaml").classifiers["svm"]
 
 
 def machine(classes: int) -> tuple[SVC, np.ndarray, np.ndarray]:
@@ -51,3 +58,41 @@ def test_a_sure_prediction_is_surer_than_a_close_one():
     )
     first, second = SvmModel(estimator).predict_proba(features).max(axis=1)
     assert first > second + 0.05
+
+
+def catalogue(classes: int, seed: int) -> Features:
+    """Make products around two centres for each class: no line tells the classes apart."""
+    centres, rng = np.random.default_rng(0), np.random.default_rng(seed)
+    at, which = rng.integers(classes, size=400), rng.integers(2, size=400)
+    rows = centres.normal(size=(classes, 2, 8))[at, which] + 0.4 * rng.normal(size=(400, 8))
+    rows = unit_length(rows.astype(np.float32))
+    labels = np.array([f"c{number}" for number in range(classes)])[at]
+    return Features({"block": rows}, {"block": np.ones(400, bool)}, {"block": 1.0}, labels)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_beyond_a_number_of_products_it_is_approximated_and_says_much_the_same(tmp_path, classes):
+    train, test = catalogue(classes, 1), catalogue(classes, 2)
+    exact, approximated = (
+        svm.fit(SETTINGS.model_copy(update={"exact_up_to": most}), 3, train, None)
+        for most in (400, 399)
+    )
+    assert isinstance(exact.estimator, SVC) and not isinstance(approximated.estimator, SVC)
+    chosen = [model.predict_proba(test).argmax(axis=1) for model in (exact, approximated)]
+    truth = np.searchsorted(exact.classes, test.labels)
+    assert (chosen[0] == truth).mean() > 0.9
+    assert (chosen[0] == chosen[1]).mean() > 0.95
+    approximated.save(tmp_path)
+    found = svm.load(tmp_path).predict_proba(test)
+    assert found.dtype == np.float32 and found.shape == (400, classes)
+    np.testing.assert_array_equal(found, approximated.predict_proba(test))
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_fewer_landmarks_make_a_smaller_model(tmp_path):
+    train = catalogue(3, 1)
+    for landmarks in (20, 200):
+        settings = SETTINGS.model_copy(update={"exact_up_to": 0, "landmarks": landmarks})
+        svm.fit(settings, 3, train, None).save(tmp_path / str(landmarks))
+    few, many = ((tmp_path / name / MODEL_FILE).stat().st_size for name in ("20", "200"))
+    assert few < many / 4
