@@ -1,0 +1,65 @@
+"""A clone of the committed code, to run the pipeline in."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+TOP = Path(__file__).parents[1]
+
+
+class Clone:
+    """The last commit at `top`, with nothing built and, if asked for, other parameters."""
+
+    def __init__(self, top: Path, edit: Callable[[Any], None] = lambda params: None) -> None:
+        self.top = top
+        subprocess.run(["git", "clone", "--quiet", str(TOP), str(top)], check=True)
+        (top / "dvc.lock").unlink()
+        yaml = YAML()
+        params = yaml.load(top / "params.yaml")
+        edit(params)
+        yaml.dump(params, top / "params.yaml")
+
+    def run(self, *command: str) -> tuple[float, float]:
+        """Run a command there; return its seconds and the most memory that it took, in GiB.
+
+        Ends the benchmark with what the command said where it fails.
+        """
+        start = time.perf_counter()
+        with self._started(command) as process:
+            said = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"error: {' '.join(command)} failed:\n{said}")
+        scale = 2**30 if sys.platform == "darwin" else 2**20  # there bytes, here KiB
+        return time.perf_counter() - start, usage.ru_maxrss / scale
+
+    def repro(self) -> dict[str, float]:
+        """Run `dvc repro`; return each stage's seconds, as they followed each other."""
+        times: list[tuple[str, float]] = []
+        with self._started(("dvc", "repro")) as process:
+            for line in process.stdout:
+                if found := re.match(r"Running stage '(.+)':", line):
+                    times.append((found[1], time.perf_counter()))
+        if process.returncode:
+            raise SystemExit("error: dvc repro failed")
+        ends = [start for _, start in times[1:]] + [time.perf_counter()]
+        return {name: end - start for (name, start), end in zip(times, ends, strict=True)}
+
+    def _started(self, command: tuple[str, ...]) -> subprocess.Popen[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            command,
+            cwd=self.top,
+            env=os.environ | {"PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )

@@ -1,0 +1,118 @@
+"""What more products cost: seconds and memory of every stage, and how they grow.
+
+Run as `python -m benchmarks.scale`. The demo's source draws the products. Up to `--embed` of them
+the pictures go through the networks; beyond, vectors of the same sizes are drawn, around a centre
+for each class, for the networks' time is proportional to the pictures and their memory is the
+shards'. `dvc status` and a `dvc repro` with nothing to do come last.
+"""
+
+import argparse
+import hashlib
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.copies import Clone
+from benchmarks.measure import machine
+from stages.encoders.weights import read_manifest
+from stages.tables import (
+    IMAGES,
+    PRODUCTS,
+    embeddings_schema,
+    read_table,
+    vector_column,
+    write_batches,
+)
+
+SIZES = {"resnet50": 2048, "convnextv2": 768}
+IMAGES_FOLDER = Path("data/images")
+
+
+def main() -> None:
+    """Run the stages at each number of products and print a table of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--products", type=int, nargs="+", default=[1000, 10_000, 50_000])
+    parser.add_argument("--embed", type=int, default=1000)
+    asked = parser.parse_args()
+    print(f"{machine()}\npictures through the networks up to {asked.embed:,} products\n")
+    found: dict[int, dict[str, tuple[float, float]]] = {}
+    for count in sorted(asked.products):
+        with tempfile.TemporaryDirectory() as name:
+            found[count] = measured(Path(name) / "clone", count, count <= asked.embed)
+        print(f"{count:,} products: seconds, GiB", flush=True)
+        for stage, (seconds, memory) in found[count].items():
+            print(f"  {stage:<34}{seconds:9.1f}{memory:8.2f}", flush=True)
+    few, many = min(found), max(found)
+    if few < many:
+        print(f"growth from {few:,} to {many:,}: time is proportional to products to the power of")
+        for stage, (seconds, _) in found[many].items():
+            if stage in found[few]:
+                power = math.log(seconds / found[few][stage][0]) / math.log(many / few)
+                print(f"  {stage:<34}{power:9.2f}")
+
+
+def measured(top: Path, count: int, embeds: bool) -> dict[str, tuple[float, float]]:
+    """Run every stage in a clone; return seconds and GiB of each."""
+
+    def edit(params: Any) -> None:
+        params["data"]["demo"]["products"] = count
+
+    clone = Clone(top, edit)
+    found = {
+        stage: clone.run("python", "-m", f"stages.{stage}")
+        for stage in ("prepare", "download_images", "split")
+    }
+    for encoder in (*SIZES, "minilm", "ngrams"):
+        clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
+        stage = "embed_images" if encoder in SIZES else "embed_text"
+        if encoder in SIZES and not embeds:
+            draw_vectors(top, encoder)
+        else:
+            run = ("python", "-m", f"stages.{stage}", "--encoder", encoder)
+            found[f"{stage}@{encoder}"] = clone.run(*run)
+    found["fuse"] = clone.run("python", "-m", "stages.fuse")
+    for classifier in ("logistic_regression", "svm", "random_forest", "mlp"):
+        run = ("python", "-m", "stages.train", "--classifier", classifier)
+        found[f"train@{classifier}"] = clone.run(*run)
+    found["evaluate"] = clone.run("python", "-m", "stages.evaluate")
+    clone.run("dvc", "commit", "--force")
+    clone.run("dvc", "status")
+    found["dvc status"] = clone.run("dvc", "status")
+    found["dvc repro, nothing to do"] = clone.run("dvc", "repro")
+    return found
+
+
+def draw_vectors(top: Path, encoder: str) -> None:
+    """Write an encoder's table with vectors of its size that are drawn, not computed."""
+    size = SIZES[encoder]
+    rng = np.random.default_rng(0)
+    products = read_table(top / "data/products.parquet", PRODUCTS)
+    labels = dict(zip(*(products[key].to_pylist() for key in ("sku", "label")), strict=True))
+    centres: dict[str, np.ndarray] = {}
+    weights = read_manifest(top / "data/weights" / encoder)
+
+    def tables():
+        for shard in sorted((top / IMAGES_FOLDER).glob("*.parquet")):
+            images = read_table(shard, IMAGES, columns=None).select(["sku", "sha256"])
+            rows = rng.normal(size=(len(images), size)).astype(np.float32)
+            for at, sku in enumerate(images["sku"].to_pylist()):
+                label = labels[sku]
+                if label not in centres:
+                    seed = hashlib.sha256(f"{encoder} {label}".encode()).digest()
+                    drawn = np.random.default_rng(list(seed)).normal(size=size)
+                    centres[label] = drawn.astype(np.float32)
+                rows[at] += 0.15 * centres[label]
+            present = np.asarray(images["sha256"].is_valid())
+            column = vector_column(rows, present)
+            yield images.append_column("embedding", column).cast(embeddings_schema(size))
+
+    facts = {"encoder": encoder, "weights": vars(weights)}
+    output = top / "data/embeddings/image" / f"{encoder}.parquet"
+    write_batches(output, embeddings_schema(size), tables(), facts)
+
+
+if __name__ == "__main__":
+    main()
