@@ -10,10 +10,12 @@ import argparse
 import hashlib
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks.copies import Clone
 from benchmarks.measure import machine
@@ -94,7 +96,7 @@ def draw_vectors(top: Path, encoder: str) -> None:
     centres: dict[str, np.ndarray] = {}
     weights = read_manifest(top / "data/weights" / encoder)
 
-    def tables():
+    def tables() -> Iterator[pa.Table]:
         for shard in sorted((top / IMAGES_FOLDER).glob("*.parquet")):
             images = read_table(shard, IMAGES, columns=None).select(["sku", "sha256"])
             rows = rng.normal(size=(len(images), size)).astype(np.float32)

@@ -60,12 +60,12 @@ def main() -> None:
     name = parser.parse_args().encoder
     manifest = read_manifest(Path("data/weights") / name)
     products = read_table(Path("data/products.parquet"), PRODUCTS)
-    texts = texts_of(products, params.text.fields)
+    settings = params.encoders[name]
+    texts = texts_of(products, settings.fields or params.text.fields)
     parts = [slice(start, start + TOGETHER) for start in range(0, len(texts), TOGETHER)]
     output = Path("data/embeddings/text") / f"{name}.parquet"
     total = sum(map(bool, texts))
 
-    settings = params.encoders[name]
     if isinstance(settings, HashedNgramsEncoder):
         facts = {"encoder": name, "weights": asdict(manifest), "places": settings.size}
         counts = (counted(settings, products["sku"][part], texts[part]) for part in parts)

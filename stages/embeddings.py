@@ -17,8 +17,9 @@ from stages.encoders import ImageEncoder, TextEncoder, module_of
 from stages.encoders.engine import Engine, choose
 from stages.encoders.identity import network_key, row_key
 from stages.encoders.trial import is_true_to_float32
+from stages.encoders.views import Views
 from stages.encoders.weights import read_manifest
-from stages.params import Params
+from stages.params import AnyEncoder, Params
 from stages.params import TextEncoder as TextSettings
 from stages.store import RowStore
 from stages.tables import embeddings_schema, vector_column, write_batches
@@ -43,7 +44,7 @@ def write_embeddings(
     settings, folder = params.encoders[name], Path("data/weights") / name
     engine = choose(settings.kind, params.engine, params.precision)
     facts = {"encoder": name, "weights": asdict(read_manifest(folder))}
-    load = partial(module_of(settings.kind).load, settings, folder)
+    load = partial(_loaded, settings, folder)
     network = network_key(settings, folder)
     store_file, max_bytes = cache_folder() / STORE_FILE, int(params.cache.max_gb * 1e9)
     with RowStore(store_file, max_bytes) as store:
@@ -60,6 +61,12 @@ def write_embeddings(
         f"{name}: {embedder.computed:,} of {seen:,}{unit} computed by {engine.name} in "
         f"{engine.precision}, {embedder.kept:,} from {store_file.parent}"
     )
+
+
+def _loaded(settings: AnyEncoder, folder: Path, engine: Engine) -> ImageEncoder | TextEncoder:
+    encoder = module_of(settings.kind).load(settings, folder, engine)
+    views = getattr(settings, "views", ["whole"])
+    return encoder if views == ["whole"] else Views(encoder, views)
 
 
 def _bears_bfloat16(

@@ -31,6 +31,8 @@ Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
+Fields = Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
+
 
 def _without_password(url: str) -> str:
     if "@" in url.partition("://")[2].partition("/")[0]:
@@ -161,7 +163,19 @@ class Download(Section):
     shard_rows: Positive
 
 
-class KerasEncoder(Section):
+class OfPictures(Section):
+    """What every image encoder may say: the views of a picture whose vectors' mean it gives."""
+
+    views: Annotated[list[Literal["whole", "mirrored", "shrunk"]], Field(min_length=1)] = ["whole"]
+
+
+class OfTexts(Section):
+    """What every text encoder may say: what it reads instead of `text.fields`."""
+
+    fields: Fields | None = None
+
+
+class KerasEncoder(OfPictures):
     """A network of Keras Applications, by the name of its function."""
 
     kind: Literal["keras"]
@@ -170,7 +184,7 @@ class KerasEncoder(Section):
     sha256: Sha256 | None = None
 
 
-class HuggingFaceImageEncoder(Section):
+class HuggingFaceImageEncoder(OfPictures):
     """An image network that Transformers' AutoModel loads."""
 
     kind: Literal["huggingface_image"]
@@ -182,7 +196,7 @@ class HuggingFaceImageEncoder(Section):
     sha256: Sha256 | None = None
 
 
-class HuggingFaceTextEncoder(Section):
+class HuggingFaceTextEncoder(OfTexts):
     """A text network that Transformers' AutoModel loads."""
 
     kind: Literal["huggingface_text"]
@@ -196,14 +210,14 @@ class HuggingFaceTextEncoder(Section):
     sha256: Sha256 | None = None
 
 
-class HashedNgramsEncoder(Section):
+class HashedNgramsEncoder(OfTexts):
     """Counts of a text's n-grams in `size` places."""
 
     kind: Literal["hashed_ngrams"]
     size: Annotated[int, Field(ge=64, le=2**20, multiple_of=2)] = 4096
 
 
-class OnnxEncoder(Section):
+class OnnxEncoder(OfPictures):
     """A network in a file of the user's: a picture in, a vector out."""
 
     kind: Literal["onnx"]
@@ -228,7 +242,7 @@ class Text(Section):
     """What is done with texts."""
 
     encoders: list[Slug]
-    fields: Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
+    fields: Fields
 
 
 class Cache(Section):

@@ -186,6 +186,28 @@ def test_another_precision_or_engine_computes_anew(repository, capsys):
     assert computed == ["2", "0", "2", "0"]
 
 
+def test_views_make_a_picture_and_its_mirror_image_one(repository):
+    fetch_weights.main()
+    picture = PIL.Image.new("RGB", (224, 224), "red")
+    picture.paste("blue", (0, 0, 60, 224))
+    sides = []
+    for side in (picture, picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
+        file = io.BytesIO()
+        side.save(file, "JPEG", quality=95)
+        sides.append(file.getvalue())
+    write_table(Path("data/images/images-00000.parquet"), shard(*sides))
+    apart = []
+    for views in (["whole"], ["whole", "mirrored"]):
+        params = json.loads(Path("params.yaml").read_text())
+        params["encoders"]["tiny"]["views"] = views
+        Path("params.yaml").write_text(json.dumps(params))
+        embed_images.main()
+        table = read_table(Path("data/embeddings/image/tiny.parquet"))
+        one, other = vector_rows(table["embedding"])[0]
+        apart.append(np.linalg.norm(one - other) / np.linalg.norm(one))
+    assert apart[1] < apart[0] / 5
+
+
 def test_other_weights_compute_anew(repository, capsys):
     import torch
     from transformers import AutoModel

@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from stages import embed_text, fetch_weights
 from stages.embeddings import TOGETHER, Embedder
+from stages.encoders.hashed_ngrams import count
 from stages.encoders.weights import package_folder
 from stages.errors import InputError
+from stages.params import HashedNgramsEncoder
 from stages.store import RowStore
 from stages.tables import (
     PRODUCTS,
@@ -190,6 +192,25 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     first = output.read_bytes()
     embed_text.main()
     assert output.read_bytes() == first
+
+
+def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, monkeypatch):
+    params = json.loads((repository / "params.yaml").read_text())
+    params["encoders"]["tiny"] = {"kind": "hashed_ngrams", "size": 512, "fields": ["name"]}
+    (repository / "params.yaml").write_text(json.dumps(params))
+    fetch_weights.main()
+    texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
+    write_table(Path("data/products.parquet"), products(*texts))
+    monkeypatch.setattr(embed_text, "TOGETHER", 3)
+    embed_text.main()
+    table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
+    places = facts_of(table.schema)["places"]
+    assert places == 512
+    rows, present = vector_rows(table["embedding"], places)
+    assert present.tolist() == [True, False, True, True]
+    counts = count(HashedNgramsEncoder(kind="hashed_ngrams", size=512), ["HDMI cable", "Radio"])
+    np.testing.assert_array_equal(rows.toarray()[[0, 2, 3]], counts.toarray()[[0, 1, 0]])
+    assert rows[[1]].nnz == 0
 
 
 def test_the_stage_says_what_it_lacks(repository):

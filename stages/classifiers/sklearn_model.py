@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ class SklearnModel:
 
     def save(self, folder: Path) -> None:
         """Write the model into `folder`, the same bytes for the same model."""
-        content = skops.io.dumps(self.estimator)
         with whole_file(folder / MODEL_FILE) as part:
-            part.write_bytes(_repeatable(content))
+            part.write_bytes(self._content)
+
+    @cached_property
+    def _content(self) -> bytes:  # several modalities save one member, and a forest takes seconds
+        return _repeatable(skops.io.dumps(self.estimator))
 
 
 def load(folder: Path) -> SklearnModel:

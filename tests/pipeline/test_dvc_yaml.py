@@ -86,7 +86,7 @@ def classifiers() -> list[Path]:
 def test_the_modules_of_the_kinds_are_all_there_are():
     there = {path.stem for path in (TOP / "stages/encoders").glob("*.py")}
     shared = {"__init__", "batches", "engine", "huggingface", "identity", "openvino_network"}
-    shared |= {"torch_network", "trial", "weights"}
+    shared |= {"torch_network", "trial", "views", "weights"}
     assert there - shared == IMAGE_KINDS | TEXT_KINDS
 
 
