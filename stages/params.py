@@ -214,7 +214,7 @@ class HashedNgramsEncoder(OfTexts):
     """Counts of a text's n-grams in `size` places."""
 
     kind: Literal["hashed_ngrams"]
-    size: Annotated[int, Field(ge=64, le=2**20, multiple_of=2)] = 4096
+    size: Annotated[int, Field(ge=64, le=2**20, multiple_of=2)] = 16384
 
 
 class OnnxEncoder(OfPictures):

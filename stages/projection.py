@@ -73,7 +73,9 @@ def _fitted(rows: Rows, components: int | None, seed: int) -> dict[str, np.ndarr
     arrays = {}
     if components:
         holding = np.bincount(rows.indices, minlength=rows.shape[1])  # no place twice in a row
-        arrays["idf"] = (np.log((1 + rows.shape[0]) / (1 + holding)) + 1).astype(np.float32)
+        idf = np.log((1 + rows.shape[0]) / (1 + holding)) + 1
+        # What one product alone has tells it from no class; and most places are such.
+        arrays["idf"] = np.where(holding < 2, 0, idf).astype(np.float32)
         rows = unit_length(_weighted(rows, arrays["idf"]))
         arrays["components"] = leading_components(rows, components, seed)
         rows = unit_length(rows @ arrays["components"])

@@ -61,11 +61,30 @@ def test_a_block_is_centred_on_the_products_that_have_it():
 
 def test_counts_are_weighted_by_how_few_products_have_them(tmp_path):
     given = features()
+    some = np.random.default_rng(2).random((N, 40)) < np.linspace(0.02, 0.9, 40)
+    counts = unit_length(csr_array(given.blocks["pieces"].toarray() * some))
+    given = replace(given, blocks=given.blocks | {"pieces": counts})
     projection.fit(given, 1, Fits()).save(tmp_path)
     idf = load_file(tmp_path / projection.FILE)["pieces/idf"]
-    counts = given.blocks["pieces"]
-    np.testing.assert_allclose(idf, TfidfTransformer().fit(counts).idf_, rtol=1e-5)
-    assert idf.max() > idf.min()
+    several = (counts.toarray() > 0).sum(axis=0) > 1
+    wanted = TfidfTransformer().fit(counts).idf_
+    np.testing.assert_allclose(idf, np.where(several, wanted, 0), rtol=1e-5)
+    assert idf[several].max() > idf[several].min() and not several.all()
+
+
+def test_what_one_product_alone_has_counts_for_nothing():
+    given = features()
+    alone = given.blocks["pieces"].toarray()
+    alone[:, 0] = 0
+    alone[7, 0] = 1
+    one, other = (
+        replace(given, blocks=given.blocks | {"pieces": unit_length(csr_array(rows))})
+        for rows in (alone, np.where(np.arange(40) == 0, 0, alone))
+    )
+    np.testing.assert_allclose(
+        *(projection.fit(each, 1, Fits()).apply(each).blocks["pieces"] for each in (one, other)),
+        atol=1e-6,
+    )
 
 
 def test_components_keep_what_there_is_of_a_few_topics():
