@@ -1,7 +1,12 @@
 """The stages of the pipeline: one module each, run as `python -m stages.<stage>`."""
 
+import os
 import sys
 from types import TracebackType
+
+# NumPy and SciPy add up in another order with each number of threads, and so round differently;
+# more of them than one are hardly faster at the sizes here. Read when NumPy is imported.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def _say(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
