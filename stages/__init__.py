@@ -4,8 +4,8 @@ import os
 import sys
 from types import TracebackType
 
-# NumPy and SciPy add up in another order with each number of threads, and so round differently;
-# more of them than one are hardly faster at the sizes here. Read when NumPy is imported.
+# NumPy and SciPy add up in another order with each number of threads, and so round differently. One
+# is the number that every machine has, and the quickest on shared cores. NumPy's import reads it.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
