@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ T = TypeVar("T")
 MAX_REDIRECTS = 5
 MAX_WAIT_S = 30.0  # the longest pause, whether back-off or Retry-After asks for it
 BLOCK = 1 << 16  # bytes of a file that must come within the time that an attempt may take
+LEFT_FREE = 256_000_000  # bytes of the disk that a file of any size leaves to others
 GIVE_UP_AFTER = 100  # requests that a host has left without any answer
 URLS_PER_SLOT = 32  # those that wait to be tried again leave no slot idle
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -76,6 +78,29 @@ class _FailedForNow(_Failed):
         self.wait_s = wait_s
 
 
+class _NoRoom(_Failed):
+    """A file is larger than the disk has room for."""
+
+
+class _Room:
+    """How large a file may become: what its reader takes, and what its disk holds."""
+
+    def __init__(self, folder: Path, max_bytes: int | None) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._free = shutil.disk_usage(folder).free
+
+    def check(self, size: int) -> None:
+        """Raise _Failed where a file of so many bytes is too large."""
+        if self._max_bytes is not None and size > self._max_bytes:
+            raise _Failed(too_large(self._max_bytes).reason)
+        if size > self._free - LEFT_FREE:
+            raise _NoRoom(
+                f"it has {size:,} bytes or more, and {self._free:,} were free in {self._folder}, "
+                f"of which {LEFT_FREE:,} are left to others"
+            )
+
+
 def mirrored(url: str, mirror: str | None) -> str:
     """Replace the scheme and host of `url`, and its user, by the mirror's; path and query stay."""
     if mirror is None:
@@ -104,23 +129,33 @@ def fetch_each(
 
 
 def fetch_file(
-    url: str, *, mirror: str | None, download: Download, cache: Path | None = None
+    url: str,
+    *,
+    mirror: str | None,
+    download: Download,
+    max_bytes: int | None = None,
+    cache: Path | None = None,
 ) -> Path:
-    """Fetch a file of any size and return where it lies in the folder `cache`, or in .cache/files.
+    """Fetch a file and return where it lies in the folder `cache`, or in .cache/files.
 
     A file that is there already is asked for only if it has changed since, by its ETag or date. One
     from Google Drive, which has neither, is fetched once.
 
-    Raises InputError naming the URL where it cannot be had.
+    Raises InputError naming the URL where it cannot be had, has more than `max_bytes` bytes or does
+    not fit on the disk.
     """
     try:
         asked = _asked(url, mirror)
         host = _checked(asked).host
         place = (cache or cache_folder() / "files") / _file_name(asked)
         if host in DRIVE_HOSTS:
-            _fetch_from_drive(asked, place, download)
+            _fetch_from_drive(asked, place, download, max_bytes)
         else:
-            asyncio.run(_fetch_file(asked, place, download))
+            asyncio.run(_fetch_file(asked, place, download, max_bytes))
+    except _NoRoom as full:
+        raise InputError(
+            f"{url} does not fit on the disk: {full.reason}; make room there"
+        ) from None
     except _Failed as failed:
         raise InputError(
             f"{url} cannot be fetched{f' from the mirror {mirror}' if mirror else ''}: "
@@ -190,7 +225,7 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     raise _Failed(too_large(max_bytes).reason)
 
 
-async def _fetch_file(url: str, place: Path, download: Download) -> None:
+async def _fetch_file(url: str, place: Path, download: Download, max_bytes: int | None) -> None:
     """Bring `place` up to date; its validators lie beside it, in a file of their own."""
     facts_file = place.with_name(f"{place.name}.facts.json")
 
@@ -206,8 +241,11 @@ async def _fetch_file(url: str, place: Path, download: Download) -> None:
                 return
             _check_status(response)
             with whole_file(place) as part:
+                room = _Room(part.parent, max_bytes)
+                room.check(response.content_length or 0)
                 with part.open("wb") as file, _bar(place.name, response) as bar:
                     async for block in _blocks(response, deadline, client.attempt_s):
+                        room.check(file.tell() + len(block))
                         file.write(block)
                         bar.update(len(block))
                 # Validators never stand beside a file that they are not about.
@@ -240,7 +278,7 @@ async def _blocks(
     deadline.reschedule(None)
 
 
-def _fetch_from_drive(url: str, place: Path, download: Download) -> None:
+def _fetch_from_drive(url: str, place: Path, download: Download, max_bytes: int | None) -> None:
     """Fetch a file that is shared on Google Drive, unless it is there."""
     if place.exists():
         return
@@ -251,9 +289,11 @@ def _fetch_from_drive(url: str, place: Path, download: Download) -> None:
     if parse_url(url)[0] is None:
         raise _Failed("it is a link to Google Drive, but to no file")
     place.parent.mkdir(parents=True, exist_ok=True)
+    room = _Room(place.parent, max_bytes)
     with tempfile.TemporaryDirectory(dir=place.parent) as folder, _bar(place.name) as bar:
 
         def show(done: int, total: int | None) -> None:
+            room.check(max(done, total or 0))
             bar.total = total
             bar.update(done - bar.n)
 

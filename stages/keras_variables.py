@@ -33,18 +33,21 @@ def restore_variables(network: Any, path: Path) -> None:
     """Put back what `save_variables` wrote of a network of the same build.
 
     Raises InputError where it is no such file, or naming the first variable that it lacks or has in
-    another shape.
+    another shape or type.
     """
     try:
         values = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # or a type that NumPy has not
         raise InputError(
             f"{path} is no safetensors file ({error}): `dvc repro -f` rebuilds"
         ) from None
     for variable in network.weights:
         key = _key(network, variable)
-        if key not in values or values[key].shape != tuple(variable.shape):
-            raise InputError(f"{path} holds no {key} of shape {tuple(variable.shape)}")
+        shape, kind = tuple(variable.shape), np.dtype(variable.dtype)
+        if key not in values or (values[key].shape, values[key].dtype) != (shape, kind):
+            raise InputError(
+                f"{path} holds no {key} of shape {shape} in {kind}: `dvc repro -f` rebuilds"
+            )
         variable.assign(values[key])
 
 

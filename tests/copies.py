@@ -1,5 +1,6 @@
 """A copy of the repository, with a Git and DVC repository of its own, to run real commands in."""
 
+import copy
 import csv
 import os
 import re
@@ -49,12 +50,19 @@ class Copy:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"PATH": path} | more
 
-    def run(self, *command: str) -> str:
+    def clone(self, top: Path) -> "Copy":
+        """Clone the last commit to `top`, as someone else does who has no data yet."""
+        self.run("git", "clone", "--quiet", str(self.top), str(top))
+        clone = copy.copy(self)
+        clone.top = top
+        return clone
+
+    def run(self, *command: str, **variables: str) -> str:
         """Run a command in the copy, by this interpreter's DVC and Python; return what it says."""
         done = subprocess.run(
             command,
             cwd=self.top,
-            env=self.environment(),
+            env=self.environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,9 +70,9 @@ class Copy:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def repro(self, *options: str) -> list[str]:
+    def repro(self, *options: str, **variables: str) -> list[str]:
         """Run `dvc repro`; return the stages that it ran."""
-        said = self.run("dvc", "repro", *options)
+        said = self.run("dvc", "repro", *options, **variables)
         return re.findall(r"^Running stage '(.+)':$", said, re.MULTILINE)
 
     def stages(self) -> dict[str, Any]:
@@ -127,6 +135,17 @@ class Copy:
         """Return to the last commit, data included."""
         self.run("git", "checkout", "--quiet", ".")
         self.run("dvc", "checkout", "--quiet", "--force")
+
+
+def small(params: Any) -> None:
+    """Make the default pipeline one of a minute: fewer products, smaller networks, no MLP."""
+    params["data"]["demo"]["products"] = 240
+    params["data"]["min_class_size"] = 5
+    params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
+    params["encoders"]["mobilenetv2"] = {"kind": "keras", "model": "MobileNetV2"}
+    params["image"]["encoders"] = ["mobilenet", "mobilenetv2"]
+    del params["classifiers"]["mlp"]
+    params["classifiers"]["random_forest"]["n_estimators"] = 20
 
 
 def own_table(params: Any) -> None:

@@ -5,6 +5,7 @@ import datetime
 import email.utils
 import gzip
 import json
+import shutil
 import socket
 import ssl
 import struct
@@ -514,8 +515,14 @@ def cached(folder):
     return [name for name in names if not name.endswith((".json", ".zip"))]
 
 
-def get(url, tmp_path, mirror=None, **changes):
-    return fetch_file(url, mirror=mirror, download=settings(**changes), cache=tmp_path / "files")
+def get(url, tmp_path, mirror=None, max_bytes=None, **changes):
+    return fetch_file(
+        url,
+        mirror=mirror,
+        download=settings(**changes),
+        max_bytes=max_bytes,
+        cache=tmp_path / "files",
+    )
 
 
 def test_a_file_is_fetched_whole_and_asked_for_again_only_if_changed(host, tmp_path):
@@ -604,6 +611,48 @@ def test_a_file_that_trickles_ends_and_a_slow_one_does_not(host, tmp_path):
     assert time.monotonic() - start < 3
 
 
+def claims_a_terabyte(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(10**12))
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("answer", [endless, claims_a_terabyte, bytes(100_001)])
+def test_a_file_larger_than_its_reader_takes_is_refused_at_once(host, tmp_path, answer):
+    host.answers = {"/f": [answer]}
+    with pytest.raises(InputError, match=r"/f cannot be fetched: more than 100,000 bytes"):
+        get(f"{host.url}/f", tmp_path, max_bytes=100_000)
+    assert host.asked("/f") == 1
+    assert not list(tmp_path.glob("files/*"))
+
+
+def test_a_file_as_large_as_its_reader_takes_is_fetched(host, tmp_path):
+    host.answers = {"/f": [bytes(100_000)]}
+    assert get(f"{host.url}/f", tmp_path, max_bytes=100_000).stat().st_size == 100_000
+
+
+def test_a_small_answer_that_unpacks_to_a_large_file_is_refused(host, tmp_path):
+    packed = gzip.compress(bytes(1_000_000))
+    host.answers = {"/f": [(200, packed, {"Content-Encoding": "gzip"})]}
+    with pytest.raises(InputError, match="more than 100,000 bytes"):
+        get(f"{host.url}/f", tmp_path, max_bytes=100_000)
+
+
+@pytest.mark.parametrize("answer", [endless, claims_a_terabyte])
+def test_a_file_that_would_fill_the_disk_is_refused_before_it_does(
+    host, tmp_path, monkeypatch, answer
+):
+    free = shutil.disk_usage(tmp_path).free
+    monkeypatch.setattr(http, "LEFT_FREE", free - 1_000_000)
+    host.answers = {"/f": [(200, BODY, {"ETag": '"1"'})]}
+    path = get(f"{host.url}/f", tmp_path)
+    host.answers = {"/f": [answer]}
+    with pytest.raises(InputError, match=r"/f does not fit on the disk: .* make room there"):
+        get(f"{host.url}/f", tmp_path)
+    assert path.read_bytes() == BODY
+    assert cached(path.parent) == [path.name]
+
+
 @pytest.mark.parametrize("url", ["ftp://a/b", "http://[bad/", "nothing"])
 def test_what_is_no_http_url_is_an_input_error(tmp_path, url):
     with pytest.raises(InputError, match="cannot be fetched"):
@@ -626,6 +675,23 @@ def test_a_google_drive_link_goes_through_gdown_once(tmp_path, monkeypatch):
     assert get(DRIVE, tmp_path) == path
     assert download.call_count == 1
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("most", "left", "reason"),
+    [(100_000, 0, "more than 100,000 bytes"), (None, 10**15, "does not fit on the disk")],
+)
+def test_a_google_drive_link_to_too_large_a_file_is_refused(
+    tmp_path, monkeypatch, most, left, reason
+):
+    def give(url, output, *, progress, **_):
+        progress(10_000, 1_000_000)
+
+    monkeypatch.setattr(gdown, "download", create_autospec(gdown.download, side_effect=give))
+    monkeypatch.setattr(http, "LEFT_FREE", left)
+    with pytest.raises(InputError, match=reason):
+        get(DRIVE, tmp_path, max_bytes=most)
+    assert not list(tmp_path.glob("files/*"))
 
 
 @pytest.mark.parametrize(

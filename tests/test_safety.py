@@ -8,8 +8,10 @@ import ast
 import base64
 import json
 import marshal
+import math
 import os
 import pickle
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,7 +127,122 @@ def test_a_network_s_layers_run_nothing(tmp_path, planted):
     from stages.params import KerasEncoder
 
     (tmp_path / keras.LAYERS_FILE).write_text(json.dumps(planted))
-    with pytest.raises((TypeError, ValueError), match=r"locate|deserializ"):
+    with pytest.raises(InputError, match=r"locate|deserializ"):
         keras.load(
             KerasEncoder(kind="keras", model="MobileNet"), tmp_path, Engine("tensorflow", "float32")
         )
+
+
+# What stands where a configuration should: no JSON, none, no object, one that lacks everything.
+NO_CONFIGURATIONS = {
+    "pickle": pickle.dumps(RunsWhenLoaded()),
+    "empty": b"",
+    "list": b"[]",
+    "number": b"5",
+    "deep": b"[" * 100_000,
+    "not as it is": b'{"model_type": "bert", "hidden_size": "x", "class_name": "Functional"}',
+}
+no_configuration = pytest.mark.parametrize(
+    "planted", NO_CONFIGURATIONS.values(), ids=NO_CONFIGURATIONS
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A folder with a network of Keras, small, as its encoder keeps it."""
+    from stages.encoders import keras as kind
+
+    import keras  # isort: skip
+
+    folder = tmp_path_factory.mktemp("network")
+    steps = [keras.Input(kind.SHAPE), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)]
+    kind._save(keras.Sequential(steps), folder)
+    return folder
+
+
+@pytest.fixture
+def load_network(network, tmp_path):
+    """Load a copy of the network, one file of which is another."""
+    from stages.encoders import keras
+    from stages.encoders.engine import Engine
+    from stages.params import KerasEncoder
+
+    def load(file=None, planted=b""):
+        shutil.copytree(network, tmp_path / "network")
+        if file:
+            (tmp_path / "network" / file).write_bytes(planted)
+        settings = KerasEncoder(kind="keras", model="MobileNet")
+        return keras.load(settings, tmp_path / "network", Engine("tensorflow", "float32"))
+
+    return load
+
+
+def test_a_network_in_its_own_place_is_loaded(load_network):
+    assert load_network().size == 5
+
+
+@no_configuration
+def test_what_is_no_network_s_layers_is_refused(load_network, planted):
+    with pytest.raises(InputError, match=r"model\.json holds no layers that Keras can build"):
+        load_network("model.json", planted)
+
+
+def test_a_network_s_layers_without_what_joins_them_are_refused(network, load_network):
+    layers = json.loads((network / "model.json").read_text())
+    del layers["config"]["layers"]
+    with pytest.raises(InputError, match="holds no layers that Keras can build"):
+        load_network("model.json", json.dumps(layers).encode())
+
+
+def test_a_network_that_takes_no_pictures_is_refused(load_network):
+    planted = in_a_network(of_class("keras.layers", "Dense", {"units": 2}))
+    with pytest.raises(InputError, match=r"holds a network from \(None, 3\) to \(None, 2\)"):
+        load_network("model.json", json.dumps(planted).encode())
+
+
+@no_configuration
+def test_what_is_no_file_of_variables_is_refused(load_network, planted):
+    with pytest.raises(InputError, match="is no safetensors file"):
+        load_network("model.safetensors", planted)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("I32", 4), ("BF16", 2), ("F8_E4M3", 1)])
+def test_variables_of_another_type_are_refused(network, load_network, kind, size):
+    planted = variables_as(kind, size, (network / "model.safetensors").read_bytes())
+    with pytest.raises(InputError, match=r"holds no .* of shape .* in float32|is no safetensors"):
+        load_network("model.safetensors", planted)
+
+
+def variables_as(kind, size, content):
+    """Return a safetensors file of zeros of a type of `size` bytes, by the names of another."""
+    length = int.from_bytes(content[:8], "little")
+    header, end = {}, 0
+    for name, entry in json.loads(content[8 : 8 + length]).items():
+        start, end = end, end + size * math.prod(entry["shape"])
+        header[name] = {"dtype": kind, "shape": entry["shape"], "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+@no_configuration
+def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, planted):
+    from stages.encoders import huggingface_text
+    from stages.encoders.engine import Engine
+    from stages.encoders.weights import package_folder
+
+    settings = load_params(STAGES.parent / "params.yaml").encoders["minilm"]
+    for source in package_folder(settings.package, "model.safetensors").glob("*.*"):
+        shutil.copyfile(source, tmp_path / source.name)
+    (tmp_path / file).write_bytes(planted)
+    with pytest.raises(InputError, match=f"cannot load {tmp_path}"):
+        huggingface_text.load(settings, tmp_path, Engine("torch", "float32"))
+
+
+@no_configuration
+def test_what_is_no_manifest_is_refused(tmp_path, planted):
+    from stages.encoders.weights import MANIFEST_FILE, read_manifest
+
+    (tmp_path / MANIFEST_FILE).write_bytes(planted)
+    with pytest.raises(InputError, match=r"is no manifest: `dvc repro -f` writes it anew"):
+        read_manifest(tmp_path)

@@ -46,15 +46,20 @@ def fetch(settings: HuggingFaceImageEncoder | HuggingFaceTextEncoder, folder: Pa
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
     """Have one of Transformers' Auto classes load what `folder` holds; the hub is not asked.
 
-    Raises InputError where the folder lacks something, or needs code of its own to be run.
+    Raises InputError where the folder lacks something, holds something else in its place, or needs
+    code of its own to be run.
     """
     try:
         return kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # whatever Transformers stumbles over in files that are not as its own
         reason = " ".join(str(error).split())
-        raise InputError(f"{kind.__name__} cannot load {folder}: {reason}") from None
+        raise InputError(
+            f"{kind.__name__} cannot load {folder}: {reason} ({type(error).__name__})"
+        ) from None
 
 
 def network(folder: Path, uses_pooler: bool) -> Any:

@@ -112,7 +112,7 @@ def _function(settings: KerasEncoder, folder: Path, batch: int) -> Any:
     import tensorflow as tf
 
     preprocess = inspect.getmodule(_builder(settings.model)).preprocess_input
-    network = _of_layers((folder / LAYERS_FILE).read_text(encoding="utf-8"))
+    network = _kept_network(folder / LAYERS_FILE)
     restore_variables(network, folder / WEIGHTS_FILE)
 
     def embed(pictures: Any) -> Any:
@@ -129,6 +129,25 @@ def _network(build: Any, weights: str | None) -> Any:
 
     keras.backend.clear_session()  # or names would go on counting from the last network
     return build(weights=weights, include_top=False, pooling="avg", input_shape=SHAPE)
+
+
+def _kept_network(path: Path) -> Any:
+    """Build the network whose layers `_save` wrote; raises InputError where they are not such."""
+    layers = path.read_bytes()
+    try:
+        network = _of_layers(layers.decode("utf-8"))
+        shapes = network.input_shape, network.output_shape
+    except Exception as error:  # whatever Keras stumbles over in a file that is not its own
+        raise InputError(
+            f"{path} holds no layers that Keras can build ({type(error).__name__}: "
+            f"{_line(error)}): `dvc repro -f` fetches the network anew"
+        ) from None
+    if shapes[0] != (None, *SHAPE) or len(shapes[1]) != 2:
+        raise InputError(
+            f"{path} holds a network from {shapes[0]} to {shapes[1]}, not of pictures: "
+            "`dvc repro -f` fetches the right one"
+        )
+    return network
 
 
 def _of_layers(layers: str) -> Any:

@@ -35,11 +35,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what `write_manifest` wrote; raises InputError where no weights were fetched."""
+    """Read what `write_manifest` wrote.
+
+    Raises InputError where no weights were fetched, or where something else is in its place.
+    """
+    path = folder / MANIFEST_FILE
     try:
-        return Manifest(**json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
+        return Manifest(**json.loads(path.read_bytes()))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no weights: `dvc repro` fetches them") from None
+    except (ValueError, TypeError, RecursionError):
+        raise InputError(f"{path} is no manifest: `dvc repro -f` writes it anew") from None
 
 
 def digest(folder: Path, pattern: str) -> str:

@@ -10,6 +10,8 @@ from stages.http import fetch_file
 from stages.params import Data, Download
 from stages.sources.product import RawProduct
 
+MAX_BYTES = 500_000_000  # ten times the data set's size: more would not fit into memory as records
+
 
 class _Record(BaseModel):
     """The fields that are read; the others of the schema (type, price, upc, …) are passed over."""
@@ -40,7 +42,7 @@ def read(data: Data, download: Download) -> Iterator[RawProduct]:
     not as the data set's schema has them.
     """
     url = data.bestbuy.products
-    file = fetch_file(url, mirror=data.mirror, download=download)
+    file = fetch_file(url, mirror=data.mirror, download=download, max_bytes=MAX_BYTES)
     try:
         products = _PRODUCTS.validate_json(file.read_bytes())
     except ValidationError as error:

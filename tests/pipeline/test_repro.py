@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from copies import Copy
+from copies import Copy, small
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
@@ -14,17 +14,6 @@ def metrics_of(copy: Copy) -> dict:
         name: json.loads((copy.top / "metrics" / f"{name}.json").read_text())
         for name in ("data", "headline", "models")
     }
-
-
-def small(params) -> None:
-    """Make the default pipeline one of a minute: fewer products, smaller networks, no MLP."""
-    params["data"]["demo"]["products"] = 240
-    params["data"]["min_class_size"] = 5
-    params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
-    params["encoders"]["mobilenetv2"] = {"kind": "keras", "model": "MobileNetV2"}
-    params["image"]["encoders"] = ["mobilenet", "mobilenetv2"]
-    del params["classifiers"]["mlp"]
-    params["classifiers"]["random_forest"]["n_estimators"] = 20
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +122,15 @@ def test_a_stage_that_is_killed_is_run_again_and_gives_the_same_bytes(copy):
         copy.run(*run)  # a plain `dvc repro` would take the outputs from DVC's cache
         assert copy.outputs() == wanted
         assert copy.leftovers() == []
+
+
+def test_a_fresh_clone_that_pulls_runs_nothing(copy, tmp_path):
+    clone = copy.clone(tmp_path / "clone")
+    for one in (copy, clone):
+        one.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    copy.run("dvc", "push")
+    clone.run("dvc", "pull")
+    assert clone.outputs() == copy.outputs()
+    said = clone.run("dvc", "repro")
+    assert UP_TO_DATE in said
+    assert "Running stage" not in said
