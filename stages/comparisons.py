@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from stages.held_out import HeldOut
 from stages.intervals import Interval, Resamples, interval
@@ -57,6 +56,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     (n,). Those on which the models disagree would be even-handed between them. The test takes
     products for independent; where near-duplicates are many, the intervals are the safer guide.
     """
+    from scipy.stats import binomtest
+
     only_first = int(np.sum(first & ~second))
     only_second = int(np.sum(second & ~first))
     if only_first + only_second == 0:

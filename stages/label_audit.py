@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from cleanlab.count import num_label_issues
 
 from stages.held_out import HeldOut, Model, joined
 from stages.scores import Judged
@@ -40,6 +39,8 @@ def wrong_labels(judged: Judged) -> int:
     Confident learning counts the products of which the model is surer that they are of another
     class than it usually is of that class's own products.
     """
+    from cleanlab.count import num_label_issues
+
     total = judged.probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
     return int(num_label_issues(judged.truth, judged.probabilities / total))
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ def judge(classes: Sequence[str], labels: Sequence[str], probabilities: np.ndarr
 
 def per_class(judged: Judged) -> PerClass:
     """Score each class by itself; the arrays are of shape (classes,)."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     return PerClass(
         *precision_recall_fscore_support(
             judged.truth,
@@ -87,6 +88,8 @@ def per_class(judged: Judged) -> PerClass:
 
 def score(judged: Judged) -> dict[str, float]:
     """Return the figures for at least one product; all are shares but log_loss, in nats."""
+    from sklearn.metrics import log_loss
+
     each = per_class(judged)
     top3 = (judged.ranking[:, :3] == judged.truth[:, None]).any(axis=1)
     total = judged.probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
@@ -104,4 +107,6 @@ def score(judged: Judged) -> dict[str, float]:
 
 def confusion(judged: Judged) -> np.ndarray:
     """Count the products by label and prediction: int64 of shape (classes, classes)."""
+    from sklearn.metrics import confusion_matrix
+
     return confusion_matrix(judged.truth, judged.predicted, labels=range(len(judged.classes)))
