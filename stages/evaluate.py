@@ -120,7 +120,7 @@ def remove_orphans(params: Params) -> None:
 
     Raises InputError for a folder that holds no model of ours.
     """
-    for folder in sorted(path for path in MODELS.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in MODELS.glob("*") if path.is_dir()):
         if folder.name in params.classifiers or folder.name.startswith("."):
             continue
         if not any(folder.rglob("probabilities.parquet")):

@@ -53,9 +53,7 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
         return kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **options
         )
-    except (
-        Exception
-    ) as error:  # whatever Transformers stumbles over in files that are not as its own
+    except Exception as error:  # whatever Transformers stumbles over in files not its own
         reason = " ".join(str(error).split())
         raise InputError(
             f"{kind.__name__} cannot load {folder}: {reason} ({type(error).__name__})"
