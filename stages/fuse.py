@@ -99,7 +99,11 @@ def rows_of(file: Path, places: int | None) -> Iterator[tuple[pa.Array, np.ndarr
 
 
 def plot_points(
-    params: Params, modality: str, present: dict[str, np.ndarray], parts: list[list[str]]
+    params: Params,
+    modality: str,
+    present: dict[str, np.ndarray],
+    parts: list[list[str]],
+    fits: Fits,
 ) -> str:
     """Return a modality's products on their first two principal components, as CSV.
 
@@ -116,7 +120,7 @@ def plot_points(
     drawn[np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]] = True
     features, _ = read_features(FEATURES, modality, drawn)
     training = may_look[drawn]
-    fitted = projection.fit(features.where(training), params.seed, Fits())
+    fitted = projection.fit(features.where(training), params.seed, fits)
     points = principal_components(fitted.apply(features).matrix(), training, params.seed)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -156,10 +160,10 @@ def main() -> None:
 
     write_batches(FEATURES, schema, tables(), facts)
     there = {name: np.concatenate(parts) for name, parts in present.items()}
-    parts = splits["parts"].to_pylist()
+    parts, fits = splits["parts"].to_pylist(), Fits()
     with whole_folder(PCA) as folder:
         for modality in params.modalities:
-            points = plot_points(params, modality, there, parts)
+            points = plot_points(params, modality, there, parts, fits)
             write_text(folder / f"{modality}.csv", points)
     missing = {name: int((~has).sum()) for name, has in there.items()}
     print(f"{len(splits)} products, sizes {sizes}, missing {missing}")
