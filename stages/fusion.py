@@ -139,14 +139,13 @@ def fit(
     for train, validation in turns:
         projected = projection.fit(features.where(train), seed, fits)
         ready = projected.apply(features)
+        fit_on, watched = ready.where(train), ready.where(validation)
+        del ready  # or a large catalogue would be in memory once more
         members = {
-            view: _member(
-                settings, seed, _seen(ready.where(train), view), ready.where(validation), fits
-            )
-            for view in views
+            view: _member(settings, seed, _seen(fit_on, view), watched, fits) for view in views
         }
         histories.append({view: member.history for view, member in members.items()})
-        for view, answers in _raw(members, ready.where(validation), classes).items():
+        for view, answers in _raw(members, watched, classes).items():
             raw.setdefault(view, np.zeros((len(parts), len(classes)), np.float32))
             raw[view][validation] = answers
     if len(turns) > 1:
