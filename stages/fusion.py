@@ -84,20 +84,21 @@ class FusedModel:
 
 def load(folder: Path) -> FusedModel:
     """Load what `FusedModel.save` wrote; raises InputError where a part is missing."""
+    path = folder / BUILD_FILE
     try:
-        build = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
+        build = json.loads(path.read_bytes())
+        kind, names = build["kind"], list(build["members"])
+        module = module_of(kind)
+        rest = build["classes"], build["temperatures"], build["weights"]
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model: `dvc repro` trains it") from None
-    module = module_of(build["kind"])
-    members = {view: module.load(folder / view) for view in build["members"]}
-    return FusedModel(
-        build["kind"],
-        build["classes"],
-        projection.load(folder),
-        members,
-        build["temperatures"],
-        build["weights"],
-    )
+    except (ValueError, TypeError, LookupError, RecursionError, ImportError) as error:
+        raise InputError(
+            f"{path} describes no model ({type(error).__name__}): `dvc repro -f` rebuilds it"
+        ) from None
+    members = {view: module.load(folder / view) for view in names}
+    classes, temperatures, weights = rest
+    return FusedModel(kind, classes, projection.load(folder), members, temperatures, weights)
 
 
 @dataclass(frozen=True)

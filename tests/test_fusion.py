@@ -471,6 +471,17 @@ def test_a_block_that_is_not_there_to_train_on_is_refused():
         fitted_as(settings(), "early", 3, features.where(seen), ONE[seen])
 
 
+@pytest.mark.parametrize(
+    "planted", [b"", b"\x80\x04", b"[]", b"{}", b'{"kind": "os", "members": {}}']
+)
+def test_what_describes_no_model_is_refused_by_its_name(tmp_path, planted):
+    fitted_as(settings("mlp"), "early", 3, catalogue(), ONE).model.save(tmp_path)
+    for file in (tmp_path / "text" / "network.json", tmp_path / fusion.BUILD_FILE):
+        file.write_bytes(planted)
+        with pytest.raises(InputError, match=rf"{file.name} describes no (network|model)"):
+            fusion.load(tmp_path)
+
+
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no model: `dvc repro` trains it"):
         fusion.load(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages import params
+from stages.errors import InputError
 from stages.features import Features
 from stages.files import write_json
 from stages.keras_variables import restore_variables, save_variables
@@ -30,7 +31,7 @@ class MlpModel:
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""
-        inputs, n = _inputs(features), len(features.labels)
+        inputs, n = features.blocks, len(features.labels)
         # Not predict(): for each network it compiles a function anew, which takes longer than this.
         parts = [
             np.asarray(self.network({name: rows[at : at + BATCH] for name, rows in inputs.items()}))
@@ -59,6 +60,8 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
     build = {
         "classes": classes,
         "blocks": {name: rows.shape[1] for name, rows in train.blocks.items()},
+        # As weighted in early fusion, at the length that the network is fed.
+        "scales": {name: INPUT_LENGTH * train.scales[name] for name in train.blocks},
         "branch_units": settings.branch_units,
         "hidden_units": settings.hidden_units,
         "dropout": settings.dropout,
@@ -73,7 +76,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
     if validation is not None:
         known = validation.where(np.isin(validation.labels, classes))
         watched = {
-            "validation_data": (_inputs(known), np.searchsorted(classes, known.labels)),
+            "validation_data": (known.blocks, np.searchsorted(classes, known.labels)),
             "callbacks": [
                 keras.callbacks.EarlyStopping(
                     monitor="val_loss", patience=settings.patience, restore_best_weights=True
@@ -81,7 +84,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
             ],
         }
     fitted = network.fit(
-        _inputs(train),
+        train.blocks,
         np.searchsorted(classes, train.labels),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
@@ -100,19 +103,20 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
 
 
 def load(folder: Path) -> MlpModel:
-    """Load what `MlpModel.save` wrote, without its learning curves."""
-    build = json.loads((folder / BUILD_FILE).read_text(encoding="utf-8"))
-    network = _network(build)
+    """Load what `MlpModel.save` wrote, without its learning curves.
+
+    Raises InputError where something else is in its place.
+    """
+    path = folder / BUILD_FILE
+    try:
+        build = json.loads(path.read_bytes())
+        network = _network(build)
+    except (ValueError, TypeError, LookupError, RecursionError, FileNotFoundError) as error:
+        raise InputError(
+            f"{path} describes no network ({type(error).__name__}): `dvc repro -f` rebuilds it"
+        ) from None
     restore_variables(network, folder / MODEL_FILE)
     return MlpModel(build, network, {})
-
-
-def _inputs(features: Features) -> dict[str, np.ndarray]:
-    """Return the blocks, weighted as in early fusion, at the length that the network is fed."""
-    return {
-        name: rows * np.float32(INPUT_LENGTH * features.scales[name])
-        for name, rows in features.blocks.items()
-    }
 
 
 def _network(build: dict[str, Any]) -> Any:
@@ -122,7 +126,10 @@ def _network(build: dict[str, Any]) -> Any:
     inputs = {name: Input((size,), name=name) for name, size in build["blocks"].items()}
     branches = []
     for name, block in inputs.items():
-        branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(block)
+        scaled = layers.Rescaling(build["scales"][name], name=f"{name}_scaled")(block)
+        branch = layers.Dense(build["branch_units"], activation="relu", name=f"{name}_dense")(
+            scaled
+        )
         branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
     joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
     # Its averages follow within an epoch or two, or early stopping would judge a network too young.
