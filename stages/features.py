@@ -125,24 +125,39 @@ def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Featur
     Those that have none of its blocks are left out: returns the features of the others, and which
     these are, boolean of shape (n,).
     """
-    facts = facts_of(read_schema(path))
+    schema = read_schema(path)
+    facts = facts_of(schema)
     scales = facts["modalities"][modality]
-    blocks: dict[str, list[Rows]] = {name: [] for name in scales}
+    # Filled in place: parts joined in the end would be in memory twice.
+    dense = {
+        name: np.empty((int(chosen.sum()), schema.field(name).type.list_size), np.float32)
+        for name in scales
+        if schema.field(name).type != SPARSE
+    }
+    sparse: dict[str, list[csr_array]] = {name: [] for name in scales if name not in dense}
     present: dict[str, list[np.ndarray]] = {name: [] for name in scales}
-    labels, kept, at = [], [], 0
+    labels, kept, at, filled = [], [], 0, 0
     for batch in read_batches(path, ["label", *scales]):
         read = {name: vector_rows(batch[name], facts["places"].get(name)) for name in scales}
-        here = chosen[at : at + len(batch)] & np.logical_or.reduce(
-            [has for _, has in read.values()]
-        )
+        seen = np.logical_or.reduce([has for _, has in read.values()])
+        here = chosen[at : at + len(batch)] & seen
+        until = filled + int(here.sum())
         for name, (rows, has) in read.items():
-            blocks[name].append(rows[here])
             present[name].append(has[here])
+            if name in dense:
+                dense[name][filled:until] = rows[here]
+            else:
+                sparse[name].append(rows[here])
         labels.append(np.asarray(batch["label"].to_pylist())[here])
         kept.append(here)
-        at += len(batch)
+        at, filled = at + len(batch), until
+    pa.default_memory_pool().release_unused()  # it would keep as much again as was read
+    blocks: dict[str, Rows] = {
+        name: dense[name][:filled] if name in dense else vstack(sparse.pop(name), format="csr")
+        for name in scales
+    }
     features = Features(
-        {name: _joined(blocks.pop(name)) for name in scales},
+        blocks,
         {name: np.concatenate(parts) for name, parts in present.items()},
         scales,
         np.concatenate(labels),
@@ -150,9 +165,3 @@ def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Featur
         {name: size for name, size in facts["components"].items() if name in scales},
     )
     return features, np.concatenate(kept)
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    if isinstance(parts[0], csr_array):
-        return vstack(parts, format="csr")
-    return np.concatenate(parts)

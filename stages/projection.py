@@ -22,6 +22,7 @@ from stages.fits import Fits
 from stages.tables import Rows
 
 FILE = "projection.safetensors"
+SAMPLE = 10_000  # training products that components are learnt from, at most
 
 
 class Projection:
@@ -90,10 +91,14 @@ def _weighted(rows: csr_array, weights: np.ndarray) -> csr_array:
 def leading_components(rows: csr_array, components: int, seed: int) -> np.ndarray:
     """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
 
-    The result is float32 of shape (size, at most `components`).
+    They are those of a sample where `rows` are many. The result is float32 of shape (size, at most
+    `components`).
     """
     from sklearn.utils.extmath import randomized_svd
 
+    if rows.shape[0] > SAMPLE:
+        drawn = np.random.default_rng(seed).permutation(rows.shape[0])[:SAMPLE]
+        rows = rows[np.sort(drawn)]
     wanted = min(components, *rows.shape)
     _, _, vectors = randomized_svd(rows, wanted, n_iter=4, random_state=seed)
     return np.ascontiguousarray(vectors.T, dtype=np.float32)

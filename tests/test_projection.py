@@ -100,6 +100,18 @@ def test_components_keep_what_there_is_of_a_few_topics():
     np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-3)
 
 
+def test_components_of_many_products_are_learnt_from_a_sample(monkeypatch):
+    given = features()
+    whole = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
+    monkeypatch.setattr(projection, "SAMPLE", 20)
+    found = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
+    # Four topics are as well told apart by twenty products as by fifty.
+    np.testing.assert_allclose(found @ found.T, whole @ whole.T, atol=1e-3)
+    other = changed(given, "pieces", 5, np.eye(40, dtype=np.float32)[0])
+    again = projection.fit(other, 1, Fits()).apply(other).blocks["pieces"]
+    assert (again[:5] != found[:5]).any()  # through its mean, whether it is drawn or not
+
+
 @pytest.mark.parametrize(("asked", "n", "kept"), [(2, N, 2), (1000, N, 40), (1000, 12, 12)])
 def test_there_are_no_more_components_than_numbers_or_products(asked, n, kept):
     given = replace(features(), components={"pieces": asked}).where(np.arange(N) < n)
