@@ -119,7 +119,7 @@ class Copy:
             self.run("git", "checkout", "--quiet", "dvc.lock")
 
     def _is_readable_by_dvc(self) -> bool:
-        """Say whether DVC reads dvc.lock: it writes it in place, so that a kill may leave a part."""
+        """Say whether DVC reads dvc.lock, of which a kill may leave a part."""
         try:
             self.run("dvc", "status")
         except AssertionError as said:
