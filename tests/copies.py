@@ -15,7 +15,6 @@ from typing import Any
 
 from PIL import Image
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from stages.files import sha256_of
 
@@ -112,13 +111,21 @@ class Copy:
 
         A dvc.lock that DVC had not written to its end is taken from Git again, as README.md says.
         """
+        before = list(self.stages())
         with self.start(*command) as process:
             time.sleep(seconds)
             os.killpg(process.pid, signal.SIGKILL)
-        try:
-            self.stages()
-        except (TypeError, YAMLError):  # DVC writes dvc.lock in place: a kill may leave a part
+        if not self._is_readable_by_dvc() or list(self.stages()) != before:
             self.run("git", "checkout", "--quiet", "dvc.lock")
+
+    def _is_readable_by_dvc(self) -> bool:
+        """Say whether DVC reads dvc.lock, of which a kill may leave a part."""
+        try:
+            self.run("dvc", "status")
+        except AssertionError as said:
+            assert "dvc.lock" in str(said)
+            return False
+        return True
 
     def edit(self, change: Callable[[Any], None]) -> None:
         """Change params.yaml."""

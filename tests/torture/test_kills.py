@@ -63,11 +63,11 @@ def test_control_c_ends_every_stage_at_once_with_one_line_and_no_leftovers(copy)
 
 
 def test_a_full_disk_is_said_in_one_line_by_every_stage(copy):
-    # A file may not grow beyond 1 KB: the system refuses the write as it does on a full disk.
+    # A file may not grow beyond 16 bytes: the system refuses the write as it does on a full disk.
     limited = (
         "import resource, signal, sys, runpy; sys.argv = sys.argv[1:]; "
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)); "
         "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
     for name, stage in copy.stages().items():
