@@ -138,11 +138,12 @@ def main() -> None:
     files = params.encoders_in(str(EMBEDDINGS))
     found = {name: checked(file, splits["sku"]) for name, file in files.items()}
     sizes = {name: size for name, (size, _) in found.items()}
+    sparse = [name for name, size in sizes.items() if size is None]
     facts = {
         "encoders": {name: known["weights"] for name, (_, known) in found.items()},
         "kinds": params.kinds(),
-        "components": params.components(),
-        "places": {name: known["places"] for name, (size, known) in found.items() if size is None},
+        "components": dict.fromkeys(sparse, params.fusion.components),
+        "places": {name: found[name][1]["places"] for name in sparse},
         "modalities": {modality: params.scales_of(modality) for modality in params.modalities},
     }
     schema = features_schema(sizes)

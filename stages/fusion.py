@@ -87,7 +87,9 @@ def load(folder: Path) -> FusedModel:
     path = folder / BUILD_FILE
     try:
         build = json.loads(path.read_bytes())
-        kind, names = build["kind"], list(build["members"])
+        kind, names = build["kind"], build["members"]
+        if not set(names) <= {BOTH, "image", "text"}:
+            raise ValueError("members of other names")
         module = module_of(kind)
         rest = build["classes"], build["temperatures"], build["weights"]
     except FileNotFoundError:

@@ -414,13 +414,6 @@ class Params(Section):
             self.text.encoders, "text"
         )
 
-    def components(self) -> dict[str, int]:
-        """Return how many numbers the blocks of hashed n-grams are brought to."""
-        kinds = {name: self.encoders[name].kind for name in self.text.encoders}
-        return {
-            name: self.fusion.components for name, kind in kinds.items() if kind == "hashed_ngrams"
-        }
-
     def models(self) -> list[tuple[str, str]]:
         """Return every (modality, classifier) for which a model is trained."""
         return [(modality, kind) for modality in self.modalities for kind in self.classifiers]

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
@@ -105,8 +106,11 @@ def leading_components(rows: csr_array, components: int, seed: int) -> np.ndarra
 
 
 def load(folder: Path) -> Projection:
-    """Load what `Projection.save` wrote; raises InputError where it is not there."""
+    """Load what `Projection.save` wrote; raises InputError where something else or nothing is."""
     path = folder / FILE
     if not path.is_file():
         raise InputError(f"{path} is not there: `dvc repro` builds it")
-    return Projection(load_file(path))
+    try:
+        return Projection(load_file(path))
+    except SafetensorError as error:
+        raise InputError(f"{path} holds no arrays ({error}): `dvc repro -f` rebuilds it") from None

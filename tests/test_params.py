@@ -362,8 +362,3 @@ def test_each_encoder_is_of_the_image_or_of_the_text():
     params = parse_params(CONTENT)
     wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
     assert params.kinds() == wanted
-
-
-def test_components_are_of_hashed_n_grams_alone():
-    params = parse_params(changed("fusion.components", 99))
-    assert params.components() == {"ngrams": 99}

@@ -197,3 +197,9 @@ def test_a_block_that_not_two_products_have_is_refused_by_name(left):
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"projection\.safetensors is not there"):
         projection.load(tmp_path)
+
+
+def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path):
+    (tmp_path / projection.FILE).write_bytes(b"\x80\x04.")
+    with pytest.raises(InputError, match=r"projection\.safetensors holds no arrays"):
+        projection.load(tmp_path)

@@ -1,6 +1,7 @@
 """A multi-layer perceptron in Keras: a branch per block, joined by concatenation (early fusion)."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from stages.errors import InputError
 from stages.features import Features
 from stages.files import write_json
 from stages.keras_variables import restore_variables, save_variables
+
+# With each number of threads TensorFlow rounds differently, and one is what every machine has. Read
+# when TensorFlow is imported.
+os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 MODEL_FILE = "model.safetensors"
 BUILD_FILE = "network.json"
@@ -111,7 +116,7 @@ def load(folder: Path) -> MlpModel:
     try:
         build = json.loads(path.read_bytes())
         network = _network(build)
-    except (ValueError, TypeError, LookupError, RecursionError, FileNotFoundError) as error:
+    except Exception as error:  # whatever Keras stumbles over in a file that is not ours
         raise InputError(
             f"{path} describes no network ({type(error).__name__}): `dvc repro -f` rebuilds it"
         ) from None

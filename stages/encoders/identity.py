@@ -26,7 +26,7 @@ def network_key(settings: AnyEncoder, folder: Path) -> str:
     These are the encoder's settings, the files in `folder`, the libraries' versions, and the code
     that may see the network.
     """
-    kinds = {f"{kind}.py" for kind in FRAMEWORKS if kind != settings.kind}
+    kinds = {f"{kind}.py" for kind in (*FRAMEWORKS, "hashed_ngrams") if kind != settings.kind}
     code = [file for file in sorted(HERE.glob("*.py")) if file.name not in kinds]
     if settings.kind == "keras":
         code.append(HERE.parent / "keras_variables.py")
