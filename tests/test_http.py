@@ -443,14 +443,14 @@ def test_a_host_that_never_answers_does_not_hold_up_another(host):
 
     host.answers = {f"/{n}": [BODY] for n in range(100)}
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as threads:
-        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{n}" for n in range(100)]
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{n}" for n in range(60)]
         urls += [f"{host.url}/{n}" for n in range(100)]
-        download = settings(concurrency=6, per_host=4, read_timeout_s=0.1, retries=0)
+        download = settings(concurrency=6, per_host=4, read_timeout_s=0.6, retries=0)
         fetch_each(urls, bytes, keep, mirror=None, download=download, threads=threads)
     good = [at for is_good, at in ended if is_good]
     bad = [at for is_good, at in ended if not is_good]
-    assert len(good) == len(bad) == 100
-    assert max(good) < sorted(bad)[50]
+    assert (len(good), len(bad)) == (100, 60)
+    assert max(good) < sorted(bad)[30]
 
 
 def test_a_certificate_that_nobody_vouches_for_is_final_at_once(host, tmp_path):
