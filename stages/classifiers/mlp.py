@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ MODEL_FILE = "model.safetensors"
 BUILD_FILE = "network.json"
 # Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
 INPUT_LENGTH = 20
+STEPS = 64  # of gradient descent in one call
 BATCH = 4096  # rows that answers are computed for at a time
 
 
@@ -76,6 +78,8 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
+        # Many steps in one call of TensorFlow: a call takes as long as a step of a small network.
+        steps_per_execution=min(STEPS, ceil(len(train.labels) / settings.batch_size)),
     )
     watched = {}
     if validation is not None:
