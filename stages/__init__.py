@@ -10,8 +10,14 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def _say(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    """Say in one line that Ctrl-C ended a stage, which it may do while modules are imported."""
-    if issubclass(kind, KeyboardInterrupt):
+    """Say in one line that Ctrl-C ended a stage, which it may do while modules are imported.
+
+    A compiled module that is being imported then makes it the cause of an ImportError.
+    """
+    root: BaseException | None = error
+    while root is not None and not isinstance(root, KeyboardInterrupt):
+        root = root.__cause__ or root.__context__
+    if root is not None:
         print("interrupted: run `dvc repro` again to go on", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, at)

@@ -109,8 +109,17 @@ def test_control_c_in_the_middle_of_a_write_is_said_in_one_line_and_leaves_nothi
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path):
-    (tmp_path / "slow.py").write_text(INTERRUPT)
+COMPILED = f"""
+try:
+{textwrap.indent(INTERRUPT, "    ")}
+except KeyboardInterrupt as error:
+    raise ImportError("initialization failed") from error  # as compiled modules do
+"""
+
+
+@pytest.mark.parametrize("slow", [INTERRUPT, COMPILED], ids=["python", "compiled"])
+def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path, slow):
+    (tmp_path / "slow.py").write_text(slow)
     ended = subprocess.run(
         [sys.executable, "-c", "import stages, slow"],
         cwd=tmp_path,
