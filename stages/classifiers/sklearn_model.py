@@ -1,6 +1,5 @@
 """What the classifiers of scikit-learn have in common: probabilities, and saving through skops."""
 
-import importlib
 import io
 import re
 import sys
@@ -16,24 +15,26 @@ from stages.features import Features
 from stages.files import whole_file
 
 
-def _without_torch(module: str) -> Any:
-    """Import a module that would import PyTorch, where it is there, and can do without.
+class _NoTorch:
+    """Finds no PyTorch, as if it were not installed.
 
-    skops asks scikit-learn for all its estimators, among them a package for PyTorch's arrays, which
-    takes two seconds and is not used here.
+    skops asks scikit-learn for all its estimators, and passes a package for PyTorch's arrays on the
+    way: it imports PyTorch where it is there, which takes two seconds, and does without elsewhere.
     """
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module(module)
-    finally:
-        if hidden:
-            del sys.modules["torch"]
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("PyTorch is not needed here", name=name)
 
 
-skops_io = _without_torch("skops.io")
-UntrustedTypesFoundException = skops_io.exceptions.UntrustedTypesFoundException
+sys.meta_path.insert(0, _NoTorch)  # type: ignore[arg-type]
+try:
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+finally:
+    sys.meta_path.remove(_NoTorch)  # type: ignore[arg-type]
+
 MODEL_FILE = "model.skops"
 # What skops does not trust by itself in the files that are written here; a file that holds any
 # other type is refused.
@@ -59,7 +60,7 @@ class SklearnModel:
 
     @cached_property
     def _content(self) -> bytes:  # several modalities save one member, and a forest takes seconds
-        return _repeatable(skops_io.dumps(self.estimator))
+        return _repeatable(skops.io.dumps(self.estimator))
 
 
 def load(folder: Path) -> SklearnModel:
@@ -70,7 +71,7 @@ def load(folder: Path) -> SklearnModel:
     """
     path = folder / MODEL_FILE
     try:
-        return SklearnModel(skops_io.load(path, trusted=_TRUSTED))
+        return SklearnModel(skops.io.load(path, trusted=_TRUSTED))
     except UntrustedTypesFoundException as error:
         found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
         raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
@@ -97,8 +98,8 @@ def _repeatable(content: bytes) -> bytes:
             stem, ending = name.split(".")
             parts[f"{numbers[stem]}.{ending}"] = source.read(name)
     buffer = io.BytesIO()
-    # The fastest compression: the next takes six times as long for a tenth less.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(parts):
-            archive.writestr(zipfile.ZipInfo(name), parts[name], zipfile.ZIP_DEFLATED)
+            # The fastest level: the default one takes up to six times as long for a tenth less.
+            archive.writestr(zipfile.ZipInfo(name), parts[name], zipfile.ZIP_DEFLATED, 1)
     return buffer.getvalue()

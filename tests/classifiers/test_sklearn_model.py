@@ -3,6 +3,8 @@
 import functools
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from stages.classifiers.sklearn_model import (
     load,
 )
 from stages.errors import InputError
+
+TOP = Path(__file__).parents[2]
 
 
 class RunsWhenLoaded:
@@ -47,6 +51,11 @@ def test_a_file_that_might_run_code_is_refused(tmp_path, monkeypatch, planted, n
     with pytest.raises(InputError, match=rf"model\.skops is not loaded, .*{named}"):
         load(tmp_path)
     assert not (tmp_path / "it_ran").exists()
+
+
+def test_pytorch_is_not_imported():
+    code = "import sys; import stages.classifiers.sklearn_model; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=TOP).returncode == 0
 
 
 def write_pickle(path: Path) -> None:
