@@ -25,6 +25,7 @@ BUILD_FILE = "network.json"
 INPUT_LENGTH = 20
 STEPS = 64  # of gradient descent in one call
 BATCH = 4096  # rows that answers are computed for at a time
+SMALLEST = 1e-7  # probability in a loss, as Keras has it
 
 
 class MlpModel:
@@ -38,13 +39,7 @@ class MlpModel:
 
     def predict_proba(self, features: Features) -> np.ndarray:
         """Return float32 of shape (n, len(classes)): the probability of each class."""
-        inputs, n = features.blocks, len(features.labels)
-        # Not predict(): for each network it compiles a function anew, which takes longer than this.
-        parts = [
-            np.asarray(self.network({name: rows[at : at + BATCH] for name, rows in inputs.items()}))
-            for at in range(0, n, BATCH)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+        return _probabilities(self.network, features)
 
     def save(self, folder: Path) -> None:
         """Write the network's build and its variables into `folder`."""
@@ -81,24 +76,30 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
         # Many steps in one call of TensorFlow: a call takes as long as a step of a small network.
         steps_per_execution=min(STEPS, ceil(len(train.labels) / settings.batch_size)),
     )
-    watched = {}
+    callbacks = []
     if validation is not None:
         known = validation.where(np.isin(validation.labels, classes))
-        watched = {
-            "validation_data": (known.blocks, np.searchsorted(classes, known.labels)),
-            "callbacks": [
-                keras.callbacks.EarlyStopping(
-                    monitor="val_loss", patience=settings.patience, restore_best_weights=True
-                )
-            ],
-        }
+        truth = np.arange(len(known.labels)), np.searchsorted(classes, known.labels)
+
+        def validate(epoch: int, logs: dict[str, float]) -> None:
+            answers = _probabilities(network, known)
+            logs["val_loss"] = float(-np.log(np.maximum(answers[truth], SMALLEST)).mean())
+            logs["val_accuracy"] = float((answers.argmax(axis=1) == truth[1]).mean())
+
+        callbacks = [
+            # Not fit()'s validation_data, which compiles a function and takes twice as long.
+            keras.callbacks.LambdaCallback(on_epoch_end=validate),
+            keras.callbacks.EarlyStopping(
+                monitor="val_loss", patience=settings.patience, restore_best_weights=True
+            ),
+        ]
     fitted = network.fit(
         train.blocks,
         np.searchsorted(classes, train.labels),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        **watched,
+        callbacks=callbacks,
         verbose=0,
     )
     names = {
@@ -126,6 +127,16 @@ def load(folder: Path) -> MlpModel:
         ) from None
     restore_variables(network, folder / MODEL_FILE)
     return MlpModel(build, network, {})
+
+
+def _probabilities(network: Any, features: Features) -> np.ndarray:
+    """Return what a network says of products, float32 of shape (n, classes)."""
+    # Not predict(): for each network it compiles a function anew, which takes longer than this.
+    parts = [
+        np.asarray(network({name: rows[at : at + BATCH] for name, rows in features.blocks.items()}))
+        for at in range(0, len(features.labels), BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, network.output_shape[1]), np.float32)
 
 
 def _network(build: dict[str, Any]) -> Any:
