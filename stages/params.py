@@ -284,6 +284,7 @@ class RandomForest(Section):
     kind: Literal["random_forest"]
     components: Positive
     n_estimators: Positive
+    criterion: Literal["gini", "entropy"]
     max_features: Literal["sqrt", "log2"] | Share
     min_samples_leaf: Positive
     max_samples: Positive

@@ -26,6 +26,7 @@ def fit(
     )
     forest = RandomForestClassifier(
         n_estimators=settings.n_estimators,
+        criterion=settings.criterion,
         max_features=settings.max_features,
         min_samples_leaf=settings.min_samples_leaf,
         max_samples=min(settings.max_samples, len(matrix)),
