@@ -116,8 +116,12 @@ def plot_points(
         if (present[name] & may_look).sum() < 2:
             raise InputError(f"{modality}: not two products to train on have a {name} input")
     seen = np.flatnonzero(np.logical_or.reduce([present[name] for name in scales]))
+    shuffled = np.random.default_rng(params.seed).permutation(seen)
+    # First those without which a block that few products have could not be projected.
+    needed = [np.flatnonzero(present[name] & may_look)[:2] for name in scales]
+    order = list(dict.fromkeys(np.concatenate([*needed, shuffled]).tolist()))
     drawn = np.zeros(len(parts), dtype=bool)
-    drawn[np.random.default_rng(params.seed).permutation(seen)[:PLOTTED]] = True
+    drawn[order[:PLOTTED]] = True
     features, _ = read_features(FEATURES, modality, drawn)
     training = may_look[drawn]
     fitted = projection.fit(features.where(training), params.seed, fits)

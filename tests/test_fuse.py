@@ -188,6 +188,15 @@ def test_the_plot_of_many_products_is_a_sample_of_them(catalogue, run, monkeypat
     assert len(points()) == 20
 
 
+def test_the_plot_of_many_products_shows_a_block_that_few_of_them_have(catalogue, run, monkeypatch):
+    monkeypatch.setattr(fuse, "PLOTTED", 9)
+    catalogue.write()
+    present = np.isin(np.arange(PRODUCTS), [22, 33])
+    write_embeddings(IMAGE / "resnet50.parquet", catalogue.rows["resnet50"], present)
+    run()
+    assert len(points()) == 9
+
+
 def test_the_same_inputs_give_the_same_bytes_in_another_process(catalogue, run):
     catalogue.write()
     run()
