@@ -1,5 +1,5 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
-# make torture: the tests that take 40 minutes: kills, floods, hostile files, rebuilding.
+# make torture: the tests that take half an hour: kills, floods, hostile files, rebuilding.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
 
 PYTHON ?= python3

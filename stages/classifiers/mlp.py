@@ -87,7 +87,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
             logs["val_accuracy"] = float((answers.argmax(axis=1) == truth[1]).mean())
 
         callbacks = [
-            # Not fit()'s validation_data, which compiles a function and takes twice as long.
+            # Not fit()'s validation_data, for which it compiles another function.
             keras.callbacks.LambdaCallback(on_epoch_end=validate),
             keras.callbacks.EarlyStopping(
                 monitor="val_loss", patience=settings.patience, restore_best_weights=True
