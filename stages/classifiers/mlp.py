@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stages import params
+from stages.calibration import LEAST
 from stages.errors import InputError
 from stages.features import Features
 from stages.files import write_json
@@ -25,7 +26,6 @@ BUILD_FILE = "network.json"
 INPUT_LENGTH = 20
 STEPS = 64  # of gradient descent in one call
 BATCH = 4096  # rows that answers are computed for at a time
-SMALLEST = 1e-7  # probability in a loss, as Keras has it
 
 
 class MlpModel:
@@ -83,7 +83,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
 
         def validate(epoch: int, logs: dict[str, float]) -> None:
             answers = _probabilities(network, known)
-            logs["val_loss"] = float(-np.log(np.maximum(answers[truth], SMALLEST)).mean())
+            logs["val_loss"] = float(-np.log(np.maximum(answers[truth], LEAST)).mean())
             logs["val_accuracy"] = float((answers.argmax(axis=1) == truth[1]).mean())
 
         callbacks = [
