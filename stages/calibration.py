@@ -1,66 +1,78 @@
-"""Probabilities that can be believed, and the joining of several models' probabilities.
+"""Probabilities that can be believed: several models' joined, and what each is worth.
 
 What is learnt here is learnt on products that the models were not fitted on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 LEAST = 1e-7  # a forest may say 0, which no product would ever forgive
 
 
-def fit_temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    """Find the temperature under which labels are the likeliest.
+@dataclass(frozen=True)
+class Pool:
+    """A logarithmic opinion pool (Genest and Zidek 1986, Combining Probability Distributions).
 
-    `probabilities` is of shape (n, classes), n > 0; `truth` is int of shape (n,), the labels'
-    columns. Guo et al. 2017, On Calibration of Modern Neural Networks.
+    `weights` says by name how far each model is trusted, 0 or more; that of a single model is the
+    inverse of a temperature (Guo et al. 2017, On Calibration of Modern Neural Networks). `prior` is
+    the power of the classes' `frequencies` that the result is divided by: models that learnt from
+    few products of a class lean towards the frequent ones (Menon et al. 2021, Long-tail Learning
+    via Logit Adjustment).
     """
-    logs = _logs(probabilities)
 
-    def loss(log_temperature: float) -> float:
-        return _loss(logs / np.exp(log_temperature), truth)
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+    weights: dict[str, float]
+    prior: float
+    frequencies: list[float]
 
 
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Soften (above 1) or sharpen (below 1) probabilities of shape (n, classes); float32."""
-    return softmax(_logs(probabilities) / temperature, axis=1).astype(np.float32)
-
-
-def fit_pool(models: Sequence[np.ndarray], truth: np.ndarray) -> list[float]:
-    """Find how far to trust each of several models: the weights of a logarithmic opinion pool.
+def fit_pool(models: Mapping[str, np.ndarray], truth: np.ndarray, frequencies: np.ndarray) -> Pool:
+    """Find the pool of models under which labels are the likeliest.
 
     `models` holds each one's probabilities, of shape (n, classes), n > 0; `truth` is int of shape
-    (n,). Weights are 0 or more. Genest and Zidek 1986, Combining Probability Distributions.
+    (n,), the labels' columns; `frequencies`, of shape (classes,), are those of the classes among
+    the products that the models were fitted on.
+
+    Where there are few labels, and none of them surprises, they must not make a pool sure of
+    everything: a share 1 / (n + 2) of each is spread over all classes (as Platt 1999, Probabilistic
+    Outputs for Support Vector Machines, does for two), and a `prior` far from 0 counts against it.
     """
-    logs = np.stack([_logs(probabilities) for probabilities in models])
-    rows = np.arange(len(truth))
+    n, classes = len(truth), len(frequencies)
+    terms = _terms(models.values(), frequencies)
+    targets = np.full((n, classes), 1 / (n + 2) / classes)
+    targets[np.arange(n), truth] += 1 - 1 / (n + 2)
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        joined = np.tensordot(weights, logs, 1)
-        expected = (softmax(joined, axis=1) * logs).sum(axis=2).mean(axis=1)
-        return _loss(joined, truth), expected - logs[:, rows, truth].mean(axis=1)
+    def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
+        logs = log_softmax(np.tensordot(powers, terms, 1), axis=1)
+        slopes = ((np.exp(logs) - targets) * terms).sum(axis=2).mean(axis=1)
+        slopes[-1] += 2 * powers[-1] / n
+        return -(targets * logs).sum(axis=1).mean() + powers[-1] ** 2 / n, slopes
 
-    start = np.full(len(models), 1 / len(models))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, 20)] * len(models))
-    return [float(weight) for weight in found.x]
-
-
-def pooled(models: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Join models' probabilities, each of shape (n, classes), with the weights of `fit_pool`."""
-    joined = sum(
-        weight * _logs(probabilities) for weight, probabilities in zip(weights, models, strict=True)
-    )
-    return softmax(joined, axis=1).astype(np.float32)
+    start = np.append(np.full(len(models), 1 / len(models)), 0)
+    bounds = [(0, 20)] * len(models) + [(-2, 2)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    *weights, prior = found.tolist()
+    return Pool(dict(zip(models, weights, strict=True)), prior, frequencies.tolist())
 
 
-def _logs(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), LEAST))
+def pooled(models: Mapping[str, np.ndarray], pool: Pool) -> np.ndarray:
+    """Join the probabilities of the models that a pool names, each of shape (n, classes); float32.
+
+    Raises KeyError where one of them is not given.
+    """
+    terms = _terms([models[name] for name in pool.weights], np.array(pool.frequencies))
+    powers = np.array([*pool.weights.values(), pool.prior])
+    return softmax(np.tensordot(powers, terms, 1), axis=1).astype(np.float32)
 
 
-def _loss(scores: np.ndarray, truth: np.ndarray) -> float:
-    return -float(log_softmax(scores, axis=1)[np.arange(len(truth)), truth].mean())
+def _terms(models: Iterable[np.ndarray], frequencies: np.ndarray) -> np.ndarray:
+    """Return what a pool weighs: the models' logarithms, and last the classes' rarity.
+
+    A class that the models never met is no rare one: its rarity is 0.
+    """
+    logs = [np.log(np.maximum(np.asarray(rows, dtype=np.float64), LEAST)) for rows in models]
+    rarity = -np.log(np.where(frequencies > 0, frequencies, 1))
+    return np.stack([*logs, np.broadcast_to(rarity, logs[0].shape)])

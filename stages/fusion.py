@@ -1,15 +1,16 @@
 """One model of what a modality sees: a classifier, or several where it sees pictures and texts.
 
 Where a modality sees both, a product may lack one. A model then has three members: for the pictures
-alone, for the texts alone, and for both; a product is judged by the member for what it has (reduced
-models: Saar-Tsechansky and Provost 2007, Handling Missing Values when Applying Classification
-Models). In early fusion the member for both is a classifier on all blocks side by side, in late
-fusion it joins the probabilities of the other two.
+alone, for the texts alone, and for both blocks side by side; a product is judged by the members for
+what it has (reduced models: Saar-Tsechansky and Provost 2007, Handling Missing Values when Applying
+Classification Models). One that has both is judged by the member for both in early fusion, by the
+other two, pooled, in late fusion, and by all three, pooled, in hybrid fusion (Atrey et al. 2010,
+Multimodal Fusion for Multimedia Analysis).
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stages import projection
-from stages.calibration import fit_pool, fit_temperature, pooled, tempered
+from stages.calibration import Pool, fit_pool, pooled
 from stages.classifiers import Model, module_of
 from stages.errors import InputError
 from stages.features import Features
@@ -38,10 +39,10 @@ class Answers:
 
 
 class FusedModel:
-    """The members of a model, by what they see: image, text or both; and how they are calibrated.
+    """The members of a model, by what they see: image, text or both; and how they are pooled.
 
-    `classes` names the columns of all probabilities. `weights` are those of the pool by which late
-    fusion joins image and text, None in early fusion or where a modality sees one of them.
+    `classes` names the columns of all probabilities; `pools` has for what a product may have,
+    image, text or both, the pool of the members that judge it.
     """
 
     def __init__(
@@ -50,21 +51,19 @@ class FusedModel:
         classes: list[str],
         projected: Projection,
         members: dict[str, Model],
-        temperatures: dict[str, float],
-        weights: list[float] | None,
+        pools: dict[str, Pool],
     ) -> None:
         self.kind = kind
         self.classes = classes
         self.projection = projected
         self.members = members
-        self.temperatures = temperatures
-        self.weights = weights
+        self.pools = pools
 
     def predict(self, features: Features) -> Answers:
-        """Judge each product by the member for what it has; one that has nothing gets zeros."""
+        """Judge each product by the members for what it has; one that has nothing gets zeros."""
         features = self.projection.apply(features)
         raw = _raw(self.members, features, self.classes)
-        return _answers(raw, features, self.temperatures, self.weights)
+        return _answers(raw, features, self.pools)
 
     def save(self, folder: Path) -> None:
         """Write the model into `folder`, in formats that run no code when they are loaded."""
@@ -76,8 +75,7 @@ class FusedModel:
             "kind": self.kind,
             "classes": self.classes,
             "members": list(self.members),
-            "temperatures": self.temperatures,
-            "weights": self.weights,
+            "pools": {view: asdict(pool) for view, pool in self.pools.items()},
         }
         write_json(folder / BUILD_FILE, build)
 
@@ -87,20 +85,26 @@ def load(folder: Path) -> FusedModel:
     path = folder / BUILD_FILE
     try:
         build = json.loads(path.read_bytes())
-        kind, names = build["kind"], build["members"]
+        kind, names, classes = build["kind"], build["members"], build["classes"]
         if not set(names) <= {BOTH, "image", "text"}:
             raise ValueError("members of other names")
         module = module_of(kind)
-        rest = build["classes"], build["temperatures"], build["weights"]
+        pools = {view: Pool(**pool) for view, pool in build["pools"].items()}
     except FileNotFoundError:
         raise InputError(f"{folder} holds no model: `dvc repro` trains it") from None
-    except (ValueError, TypeError, LookupError, RecursionError, ImportError) as error:
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        ImportError,
+    ) as error:
         raise InputError(
             f"{path} describes no model ({type(error).__name__}): `dvc repro -f` rebuilds it"
         ) from None
     members = {view: module.load(folder / view) for view in names}
-    classes, temperatures, weights = rest
-    return FusedModel(kind, classes, projection.load(folder), members, temperatures, weights)
+    return FusedModel(kind, classes, projection.load(folder), members, pools)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Fitted:
 def fit(
     settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray, fits: Fits
 ) -> Fitted:
-    """Fit the members on training products, and calibrate them on validation products.
+    """Fit the members on training products, and pool them on validation products.
 
     `features` are of products none of which is for testing; `parts`, of shape (n,), says train or
     validation of each, or validation-1, validation-2 and so on: then each of these parts is left
@@ -135,7 +139,10 @@ def fit(
     final = ~held if len(turns) == 1 else np.ones(len(parts), dtype=bool)
     classes = sorted(set(features.labels[final].tolist()))
     kinds = sorted({features.kinds[name] for name in features.blocks})
-    views = kinds if len(kinds) == 1 or strategy == "late" else [BOTH, *kinds]
+    views, judges = kinds, {kind: [kind] for kind in kinds}
+    if len(kinds) > 1:
+        views = kinds if strategy == "late" else [BOTH, *kinds]
+        judges[BOTH] = [BOTH] if strategy == "early" else views
 
     raw: dict[str, np.ndarray] = {}
     histories: list[dict[str, dict[str, list[float]]]] = []
@@ -167,13 +174,20 @@ def fit(
 
     raw = {view: answers[held] for view, answers in raw.items()}
     waiting = features.where(held)
-    weights = _weights(raw, waiting, classes) if BOTH not in views and len(kinds) > 1 else None
-    temperatures = {}
-    for view in [*views, BOTH] if weights else views:
-        answers, truth = _known(_of_view(raw, view, weights), waiting, view, classes)
-        temperatures[view] = fit_temperature(answers, truth)
-    model = FusedModel(settings.kind, classes, projected, members, temperatures, weights)
-    validated = _answers(raw, waiting, temperatures, weights)
+    pools = {}
+    for view, judging in judges.items():
+        usable = _sees(waiting, view) & np.isin(waiting.labels, classes)
+        if not usable.any():
+            raise InputError(
+                "no validation product has both pictures and texts: raise split.validation in "
+                "params.yaml, or give more products"
+            )
+        fitted_on = np.searchsorted(classes, _seen(features.where(final), view).labels)
+        frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
+        truth = np.searchsorted(classes, waiting.labels[usable])
+        pools[view] = fit_pool({name: raw[name][usable] for name in judging}, truth, frequencies)
+    model = FusedModel(settings.kind, classes, projected, members, pools)
+    validated = _answers(raw, waiting, pools)
     return Fitted(model, held, validated, histories[0][views[0]])
 
 
@@ -244,44 +258,22 @@ def _raw(
     return found
 
 
-def _of_view(raw: dict[str, np.ndarray], view: str, weights: list[float] | None) -> np.ndarray:
-    if view == BOTH and weights:
-        return pooled([raw["image"], raw["text"]], weights)
-    return raw[view]
-
-
-def _known(
-    answers: np.ndarray, features: Features, view: str, classes: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities and the labels' columns of the products that a view can judge."""
-    usable = _sees(features, view) & np.isin(features.labels, classes)
-    if not usable.any():
-        raise InputError(
-            "no validation product has both pictures and texts: raise split.validation in "
-            "params.yaml, or give more products"
-        )
-    return answers[usable], np.searchsorted(classes, features.labels[usable])
-
-
-def _weights(raw: dict[str, np.ndarray], features: Features, classes: list[str]) -> list[float]:
-    image, truth = _known(raw["image"], features, BOTH, classes)
-    text, _ = _known(raw["text"], features, BOTH, classes)
-    return fit_pool([image, text], truth)
-
-
-def _answers(
-    raw: dict[str, np.ndarray],
-    features: Features,
-    temperatures: dict[str, float],
-    weights: list[float] | None,
-) -> Answers:
-    """Choose for each product the answer of the view for what it has."""
+def _answers(raw: dict[str, np.ndarray], features: Features, pools: dict[str, Pool]) -> Answers:
+    """Let each product be judged by the pool for what it has."""
     shape = next(iter(raw.values())).shape
     answers = Answers(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     # From the narrowest to the widest view, so that the widest that applies stays.
-    for view in sorted(temperatures, key=lambda view: view == BOTH):
+    for view in sorted(pools, key=lambda view: view == BOTH):
         sees = _sees(features, view)
-        rows = _of_view(raw, view, weights)[sees]
-        answers.uncalibrated[sees] = rows
-        answers.probabilities[sees] = tempered(rows, temperatures[view])
+        given = {name: raw[name][sees] for name in pools[view].weights}
+        answers.probabilities[sees] = pooled(given, pools[view])
+        answers.uncalibrated[sees] = _evenly(given)
     return answers
+
+
+def _evenly(given: dict[str, np.ndarray]) -> np.ndarray:
+    """Return members' probabilities before anything is learnt of them: all trusted alike."""
+    if len(given) == 1:
+        return next(iter(given.values()))
+    classes = next(iter(given.values())).shape[1]
+    return pooled(given, Pool(dict.fromkeys(given, 1 / len(given)), 0, [1 / classes] * classes))

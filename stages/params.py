@@ -141,7 +141,7 @@ class Fusion(Section):
     The weights of encoders, 1 unless named, say how the blocks of a kind share its weight.
     """
 
-    strategy: Literal["early", "late"]
+    strategy: Literal["hybrid", "early", "late"]
     image: PositiveFloat
     text: PositiveFloat
     encoders: dict[Slug, PositiveFloat]

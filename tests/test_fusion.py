@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array, issparse
 
 from stages import fusion
-from stages.calibration import pooled, tempered
+from stages.calibration import Pool, pooled
 from stages.classifiers import logistic_regression
 from stages.errors import InputError
 from stages.features import Features, unit_length
@@ -30,7 +30,7 @@ QUICK: dict[str, dict[str, Any]] = {
 ONE = np.array((["train"] * 3 + ["validation"] * 2) * (N // 5))
 TURNS = np.array([f"validation-{at % 3 + 1}" for at in range(N)])
 PARTS = pytest.mark.parametrize("parts", [ONE, TURNS], ids=["one part", "turns"])
-STRATEGY = pytest.mark.parametrize("strategy", ["early", "late"])
+STRATEGY = pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
 
 
 def settings(kind: str = "logistic_regression", **changed: Any) -> Any:
@@ -109,7 +109,9 @@ def assert_same(one: fusion.Answers, other: fusion.Answers, atol: float = 0) -> 
     [
         ("logistic_regression", "early", TURNS),
         ("logistic_regression", "late", ONE),
+        ("logistic_regression", "hybrid", TURNS),
         ("svm", "early", ONE),
+        ("svm", "hybrid", ONE),
         ("svm", "late", TURNS),
         ("random_forest", "early", TURNS),
         ("random_forest", "late", ONE),
@@ -176,55 +178,78 @@ def test_a_product_that_has_nothing_gets_zeros_and_changes_no_other(strategy):
     )
 
 
-def test_late_fusion_joins_what_pictures_and_texts_say():
+JUDGES = {"hybrid": ["both", "image", "text"], "early": ["both"], "late": ["image", "text"]}
+
+
+@STRATEGY
+def test_what_has_both_is_judged_by_the_pool_of_the_strategy_s_members(strategy):
+    model = fitted_as(settings(), strategy, 3, catalogue(), ONE).model
+    assert list(model.members) == (JUDGES["late"] if strategy == "late" else JUDGES["hybrid"])
+    assert {view: list(pool.weights) for view, pool in model.pools.items()} == {
+        "image": ["image"],
+        "text": ["text"],
+        "both": JUDGES[strategy],
+    }
+
+
+def test_pictures_and_texts_are_joined_by_how_far_each_is_trusted():
     features, test = catalogue(), catalogue(seed=2)
     model = fitted_as(settings(), "late", 3, features, ONE).model
-    assert list(model.members) == ["image", "text"]
     test = test.where(both(test))
-    alone = [model.predict(withheld(test, kind)).uncalibrated for kind in ("text", "image")]
-    wanted = pooled(alone, model.weights)
+    said = {
+        kind: model.predict(withheld(test, other)).uncalibrated
+        for kind, other in (("image", "text"), ("text", "image"))
+    }
     answers = model.predict(test)
-    np.testing.assert_allclose(answers.uncalibrated, wanted, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(
-        answers.probabilities, tempered(wanted, model.temperatures["both"]), rtol=0, atol=1e-5
-    )
+    wanted = pooled(said, model.pools["both"])
+    np.testing.assert_allclose(answers.probabilities, wanted, rtol=0, atol=1e-5)
+    evenly = pooled(said, Pool({"image": 0.5, "text": 0.5}, 0, [1 / 3] * 3))
+    np.testing.assert_allclose(answers.uncalibrated, evenly, rtol=0, atol=1e-5)
 
 
-def test_late_fusion_is_not_led_astray_by_pictures_of_noise():
-    def noisy(features: Features, seed: int) -> Features:
-        rng = np.random.default_rng(seed)
-        noise = rng.normal(size=features.blocks["photo"].shape).astype(np.float32)
-        noise = unit_length(noise) * features.present["photo"][:, None]
-        return replace(features, blocks=features.blocks | {"photo": noise})
+def with_noise(features: Features, seed: int) -> Features:
+    noise = np.random.default_rng(seed).normal(size=features.blocks["photo"].shape)
+    noise = unit_length(noise.astype(np.float32)) * features.present["photo"][:, None]
+    return replace(features, blocks=features.blocks | {"photo": noise})
 
-    features, test = noisy(catalogue(n=5 * N), 9), noisy(catalogue(n=5 * N, seed=2), 10)
-    model = fitted_as(settings(), "late", 3, features, np.tile(TURNS, 5)).model
+
+def log_loss(rows: np.ndarray, classes: list[str], labels: np.ndarray) -> float:
+    return float(-np.log(rows[np.arange(len(rows)), np.searchsorted(classes, labels)]).mean())
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "late"])
+def test_fusion_is_not_led_astray_by_pictures_of_noise(strategy):
+    features, test = with_noise(catalogue(n=5 * N), 9), with_noise(catalogue(n=5 * N, seed=2), 10)
+    model = fitted_as(settings(), strategy, 3, features, np.tile(TURNS, 5)).model
     test = test.where(both(test))
-    columns = np.searchsorted(model.classes, test.labels)
-    with_noise, texts, equal_trust = (
-        -np.log(rows[np.arange(len(columns)), columns]).mean()
+    said = {kind: model.predict(withheld(test, kind)).uncalibrated for kind in KINDS.values()}
+    noisy, texts, equal_trust = (
+        log_loss(rows, model.classes, test.labels)
         for rows in (
             model.predict(test).probabilities,
             model.predict(withheld(test, "image")).probabilities,
-            pooled(
-                [model.predict(withheld(test, kind)).uncalibrated for kind in ("image", "text")],
-                [1, 1],
-            ),
+            pooled(said, Pool(dict.fromkeys(said, 1.0), 0.0, [1 / 3] * 3)),
         )
     )
-    assert with_noise < texts + 0.02 < equal_trust
+    assert noisy < texts + 0.02 < equal_trust
 
 
-def test_early_fusion_has_a_member_for_what_each_product_has():
-    model = fitted_as(settings(), "early", 3, catalogue(), ONE).model
-    assert sorted(model.members) == sorted(model.temperatures) == ["both", "image", "text"]
-    assert model.weights is None
+@pytest.mark.parametrize("changed", [lambda features, seed: features, with_noise])
+def test_hybrid_fusion_is_about_as_good_as_the_better_of_early_and_late(changed):
+    features, test = changed(catalogue(n=5 * N), 9), changed(catalogue(n=5 * N, seed=2), 10)
+    test = test.where(both(test))
+    losses = {}
+    for strategy in ("hybrid", "early", "late"):
+        model = fitted_as(settings("svm"), strategy, 3, features, np.tile(TURNS, 5)).model
+        losses[strategy] = log_loss(model.predict(test).probabilities, model.classes, test.labels)
+    assert losses["hybrid"] < min(losses["early"], losses["late"]) + 0.01
+    assert losses["hybrid"] < max(losses["early"], losses["late"]) - 0.01
 
 
-def test_each_answer_is_calibrated_by_the_temperature_of_what_was_seen():
+def test_each_answer_is_calibrated_by_what_was_seen():
     test = catalogue(seed=2)
     model = fitted_as(settings("svm", C=0.5), "early", 3, catalogue(), ONE).model
-    assert len(set(model.temperatures.values())) == 3
+    assert len({pool.weights[view] for view, pool in model.pools.items()}) == 3
     answers = model.predict(test)
     views = {
         "both": both(test),
@@ -233,9 +258,10 @@ def test_each_answer_is_calibrated_by_the_temperature_of_what_was_seen():
     }
     for view, chosen in views.items():
         assert chosen.any()
+        given = {view: answers.uncalibrated[chosen]}
         np.testing.assert_allclose(
             answers.probabilities[chosen],
-            tempered(answers.uncalibrated[chosen], model.temperatures[view]),
+            pooled(given, model.pools[view]),
             atol=1e-6,
         )
 
@@ -268,7 +294,7 @@ def test_a_validation_part_is_not_fitted_on(tmp_path):
     before, after = files(tmp_path / "before"), files(tmp_path / "after")
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {fusion.BUILD_FILE}  # which holds the temperatures
+    assert changed == {fusion.BUILD_FILE}  # which holds the pools
 
 
 @STRATEGY

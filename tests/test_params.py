@@ -191,7 +191,7 @@ def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
         ("data.source", "best_buy", ["demo", "bestbuy", "table"]),
         ("split.strategy", "random", ["grouped", "stratified"]),
         ("split.group_by", ["brand"], ["manufacturer"]),
-        ("fusion.strategy", "middle", ["early", "late"]),
+        ("fusion.strategy", "middle", ["hybrid", "early", "late"]),
         ("fusion.encoders", {"ngram": 1.0}, ["minilm", "ngrams", "resnet50"]),
         ("image.encoders", ["ngrams"], ["resnet50", "convnextv2"]),
         ("weights", "random", ["auto", "pretrained"]),

@@ -195,7 +195,7 @@ def test_the_model_in_a_fold_s_folder_gives_the_answers_in_the_table(products, r
         assert_same({(f"s{at:03d}", fold): row for at, row in rows}, wanted)
 
 
-@pytest.mark.parametrize("strategy", ["early", "late"])
+@pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
 def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(products, run, strategy):
     products.params["fusion"]["strategy"] = strategy
     products.write()
@@ -209,7 +209,7 @@ def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(produc
     assert_same(lacking, {key: alone[key] for key in lacking}, atol=1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["early", "late"])
+@pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
 @pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
 def test_what_two_modalities_have_in_common_is_fitted_once(
     products, run, monkeypatch, strategy, parts
@@ -221,7 +221,7 @@ def test_what_two_modalities_have_in_common_is_fitted_once(
     products.parts = parts
     products.write()
     run("svm")
-    views = {"early": 3, "late": 2}[strategy]  # image, text and, in early fusion, both
+    views = 2 if strategy == "late" else 3  # image, text and, elsewhere, both
     assert len(fits) == views * (2 if parts is FOLDS else 3)
 
 
