@@ -52,7 +52,7 @@ def fit_pool(models: Mapping[str, np.ndarray], truth: np.ndarray, frequencies: n
         return -(targets * logs).sum(axis=1).mean() + powers[-1] ** 2 / n, slopes
 
     start = np.append(np.full(len(models), 1 / len(models)), 0)
-    bounds = [(0, 20)] * len(models) + [(-2, 2)]
+    bounds = [(0, None)] * len(models) + [(-2, 2)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     *weights, prior = found.tolist()
     return Pool(dict(zip(models, weights, strict=True)), prior, frequencies.tolist())

@@ -1,11 +1,12 @@
 """Whether one model is better than another: their difference on the products that both can see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stages.held_out import HeldOut
-from stages.intervals import Interval, Resamples, interval
+from stages.intervals import Figures, Interval, Resamples, interval
 
 
 @dataclass(frozen=True)
@@ -13,18 +14,44 @@ class Difference:
     """How far the first of two models is above the second, on `products` products."""
 
     products: int
-    accuracy: Interval
-    macro_f1: Interval
+    resampled: Figures
     mcnemar_p: float
+
+    @property
+    def accuracy(self) -> Interval:
+        """The difference in accuracy."""
+        return interval(self.resampled.accuracy)
+
+    @property
+    def macro_f1(self) -> Interval:
+        """The difference in macro F1."""
+        return interval(self.resampled.macro_f1)
 
     @property
     def verdict(self) -> str:
         """Say what the intervals show, with the figures that it rests on."""
-        figures = "; ".join(
-            f"{title} {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}), {shown(found)}"
-            for title, found in (("accuracy", self.accuracy), ("macro F1", self.macro_f1))
-        )
+        figures = in_words(self.accuracy, self.macro_f1)
         return f"{figures}; McNemar's p {self.mcnemar_p:.2g}; {self.products} products"
+
+
+def on_average(differences: Sequence[Difference]) -> tuple[Interval, Interval]:
+    """Return how far several first models are above their seconds, in accuracy and in macro F1.
+
+    One model's difference rests on the few products that it and the other judge differently;
+    several models' have less of such chance in them.
+    """
+    each = [found.resampled for found in differences]
+    accuracy = np.mean([figures.accuracy for figures in each], axis=0)
+    macro_f1 = np.mean([figures.macro_f1 for figures in each], axis=0)
+    return interval(accuracy), interval(macro_f1)
+
+
+def in_words(accuracy: Interval, macro_f1: Interval) -> str:
+    """Say what the intervals of two differences show, with their figures."""
+    return "; ".join(
+        f"{title} {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}), {shown(found)}"
+        for title, found in (("accuracy", accuracy), ("macro F1", macro_f1))
+    )
 
 
 def shown(found: Interval) -> str:
@@ -43,8 +70,7 @@ def compare(first: HeldOut, second: HeldOut, resamples: Resamples) -> Difference
     above, below = resamples.figures(first), resamples.figures(second)
     return Difference(
         products=len(ours),
-        accuracy=interval(above.accuracy - below.accuracy),
-        macro_f1=interval(above.macro_f1 - below.macro_f1),
+        resampled=Figures(above.accuracy - below.accuracy, above.macro_f1 - below.macro_f1),
         mcnemar_p=mcnemar(first.judged.correct, second.judged.correct),
     )
 

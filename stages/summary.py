@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.comparisons import compare
+from stages.comparisons import Difference, compare, in_words, on_average
 from stages.figures import COMPARED, PROMISES, calibration_errors, coverages, ends, rounded
-from stages.held_out import HeldOut, Model, best_on_validation
+from stages.held_out import Model, best_on_validation
 from stages.intervals import Resamples
 from stages.params import Params
 
@@ -28,9 +28,13 @@ def summary(
     if gain:
         answers["fusion_gain"] = gain
     for question, (kind, withheld) in TWINS.items():
-        entries = against_twins(params, models, kind, withheld, resamples)
-        if entries:
-            verdict = f"against the same classifier on {SEEN[kind]} alone: {never_below(entries)}"
+        found = against_twins(params, models, kind, withheld, resamples)
+        if found:
+            verdict = f"against the same classifier on {SEEN[kind]} alone: {never_below(found)}"
+            if not withheld:
+                average = in_words(*on_average([each for _, _, each in found]))
+                verdict += f"; on average of the classifiers {average}"
+            entries = {model.name: entry(model, twin, each) for model, twin, each in found}
             answers[question] = {"verdict": verdict, **entries}
     answers["coverage"] = {"verdict": coverage_in_words(chosen), **coverages(chosen)}
     errors = calibration_errors(chosen)
@@ -51,19 +55,20 @@ def fusion_gain(
     if not fused or not single:
         return None
     ours, theirs = best_on_validation(fused), best_on_validation(single)
-    return compared(ours, ours.test, theirs, resamples)
+    found = compare(ours.test, theirs.test, resamples)
+    return entry(ours, theirs, found) if found else None
 
 
 def against_twins(
     params: Params, models: Sequence[Model], kind: str, withheld: str | None, resamples: Resamples
-) -> dict[str, Any]:
-    """Compare each model that sees both with its twin, by the model's name.
+) -> list[tuple[Model, Model, Difference]]:
+    """Compare each model that sees both with its twin.
 
     The twin has the same classifier and the same encoders of `kind`, and no others. Where an input
     is `withheld` from the model, the products are those that have it.
     """
     by_name = {model.name: model for model in models}
-    entries = {}
+    differences = []
     for model in models:
         kinds = kinds_of(params, model.modality)
         if len(kinds) < 2:
@@ -72,19 +77,14 @@ def against_twins(
         products = model.withheld.get(withheld) if withheld else model.test
         if modality and products:
             twin = by_name[f"{modality}-{model.classifier}"]
-            found = compared(model, products, twin, resamples)
+            found = compare(products, twin.test, resamples)
             if found:
-                entries[model.name] = found
-    return entries
+                differences.append((model, twin, found))
+    return differences
 
 
-def compared(
-    model: Model, products: HeldOut, other: Model, resamples: Resamples
-) -> dict[str, Any] | None:
-    """Compare what a model makes of `products` with what another does, in figures and words."""
-    found = compare(products, other.test, resamples)
-    if found is None:
-        return None
+def entry(model: Model, other: Model, found: Difference) -> dict[str, Any]:
+    """Tell how far a model is above another, in words and figures."""
     figures = {
         key: rounded({"difference": getattr(found, key).value}) | ends(getattr(found, key))
         for key in COMPARED
@@ -97,16 +97,16 @@ def compared(
     }
 
 
-def never_below(entries: Mapping[str, Mapping[str, Any]]) -> str:
+def never_below(found: Sequence[tuple[Model, Model, Difference]]) -> str:
     """Say which models are below their twin by more than the interval."""
     below = [
-        name for name, entry in entries.items() if any(entry[key]["high"] < 0 for key in COMPARED)
+        model.name
+        for model, _, each in found
+        if any(getattr(each, key).high < 0 for key in COMPARED)
     ]
-    gains = [entry["accuracy"]["difference"] for entry in entries.values()]
-    found = f"{', '.join(below)} below" if below else f"none of {len(entries)} models is below"
-    return (
-        f"{found} by more than the 95 % interval; accuracy {min(gains):+.4f} to {max(gains):+.4f}"
-    )
+    said = f"{', '.join(below)} below" if below else f"none of {len(found)} models is below"
+    gains = [each.accuracy.value for _, _, each in found]
+    return f"{said} by more than the 95 % interval; accuracy {min(gains):+.4f} to {max(gains):+.4f}"
 
 
 def coverage_in_words(model: Model) -> str:

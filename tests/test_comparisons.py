@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from held_out_products import held_out
 
-from stages.comparisons import compare, mcnemar
+from stages.comparisons import compare, mcnemar, on_average
 from stages.intervals import Resamples
 
 LABELS = np.zeros(200, dtype=int)
@@ -33,6 +33,19 @@ def test_as_many_mistakes_on_other_products_show_no_difference():
     assert found.accuracy.value == 0
     assert "accuracy +0.0000" in found.verdict and "no difference shown" in found.verdict
     assert found.mcnemar_p == 1
+
+
+def test_several_models_that_gain_a_little_show_together_what_none_shows_alone():
+    rng = np.random.default_rng(0)
+    differences = []
+    for _ in range(6):
+        missed = rng.permutation(200)[:19]
+        better, worse = held_out(LABELS, wrong_on(*missed[:7])), wrong_on(*missed[7:])
+        differences.append(compare(better, held_out(LABELS, worse), Resamples(better.groups, 0)))
+    accuracy, macro_f1 = on_average(differences)
+    assert accuracy.value == pytest.approx(5 / 200) and macro_f1.value > 0
+    assert all(found.accuracy.low <= 0 for found in differences)
+    assert accuracy.low > 0
 
 
 def test_only_products_that_both_see_count_in_any_order():
