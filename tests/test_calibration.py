@@ -47,6 +47,8 @@ def test_the_temperature_under_which_labels_were_drawn_is_found(wanted):
     assert 1 / weight == pytest.approx(wanted, rel=0.05)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, softmax(scores / wanted), atol=0.03)
+    known = pooled({"model": softmax(scores)}, Pool({"model": 1 / wanted}, 0, EVEN.tolist()))
+    np.testing.assert_allclose(known, softmax(scores / wanted), atol=1e-5)
 
 
 def test_how_far_a_model_leans_towards_frequent_classes_is_found_and_taken_back():
