@@ -83,7 +83,7 @@ def test_what_one_product_alone_has_counts_for_nothing():
     )
     np.testing.assert_allclose(
         *(projection.fit(each, 1, Fits()).apply(each).blocks["pieces"] for each in (one, other)),
-        atol=1e-5,  # its row was of another length, and is rounded otherwise: 2e-6 on some processors
+        atol=1e-5,  # the row is of another length and rounded otherwise: 2e-6 on some processors
     )
 
 
