@@ -51,6 +51,20 @@ def test_the_temperature_under_which_labels_were_drawn_is_found(wanted):
     np.testing.assert_allclose(known, softmax(scores / wanted), atol=1e-5)
 
 
+def test_a_temperature_keeps_the_order_of_classes():
+    probabilities = softmax(np.random.default_rng(0).normal(size=(100, 4)))
+    sharp, soft = (
+        pooled({"model": probabilities}, Pool({"model": weight}, 0.0, [0.7, 0.1, 0.1, 0.1]))
+        for weight in (10, 0.1)
+    )
+    for rows in (sharp, soft):
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+        assert (rows.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    assert (sharp.max(axis=1) > probabilities.max(axis=1)).all()
+    assert (soft.max(axis=1) < probabilities.max(axis=1)).all()
+
+
 def test_how_far_a_model_leans_towards_frequent_classes_is_found_and_taken_back():
     rng = np.random.default_rng(0)
     frequencies = np.array([0.7, 0.2, 0.07, 0.03])
