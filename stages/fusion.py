@@ -182,7 +182,8 @@ def fit(
                 "no validation product has both pictures and texts: raise split.validation in "
                 "params.yaml, or give more products"
             )
-        fitted_on = np.searchsorted(classes, _seen(features.where(final), view).labels)
+        seen = final if view == BOTH else final & features.has(view)
+        fitted_on = np.searchsorted(classes, features.labels[seen])
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
         truth = np.searchsorted(classes, waiting.labels[usable])
         pools[view] = fit_pool({name: raw[name][usable] for name in judging}, truth, frequencies)
