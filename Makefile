@@ -32,6 +32,6 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(None if free > 8 else "error: the packages and the data need 8 GB of disk and %.1f GB are free in $(CURDIR): make room there" % free)'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
-	@$(VENV)/bin/python -m stages.plots_page
+	@$(VENV)/bin/python -m tools.offline_plots
 	@rm -f $(VENV)/.installed-*
 	@touch $@

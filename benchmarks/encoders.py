@@ -21,13 +21,13 @@ from tqdm import tqdm
 from benchmarks import inputs
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages import embed_images, embed_text
-from stages.embeddings import Embedder
-from stages.encoders import decoded, module_of
+from stages.common.kv_store import RowStore
 from stages.encoders import keras as keras_kind
-from stages.encoders.engine import Engine, choose
-from stages.encoders.weights import package_folder
+from stages.encoders.backends.selection import Engine, choose
+from stages.encoders.base import decoded, module_of
+from stages.encoders.embedding_cache import Embedder
+from stages.encoders.weights.manifest import package_folder
 from stages.params import Params, load_params
-from stages.store import RowStore
 
 SIDE = 2048  # of the matrices whose product is timed
 QUIET = partial(tqdm, disable=True)

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from benchmarks import inputs
 from benchmarks.measure import machine, table
-from stages.files import sha256_of
+from stages.common.files import sha256_of
+from stages.common.tables import PRODUCTS, write_table
 from stages.params import PARAMS_FILE, load_params
-from stages.tables import PRODUCTS, write_table
 
 TOP = Path(__file__).parents[1]
 STAGES = {"resnet50": "embed_images", "convnextv2": "embed_images", "minilm": "embed_text"}

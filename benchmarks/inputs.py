@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from stages.catalog.sources import demo
+from stages.common.tables import IMAGES
+from stages.download.demo_images import draw
+from stages.download.image_conversion import to_jpeg
 from stages.params import Params
-from stages.pictures import to_jpeg
-from stages.sources import demo
-from stages.sources.demo_pictures import draw
-from stages.tables import IMAGES
 
 BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
 KINDS = ("phone", "laptop", "camera")

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.copies import Clone
 from benchmarks.measure import machine, table
-from stages.tables import SPARSE, read_schema, read_table, vector_rows
+from stages.common.tables import SPARSE, read_schema, read_table, vector_rows
 
 
 def main() -> None:

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from benchmarks.copies import Clone
 from benchmarks.measure import machine
-from stages.encoders.weights import read_manifest
-from stages.tables import (
+from stages.common.tables import (
     IMAGES,
     PRODUCTS,
     embeddings_schema,
@@ -28,6 +27,7 @@ from stages.tables import (
     vector_column,
     write_batches,
 )
+from stages.encoders.weights.manifest import read_manifest
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
 IMAGES_FOLDER = Path("data/images")

@@ -19,15 +19,15 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.archives import read_members
-from stages.cache import cache_folder
-from stages.errors import InputError, run_stage
-from stages.files import whole_folder
-from stages.http import Failure, fetch_each, fetch_file, too_large
+from stages.common.cache import cache_folder
+from stages.common.errors import InputError, run_stage
+from stages.common.files import whole_folder
+from stages.common.kv_store import RowStore
+from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
+from stages.download.archives import read_members
+from stages.download.http import Failure, fetch_each, fetch_file, too_large
+from stages.download.image_conversion import CONVERSION, PictureError, to_jpeg
 from stages.params import Data, Download, load_params
-from stages.pictures import CONVERSION, PictureError, to_jpeg
-from stages.store import RowStore
-from stages.tables import IMAGES, PRODUCTS, read_table, write_table
 
 PRODUCTS_FILE = Path("data/products.parquet")
 IMAGES_FOLDER = Path("data/images")
@@ -146,7 +146,7 @@ def results_of(
 def local_picture(reference: str, *, folder: Path, max_bytes: int) -> Result:
     """Return the picture that is in a file of `folder`, or that the demo draws."""
     if reference.startswith(DEMO):
-        from stages.sources.demo_pictures import draw
+        from stages.download.demo_images import draw
 
         return draw(reference)
     if not reference.startswith(FILE):

@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.embeddings import Embedder, write_embeddings
-from stages.encoders import decoded
-from stages.encoders.weights import read_manifest
-from stages.errors import InputError, run_stage
+from stages.common.errors import InputError, run_stage
+from stages.common.tables import IMAGES, read_table
+from stages.encoders.base import decoded
+from stages.encoders.embedding_cache import Embedder, write_embeddings
+from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
-from stages.tables import IMAGES, read_table
 
 IMAGES_FOLDER = Path("data/images")
 

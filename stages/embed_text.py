@@ -14,12 +14,18 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.embeddings import Embedder, write_embeddings
-from stages.encoders import module_of
-from stages.encoders.weights import read_manifest
-from stages.errors import run_stage
+from stages.common.errors import run_stage
+from stages.common.tables import (
+    PRODUCTS,
+    embeddings_schema,
+    read_table,
+    vector_column,
+    write_batches,
+)
+from stages.encoders.base import module_of
+from stages.encoders.embedding_cache import Embedder, write_embeddings
+from stages.encoders.weights.manifest import read_manifest
 from stages.params import HashedNgramsEncoder, load_params
-from stages.tables import PRODUCTS, embeddings_schema, read_table, vector_column, write_batches
 
 TOGETHER = 4096  # products that are in memory together, and whose texts are sorted by length
 

@@ -15,16 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.contact_sheet import Case, contact_sheet
-from stages.errors import InputError, run_stage
-from stages.figures import all_metrics, headline, intervals_of
-from stages.files import whole_file, whole_folder, write_json, write_text
-from stages.held_out import Model, best_of_modalities, best_on_validation, load_model
-from stages.intervals import Resamples
-from stages.label_audit import ISSUE_COLUMNS, audited, issue_rows
-from stages.mistakes import CASES, worst_first
-from stages.params import Params, load_params
-from stages.plot_tables import (
+from stages.common.errors import InputError, run_stage
+from stages.common.files import whole_file, whole_folder, write_json, write_text
+from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
+from stages.evaluation.bootstrap import Resamples
+from stages.evaluation.error_gallery import Case, contact_sheet
+from stages.evaluation.label_issues import ISSUE_COLUMNS, audited, issue_rows
+from stages.evaluation.mistakes import CASES, worst_first
+from stages.evaluation.model_metrics import all_metrics, headline, intervals_of
+from stages.evaluation.plot_data import (
     COLUMNS,
     calibration_rows,
     class_rows,
@@ -33,8 +32,9 @@ from stages.plot_tables import (
     model_rows,
     pair_rows,
 )
-from stages.summary import summary
-from stages.tables import IMAGES, PRODUCTS, read_table, write_table
+from stages.evaluation.predictions import Model, best_of_modalities, best_on_validation, load_model
+from stages.evaluation.summary import summary
+from stages.params import Params, load_params
 
 PRODUCTS_FILE = Path("data/products.parquet")
 IMAGES_FOLDER = Path("data/images")

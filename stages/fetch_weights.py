@@ -7,10 +7,10 @@ revision, sha256). It is the only stage that looks for weights on the network.
 import argparse
 from pathlib import Path
 
-from stages.encoders import module_of
-from stages.encoders.weights import write_manifest
-from stages.errors import run_stage
-from stages.files import whole_folder
+from stages.common.errors import run_stage
+from stages.common.files import whole_folder
+from stages.encoders.base import module_of
+from stages.encoders.weights.manifest import write_manifest
 from stages.params import load_params
 
 

@@ -18,13 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages import projection
-from stages.errors import InputError, run_stage
-from stages.features import FEATURES, read_features, unit_length
-from stages.files import whole_folder, write_text
-from stages.fits import Fits
-from stages.params import Params, load_params
-from stages.tables import (
+from stages.common.errors import InputError, run_stage
+from stages.common.files import whole_folder, write_text
+from stages.common.tables import (
     SPARSE,
     SPLITS,
     check_schema,
@@ -38,6 +34,10 @@ from stages.tables import (
     vector_rows,
     write_batches,
 )
+from stages.fusion import preprocessing as projection
+from stages.fusion.features import FEATURES, read_features, unit_length
+from stages.fusion.fits import Fits
+from stages.params import Params, load_params
 
 EMBEDDINGS = Path("data/embeddings")
 PCA = Path("plots/pca")

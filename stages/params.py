@@ -20,7 +20,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.errors import InputError
+from stages.common.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from stages.errors import InputError, run_stage
-from stages.files import whole_file, write_json
+from stages.catalog.sources.product import RawProduct
+from stages.catalog.text_cleaning import clean
+from stages.common.errors import InputError, run_stage
+from stages.common.files import whole_file, write_json
+from stages.common.tables import PRODUCTS, write_table
 from stages.params import Params, load_params
-from stages.sources.product import RawProduct
-from stages.tables import PRODUCTS, write_table
-from stages.texts import clean
 
 PRODUCTS_FILE = Path("data/products.parquet")
 LEFT_OUT_FILE = Path("data/left_out.csv")
@@ -74,15 +74,15 @@ def read_source(params: Params) -> Iterator[RawProduct]:
     """Return the products of `data.source`; only that source's module is imported."""
     match params.data.source:
         case "demo":
-            from stages.sources import demo
+            from stages.catalog.sources import demo
 
             return demo.read(params.data, params.seed)
         case "bestbuy":
-            from stages.sources import bestbuy
+            from stages.catalog.sources import bestbuy
 
             return bestbuy.read(params.data, params.download)
         case "table":
-            from stages.sources import table
+            from stages.catalog.sources import table
 
             return table.read(params.data)
 

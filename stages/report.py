@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.errors import InputError, run_stage
+from stages.common.errors import InputError, run_stage
 
 METRICS = Path("metrics")
 WIDTH = 100

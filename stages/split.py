@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.dealing import check_no_leak, classes_not_everywhere, folds_of, trained_on
-from stages.errors import InputError, run_stage
-from stages.files import write_json
-from stages.near_duplicates import joined, picture_hash, relations, same_values
+from stages.catalog.group_split import check_no_leak, classes_not_everywhere, folds_of, trained_on
+from stages.catalog.near_duplicates import joined, picture_hash, relations, same_values
+from stages.common.errors import InputError, run_stage
+from stages.common.files import write_json
+from stages.common.tables import IMAGES, PRODUCTS, SPLITS, read_table, write_table
 from stages.params import load_params
-from stages.tables import IMAGES, PRODUCTS, SPLITS, read_table, write_table
 
 PRODUCTS_FILE = Path("data/products.parquet")
 IMAGES_FOLDER = Path("data/images")
@@ -93,7 +93,7 @@ def picture_hashes(folder: Path) -> dict[str, int | None]:
 def group_names(skus: Sequence[str], relation: np.ndarray) -> list[str]:
     """Name each product's group after the first of its SKUs in alphabetical order.
 
-    `relation` has shape (n,), as in stages.near_duplicates, one entry per sku.
+    `relation` has shape (n,), as in stages.catalog.near_duplicates, one entry per sku.
     """
     first: dict[int, str] = {}
     for sku, number in zip(skus, relation.tolist(), strict=True):

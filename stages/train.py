@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages import fusion
-from stages.errors import InputError, run_stage
-from stages.features import FEATURES, Features, read_features, read_products
-from stages.files import sha256_of, whole_folder, write_json, write_text
-from stages.fits import Fits
-from stages.fusion import Answers
+from stages.common.errors import InputError, run_stage
+from stages.common.files import sha256_of, whole_folder, write_json, write_text
+from stages.common.tables import probabilities_schema, vector_column, write_table
+from stages.fusion import model as fusion
+from stages.fusion.features import FEATURES, Features, read_features, read_products
+from stages.fusion.fits import Fits
+from stages.fusion.model import Answers
 from stages.params import load_params
-from stages.tables import probabilities_schema, vector_column, write_table
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.errors import InputError
+from stages.common.errors import InputError
+from stages.common.kv_store import RowStore
+from stages.common.tables import PRODUCTS, read_table
 from stages.params import load_params
-from stages.store import RowStore
-from stages.tables import PRODUCTS, read_table
 
 STAGES = Path(__file__).parents[1] / "stages"
 
@@ -88,7 +88,7 @@ def test_a_tag_in_params_yaml_is_refused(tmp_path, tag):
 
 
 def test_a_pickle_in_the_place_of_a_network_s_variables_is_refused(tmp_path):
-    from stages.keras_variables import restore_variables
+    from stages.common.keras_weights import restore_variables
 
     (tmp_path / "model.safetensors").write_bytes(pickle.dumps(RunsWhenLoaded()))
     with pytest.raises(InputError, match="is no safetensors file"):
@@ -123,7 +123,7 @@ SYSTEM = of_class("os", "function", "system") | {"registered_name": "system"}
 )
 def test_a_network_s_layers_run_nothing(tmp_path, planted):
     from stages.encoders import keras
-    from stages.encoders.engine import Engine
+    from stages.encoders.backends.selection import Engine
     from stages.params import KerasEncoder
 
     (tmp_path / keras.LAYERS_FILE).write_text(json.dumps(planted))
@@ -164,7 +164,7 @@ def network(tmp_path_factory):
 def load_network(network, tmp_path):
     """Load a copy of the network, one file of which is another."""
     from stages.encoders import keras
-    from stages.encoders.engine import Engine
+    from stages.encoders.backends.selection import Engine
     from stages.params import KerasEncoder
 
     def load(file=None, planted=b""):
@@ -228,8 +228,8 @@ def variables_as(kind, size, content):
 @no_configuration
 def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, planted):
     from stages.encoders import huggingface_text
-    from stages.encoders.engine import Engine
-    from stages.encoders.weights import package_folder
+    from stages.encoders.backends.selection import Engine
+    from stages.encoders.weights.manifest import package_folder
 
     settings = load_params(STAGES.parent / "params.yaml").encoders["minilm"]
     for source in package_folder(settings.package, "model.safetensors").glob("*.*"):
@@ -241,7 +241,7 @@ def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, plan
 
 @no_configuration
 def test_what_is_no_manifest_is_refused(tmp_path, planted):
-    from stages.encoders.weights import MANIFEST_FILE, read_manifest
+    from stages.encoders.weights.manifest import MANIFEST_FILE, read_manifest
 
     (tmp_path / MANIFEST_FILE).write_bytes(planted)
     with pytest.raises(InputError, match=r"is no manifest: `dvc repro -f` writes it anew"):

@@ -3,8 +3,8 @@
 from sklearn.linear_model import LogisticRegression
 
 from stages import params
-from stages.classifiers.sklearn_model import SklearnModel, load
-from stages.features import Features
+from stages.classifiers.base import SklearnModel, load
+from stages.fusion.features import Features
 
 __all__ = ["fit", "load"]
 

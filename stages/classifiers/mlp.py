@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from stages import params
-from stages.calibration import LEAST
-from stages.errors import InputError
-from stages.features import Features
-from stages.files import write_json
-from stages.keras_variables import restore_variables, save_variables
+from stages.common.errors import InputError
+from stages.common.files import write_json
+from stages.common.keras_weights import restore_variables, save_variables
+from stages.fusion.calibration import LEAST
+from stages.fusion.features import Features
 
 # With each number of threads TensorFlow rounds differently, and one is what every machine has. Read
 # when TensorFlow is imported.

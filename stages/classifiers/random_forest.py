@@ -10,8 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
 from stages import params
-from stages.classifiers.sklearn_model import SklearnModel, load
-from stages.features import Features
+from stages.classifiers.base import SklearnModel, load
+from stages.fusion.features import Features
 
 __all__ = ["fit", "load"]
 

@@ -16,9 +16,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC
 
 from stages import params
-from stages.classifiers import sklearn_model
-from stages.classifiers.sklearn_model import SklearnModel
-from stages.features import Features
+from stages.classifiers import base as sklearn_model
+from stages.classifiers.base import SklearnModel
+from stages.fusion.features import Features
 
 __all__ = ["fit", "load"]
 

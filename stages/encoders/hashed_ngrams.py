@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-from stages.encoders.weights import Manifest
+from stages.encoders.weights.manifest import Manifest
 from stages.params import HashedNgramsEncoder
 
 

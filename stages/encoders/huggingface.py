@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.encoders.weights import Manifest, check_sha256, digest, package_folder
-from stages.errors import InputError
+from stages.common.errors import InputError
+from stages.encoders.weights.manifest import Manifest, check_sha256, digest, package_folder
 from stages.params import HuggingFaceImageEncoder, HuggingFaceTextEncoder
 
 WEIGHTS = "model*.safetensors"

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
+from stages.common.errors import InputError
 from stages.encoders import huggingface
-from stages.encoders.engine import Engine
-from stages.encoders.identity import network_key
-from stages.encoders.weights import Manifest, digest, unavailable, warn_random
-from stages.errors import InputError
+from stages.encoders.backends.selection import Engine
+from stages.encoders.fingerprint import network_key
+from stages.encoders.weights.manifest import Manifest, digest, unavailable, warn_random
 from stages.params import HuggingFaceImageEncoder
 
 # What a picture goes through where the weights are random and no processor came with them: the
@@ -83,13 +83,13 @@ def _network(
 ) -> Any:
     """Return the network in `folder` as `engine` runs it; `example` is an input."""
     if engine.name == "torch":
-        from stages.encoders.torch_network import TorchNetwork
+        from stages.encoders.backends.torch import TorchNetwork
 
         return TorchNetwork(_pooled(folder), example, engine)
-    from stages.encoders.openvino_network import OpenVinoNetwork, converted, ov
+    from stages.encoders.backends.openvino import OpenVinoNetwork, converted, ov
 
     def convert(_: Path) -> ov.Model:
-        from stages.encoders.torch_network import openvino_model
+        from stages.encoders.backends.torch import openvino_model
 
         return openvino_model(_pooled(folder), example, is_fixed=True)
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from stages.common.errors import InputError
 from stages.encoders import huggingface
-from stages.encoders.engine import Engine
-from stages.encoders.identity import network_key
-from stages.encoders.weights import Manifest, unavailable
-from stages.errors import InputError
+from stages.encoders.backends.selection import Engine
+from stages.encoders.fingerprint import network_key
+from stages.encoders.weights.manifest import Manifest, unavailable
 from stages.params import HuggingFaceTextEncoder
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -33,16 +33,16 @@ def fetch(settings: HuggingFaceTextEncoder, folder: Path, policy: str, seed: int
 def load(settings: HuggingFaceTextEncoder, folder: Path, engine: Engine) -> "HuggingFaceTexts":
     """Make an encoder of what `fetch` put into `folder`."""
     if engine.name == "torch":
-        from stages.encoders.torch_network import TorchNetwork
+        from stages.encoders.backends.torch import TorchNetwork
 
         tokenizer, module = _tokenizer(settings, folder), _pooled(settings, folder)
         return HuggingFaceTexts(
             TorchNetwork(module, _tokens(tokenizer, "example"), engine), tokenizer
         )
-    from stages.encoders.openvino_network import OpenVinoNetwork, converted, ov
+    from stages.encoders.backends.openvino import OpenVinoNetwork, converted, ov
 
     def convert(kept: Path) -> ov.Model:
-        from stages.encoders.torch_network import openvino_model
+        from stages.encoders.backends.torch import openvino_model
 
         tokenizer, module = _tokenizer(settings, folder), _pooled(settings, folder)
         tokenizer.save(str(kept / TOKENIZER_FILE))

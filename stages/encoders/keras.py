@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from stages.encoders.batches import GPU_BATCH, in_batches
-from stages.encoders.engine import Engine
-from stages.encoders.identity import network_key
-from stages.encoders.weights import Manifest, check_sha256, unavailable, warn_random
-from stages.errors import InputError
-from stages.files import sha256_of, write_text
-from stages.keras_variables import restore_variables, save_variables
+from stages.common.errors import InputError
+from stages.common.files import sha256_of, write_text
+from stages.common.keras_weights import restore_variables, save_variables
+from stages.encoders.backends.batching import GPU_BATCH, in_batches
+from stages.encoders.backends.selection import Engine
+from stages.encoders.fingerprint import network_key
+from stages.encoders.weights.manifest import Manifest, check_sha256, unavailable, warn_random
 from stages.params import KerasEncoder
 
 LAYERS_FILE = "model.json"
@@ -60,7 +60,7 @@ def load(settings: KerasEncoder, folder: Path, engine: Engine) -> "KerasImages":
     """Make an encoder of what `fetch` put into `folder`."""
     if engine.name == "tensorflow":
         return KerasImages(TensorflowNetwork(settings, folder, engine))
-    from stages.encoders.openvino_network import OpenVinoNetwork, converted, ov
+    from stages.encoders.backends.openvino import OpenVinoNetwork, converted, ov
 
     def convert(_: Path) -> ov.Model:
         return ov.convert_model(_function(settings, folder, 1))

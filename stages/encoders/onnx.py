@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from stages.encoders.engine import Engine
-from stages.encoders.weights import Manifest, check_sha256, digest
-from stages.errors import InputError
+from stages.common.errors import InputError
+from stages.encoders.backends.selection import Engine
+from stages.encoders.weights.manifest import Manifest, check_sha256, digest
 from stages.params import OnnxEncoder
 
 WEIGHTS_FILE = "model.onnx"
@@ -39,7 +39,7 @@ class OnnxImages:
     """A network that turns pictures into vectors, its normalisation put into the graph."""
 
     def __init__(self, settings: OnnxEncoder, path: Path, engine: Engine) -> None:
-        from stages.encoders.openvino_network import OpenVinoNetwork, ov
+        from stages.encoders.backends.openvino import OpenVinoNetwork, ov
 
         try:
             model = ov.Core().read_model(path)

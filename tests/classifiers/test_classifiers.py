@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.classifiers import module_of
-from stages.features import Features
-from stages.files import sha256_of
+from stages.classifiers.base import module_of
+from stages.common.files import sha256_of
+from stages.fusion.features import Features
 from stages.params import load_params
 
 TOP = Path(__file__).parents[2]

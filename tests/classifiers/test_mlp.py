@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
-from stages.errors import InputError
-from stages.features import Features
+from stages.common.errors import InputError
+from stages.fusion.features import Features
 from stages.params import Mlp, load_params
 
 TOP = Path(__file__).parents[2]

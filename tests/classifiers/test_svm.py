@@ -7,9 +7,9 @@ import pytest
 from sklearn.svm import SVC
 
 from stages.classifiers import svm
-from stages.classifiers.sklearn_model import MODEL_FILE
+from stages.classifiers.base import MODEL_FILE
 from stages.classifiers.svm import SvmModel, closest_duels
-from stages.features import Features, unit_length
+from stages.fusion.features import Features, unit_length
 from stages.params import load_params
 
 SETTINGS = load_params(Path(__file__).parents[2] / "params.yaml").classifiers["svm"]

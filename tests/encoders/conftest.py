@@ -10,12 +10,12 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from stages.encoders import openvino_network
-from stages.encoders.engine import Engine
-from stages.encoders.weights import package_folder
-from stages.sources.demo_pictures import draw
+from stages.download.demo_images import draw
+from stages.encoders.backends import openvino as openvino_network
+from stages.encoders.backends.selection import Engine
+from stages.encoders.weights.manifest import package_folder
 
-BESTBUY = Path(__file__).parents[3] / "shared" / "bestbuy"
+BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
+from stages.common.errors import InputError
 from stages.encoders import huggingface, huggingface_image
-from stages.encoders.engine import Engine
-from stages.encoders.weights import digest
-from stages.errors import InputError
+from stages.encoders.backends.selection import Engine
+from stages.encoders.weights.manifest import digest
 from stages.params import HuggingFaceImageEncoder, load_params
 
 FLOAT32 = Engine("openvino", "float32")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, DistilBertConfig
 
+from stages.common.errors import InputError
 from stages.encoders import huggingface_text
-from stages.encoders.engine import Engine
-from stages.encoders.weights import digest
-from stages.errors import InputError
+from stages.encoders.backends.selection import Engine
+from stages.encoders.weights.manifest import digest
 from stages.params import HuggingFaceTextEncoder, load_params
 
 FLOAT32 = Engine("openvino", "float32")

@@ -16,9 +16,9 @@ from keras.src.applications import efficientnet, resnet  # isort: skip
 from keras.src.backend import config  # isort: skip
 from keras.src.legacy.saving import legacy_h5_format  # isort: skip
 
-from stages.encoders.engine import Engine
-from stages.errors import InputError
-from stages.files import sha256_of
+from stages.common.errors import InputError
+from stages.common.files import sha256_of
+from stages.encoders.backends.selection import Engine
 from stages.params import KerasEncoder
 
 FLOAT32 = Engine("openvino", "float32")

@@ -10,13 +10,13 @@ import openvino as ov
 import PIL.Image
 import pytest
 
+from stages.common.errors import InputError
+from stages.common.files import sha256_of
 from stages.encoders import onnx
-from stages.encoders.engine import Engine
-from stages.errors import InputError
-from stages.files import sha256_of
+from stages.encoders.backends.selection import Engine
 from stages.params import OnnxEncoder
 
-MOBILENET = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v2_imagenet.onnx"
+MOBILENET = Path(__file__).parents[2] / "shared" / "models" / "mobilenet_v2_imagenet.onnx"
 FLOAT32 = Engine("openvino", "float32")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FLOAT, UINT8, INT64 = 1, 2, 7  # ONNX's numbers for types of elements

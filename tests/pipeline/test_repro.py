@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from copies import Copy, small
+from helpers.copies import Copy, small
 
 UP_TO_DATE = "Data and pipelines are up to date."
 

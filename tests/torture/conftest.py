@@ -1,7 +1,7 @@
 """A built copy of the repository whose products are a table with pictures."""
 
 import pytest
-from copies import Copy, own_table, write_catalogue
+from helpers.copies import Copy, own_table, write_catalogue
 
 
 @pytest.fixture(scope="session")

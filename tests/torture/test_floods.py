@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from copies import TOP
+from helpers.copies import TOP
 
 GIGABYTE = 1 << 30
 BLOCK = bytes(1 << 20)
@@ -15,7 +15,7 @@ FETCH = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stages.http import Failure, fetch_each
+from stages.download.http import Failure, fetch_each
 from stages.params import load_params
 
 download = load_params().download.model_copy(update={"max_bytes": 1_000_000, "retries": 0})

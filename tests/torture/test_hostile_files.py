@@ -9,17 +9,17 @@ import zipfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from copies import TOP
-from mutations import mutations
+from helpers.copies import TOP
+from helpers.mutations import mutations
 from PIL import Image
 
-from stages.archives import read_members
-from stages.errors import InputError
-from stages.http import Failure
+from stages.catalog.sources import table
+from stages.common.errors import InputError
+from stages.download.archives import read_members
+from stages.download.demo_images import draw
+from stages.download.http import Failure
+from stages.download.image_conversion import PictureError, to_jpeg
 from stages.params import load_params
-from stages.pictures import PictureError, to_jpeg
-from stages.sources import table
-from stages.sources.demo_pictures import draw
 
 SAMPLE = TOP.parent / "shared/bestbuy/images"
 DATA = load_params(TOP / "params.yaml").data

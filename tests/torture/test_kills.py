@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from stages.files import sha256_of
+from stages.common.files import sha256_of
 
 KILLS = 5
 END_S = 2.0

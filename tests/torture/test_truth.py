@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from copies import TOP
+from helpers.copies import TOP
 from ruamel.yaml import YAML
 
 SPIES = Path(__file__).parent / "spies"

@@ -1,0 +1,1 @@
+"""What every room uses: tables, files, errors, paths, caches, settings."""

@@ -1,0 +1,56 @@
+"""A Keras network's variables in a safetensors file: the same bytes each time, and no code in it.
+
+Importing this module before keras chooses tensorflow as its backend and keeps it quiet.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from stages.common.errors import InputError
+from stages.common.files import whole_file
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN's operations, says tensorflow, add up in other orders and so round differently.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def save_variables(network: Any, path: Path) -> None:
+    """Write a network's variables by their paths within it."""
+    variables = {
+        _key(network, variable): np.asarray(variable.numpy()) for variable in network.weights
+    }
+    with whole_file(path) as part:
+        part.write_bytes(save(variables))  # save_file has an error of its own for a full disk
+
+
+def restore_variables(network: Any, path: Path) -> None:
+    """Put back what `save_variables` wrote of a network of the same build.
+
+    Raises InputError where it is no such file, or naming the first variable that it lacks or has in
+    another shape or type.
+    """
+    try:
+        values = load_file(path)
+    except (SafetensorError, AttributeError) as error:  # or a type that NumPy has not
+        raise InputError(
+            f"{path} is no safetensors file ({error}): `dvc repro -f` rebuilds"
+        ) from None
+    for variable in network.weights:
+        key = _key(network, variable)
+        shape, kind = tuple(variable.shape), np.dtype(variable.dtype)
+        if key not in values or (values[key].shape, values[key].dtype) != (shape, kind):
+            raise InputError(
+                f"{path} holds no {key} of shape {shape} in {kind}: `dvc repro -f` rebuilds"
+            )
+        variable.assign(values[key])
+
+
+def _key(network: Any, variable: Any) -> str:
+    """Return a variable's name within its network, whatever the network itself is called."""
+    return variable.path.removeprefix(f"{network.name}/")

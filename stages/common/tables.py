@@ -1,0 +1,246 @@
+"""The tables that stages hand to each other: their schemas, and how they are read and written.
+
+Every table is an Arrow table in a Parquet file. Facts about a whole table (where its weights come
+from, the names of its classes) travel in the schema's metadata, as JSON under the key `facts`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array, vstack
+
+from stages.common.errors import InputError
+from stages.common.files import whole_file
+
+PRODUCTS = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("description", pa.string(), nullable=False),
+        pa.field("manufacturer", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        # Where the picture is, null where there is none: an http(s) URL, `file:` and a path inside
+        # the catalogue's folder, `archive:` and a member's name, or `demo:` and what to draw.
+        pa.field("image", pa.string()),
+    ]
+)
+
+SPLITS = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        # Products of one group are on one side of every split; a bootstrap draws groups.
+        pa.field("group", pa.string(), nullable=False),
+        # In each fold: test, train or validation; or, where validation takes turns, validation-1
+        # and so on: held out in that turn and trained on in the others.
+        pa.field("parts", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+IMAGES = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("jpeg", pa.binary()),  # 224×224 RGB, null unless the status is ok
+        pa.field("sha256", pa.string()),  # of the JPEG bytes
+        pa.field("status", pa.string(), nullable=False),  # ok, failed, or none: it names no picture
+        pa.field("reason", pa.string()),  # why it failed
+    ]
+)
+
+# Vectors of which most numbers are zeros: a column of them does not say how long they are.
+SPARSE = pa.list_(
+    pa.struct(
+        [
+            pa.field("place", pa.int32(), nullable=False),
+            pa.field("value", pa.float32(), nullable=False),
+        ]
+    )
+)
+Rows = np.ndarray | csr_array  # float32 of shape (n, size)
+
+
+def vectors(size: int) -> pa.DataType:
+    """Return the type of a column of float32 vectors of `size` numbers."""
+    return pa.list_(pa.float32(), size)
+
+
+def embeddings_schema(size: int | None) -> pa.Schema:
+    """Return the schema of an encoder's table: a null embedding stands for a missing input.
+
+    Vectors have `size` numbers, or are sparse where it is None.
+    """
+    return pa.schema(
+        [
+            pa.field("sku", pa.string(), nullable=False),
+            pa.field("sha256", pa.string()),  # of the input that was embedded
+            pa.field("embedding", _vectors_or_sparse(size)),
+        ]
+    )
+
+
+def features_schema(sizes: Mapping[str, int | None]) -> pa.Schema:
+    """Return the schema of the features: a block per encoder, null where it is missing.
+
+    `sizes` has the length of each block's vectors, None for sparse ones.
+    """
+    blocks = [pa.field(name, _vectors_or_sparse(size)) for name, size in sizes.items()]
+    return pa.schema([*SPLITS, *blocks])
+
+
+def _vectors_or_sparse(size: int | None) -> pa.DataType:
+    return SPARSE if size is None else vectors(size)
+
+
+def probabilities_schema(classes: int) -> pa.Schema:
+    """Return the schema of a model's table: a row per fold and product that it was held out for.
+
+    Vectors have a probability per class, in the order of the facts' `classes`.
+    """
+    return pa.schema(
+        [
+            pa.field("sku", pa.string(), nullable=False),
+            pa.field("label", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("fold", pa.int32(), nullable=False),
+            pa.field("part", pa.string(), nullable=False),  # validation or test
+            # What was kept from the model although the product has it: nothing, image or text.
+            pa.field("withheld", pa.string(), nullable=False),
+            pa.field("probabilities", vectors(classes), nullable=False),
+            pa.field("uncalibrated", vectors(classes), nullable=False),
+        ]
+    )
+
+
+def vector_column(rows: Rows, present: np.ndarray | None = None) -> pa.Array:
+    """Make a column of vectors from `rows`, float32 of shape (n, size), sparse if they are.
+
+    `present` is a boolean array of shape (n,); a row for which it is false becomes null.
+    """
+    mask = None if present is None else pa.array(~present)
+    if isinstance(rows, np.ndarray):
+        flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).ravel())
+        return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1], mask=mask)
+    arrays = [pa.array(rows.indices, pa.int32()), pa.array(rows.data, pa.float32())]
+    entries = pa.StructArray.from_arrays(arrays, fields=list(SPARSE.value_type))
+    return pa.ListArray.from_arrays(pa.array(rows.indptr, pa.int32()), entries, SPARSE, mask=mask)
+
+
+def vector_rows(
+    column: pa.ChunkedArray | pa.Array, places: int | None = None
+) -> tuple[Rows, np.ndarray]:
+    """Return a column of vectors as (rows, present): zeros stand where a vector is null.
+
+    `rows` is float32 of shape (n, size) and `present` is boolean of shape (n,). Sparse vectors have
+    `places` numbers.
+    """
+    present = np.asarray(column.is_valid())
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if column.type == SPARSE:
+        parts = [_sparse_rows(chunk, places) for chunk in chunks if len(chunk)]
+        empty = csr_array((0, places), dtype=np.float32)
+        return (vstack(parts, format="csr") if parts else empty), present
+    rows = np.zeros((len(column), column.type.list_size), dtype=np.float32)
+    at = 0
+    for chunk in chunks:
+        there = present[at : at + len(chunk)]
+        numbers = chunk.drop_null().flatten().to_numpy()
+        rows[at : at + len(chunk)][there] = numbers.reshape(-1, rows.shape[1])
+        at += len(chunk)
+    return rows, present
+
+
+def _sparse_rows(chunk: pa.Array, places: int) -> csr_array:
+    counts = np.asarray(chunk.value_lengths().fill_null(0))
+    entries = chunk.flatten()
+    numbers = [entries.field(name).to_numpy() for name in ("value", "place")]
+    return csr_array((*numbers, np.append(0, np.cumsum(counts))), shape=(len(chunk), places))
+
+
+def write_table(path: Path, table: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
+    """Write `table` to `path`, whole or not at all, with `facts` in its schema's metadata."""
+    write_batches(path, table.schema, [table], facts)
+
+
+def write_batches(
+    path: Path,
+    schema: pa.Schema,
+    tables: Iterable[pa.Table],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write tables of one schema to `path` as they come, as one table, whole or not at all."""
+    metadata = {"facts": json.dumps(facts, ensure_ascii=False)} if facts else None
+    schema = schema.with_metadata(metadata)
+    with whole_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.replace_schema_metadata(metadata))
+
+
+def read_table(
+    path: Path, schema: pa.Schema | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Read a table, or some of its columns, and check that its columns are those of `schema`.
+
+    Raises InputError where the file is missing, is no Parquet, or has another schema: it names the
+    first column that differs.
+    """
+    with _explained(path):
+        table = pq.read_table(path, columns=columns)
+    if schema is not None:
+        check_schema(path, table.schema, schema)
+    return table
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Read the schema of a table; raises InputError as `read_table` does."""
+    with _explained(path):
+        return pq.read_schema(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is no Parquet file ({error}): `dvc repro -f` rebuilds") from None
+
+
+def read_batches(path: Path, columns: Sequence[str], rows: int = 4096) -> Iterator[pa.Table]:
+    """Read some columns of a table that was checked, so many rows at a time (the last: fewer)."""
+    waiting = None
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            table = pa.Table.from_batches([batch])
+            waiting = pa.concat_tables([waiting, table]) if waiting else table
+            while len(waiting) >= rows:
+                yield waiting[:rows]
+                waiting = waiting[rows:]
+    if waiting:
+        yield waiting
+
+
+def check_schema(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise InputError naming the first column of `found` that is not as `wanted` has it."""
+    for field in wanted:
+        at = found.get_field_index(field.name)
+        if at < 0:
+            raise InputError(f"{path} lacks the column {field.name} ({field.type})")
+        if found.field(at).type != field.type:
+            raise InputError(
+                f"{path}: the column {field.name} is {found.field(at).type}, not {field.type}"
+            )
+    for name in found.names:
+        if wanted.get_field_index(name) < 0:
+            raise InputError(f"{path} has the column {name}, which is none of {wanted.names}")
+
+
+def facts_of(schema: pa.Schema) -> dict[str, Any]:
+    """Return what `write_table` was given as `facts`."""
+    return json.loads((schema.metadata or {}).get(b"facts", b"{}"))

@@ -1,0 +1,1 @@
+"""Images: HTTP, archives, conversion."""

@@ -1,0 +1,1 @@
+"""What runs an encoder's network: OpenVINO, PyTorch, TensorFlow."""

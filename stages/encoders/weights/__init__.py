@@ -1,0 +1,1 @@
+"""Where encoders' weights come from, and the record that goes with them."""

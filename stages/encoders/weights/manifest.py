@@ -1,0 +1,103 @@
+"""Where an encoder's weights come from, and the record of it that goes with them."""
+
+import hashlib
+import json
+import sys
+import textwrap
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from stages.common.errors import InputError
+from stages.common.files import sha256_of, write_json
+
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an encoder's weights are.
+
+    `kind` is pretrained (given by path, or from the hub or Keras' store), bundled (from an
+    installed package), random, or none where an encoder has no weights; `origin` says where from,
+    `revision` which version of it (null where there is none) and `sha256` which bytes.
+    """
+
+    kind: str
+    origin: str
+    revision: str | None
+    sha256: str
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a manifest beside the weights that it describes."""
+    write_json(folder / MANIFEST_FILE, asdict(manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read what `write_manifest` wrote.
+
+    Raises InputError where no weights were fetched, or where something else is in its place.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        return Manifest(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no weights: `dvc repro` fetches them") from None
+    except (ValueError, TypeError, RecursionError):
+        raise InputError(f"{path} is no manifest: `dvc repro -f` writes it anew") from None
+
+
+def digest(folder: Path, pattern: str) -> str:
+    """Return the SHA-256 of the weights in `folder`: of the file, or of all parts' names and sums.
+
+    Raises InputError where no file there matches `pattern`.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise InputError(f"{folder} holds no {pattern}: only weights in that format are loaded")
+    if len(files) == 1:
+        return sha256_of(files[0])
+    lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_sha256(found: str, wanted: str | None, origin: str) -> None:
+    """Raise InputError unless the weights are the ones that params.yaml asks for."""
+    if wanted is not None and found != wanted:
+        raise InputError(
+            f"the weights from {origin} have sha256 {found}, not {wanted} as params.yaml says: "
+            f"do not use them, or correct the encoder's sha256 if you know them to be right"
+        )
+
+
+def package_folder(package: str, file: str) -> Path | None:
+    """Return the folder of an installed package that holds `file`, without importing it.
+
+    None where the package is not installed or ships no such file.
+    """
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError:
+        return None
+    found = [Path(str(entry.locate())) for entry in files if entry.name == file]
+    return found[0].parent if found else None
+
+
+def unavailable(name: str, reason: str, mend: str) -> InputError:
+    """Return the error for weights that cannot be had; `mend` is what else would do."""
+    return InputError(
+        f"the weights of {name} cannot be had ({reason}): connect to the network, give the encoder "
+        f"a `path` to them, or {mend}"
+    )
+
+
+def warn_random(name: str, reason: str) -> None:
+    """Say on standard error, so that it cannot be missed, that weights are drawn at random."""
+    text = (
+        f"RANDOM WEIGHTS for {name}: the published ones cannot be had ({reason}). "
+        f"Results that rest on them say nothing of the encoder's quality."
+    )
+    bar = "!" * 100
+    lines = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
+    print("\n".join([bar, *lines, bar]), file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Early, late and hybrid fusion: features, preprocessing, the fused model, calibration."""

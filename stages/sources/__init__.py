@@ -1,1 +1,0 @@
-"""Where products come from: one module per source, each with `read(data, folder…)`."""

@@ -1,0 +1,336 @@
+"""The user's own table: every kind of file gives the same products, and each fault is named."""
+
+import csv
+import decimal
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.catalog.sources import table
+from stages.catalog.sources.product import RawProduct
+from stages.common.errors import InputError
+from stages.params import load_params
+
+TOP = Path(__file__).parents[3]
+SAMPLE = TOP.parent / "shared/bestbuy/processed_products_with_images.csv"
+DATA = load_params(TOP / "params.yaml").data
+
+HEADER = "sku,name,description,manufacturer,label"
+COLUMNS = HEADER.split(",")
+ROWS = [
+    {"sku": "00123", "name": 'TV, 40"', "description": "One\ntwo", "manufacturer": "Sonné"},
+    {"sku": "7", "name": "Cable", "description": "", "manufacturer": "日本"},
+]
+ROWS = [row | {"label": "Audio"} for row in ROWS]
+PRODUCTS = [RawProduct(**row, image=None) for row in ROWS]
+CSV = (
+    HEADER + '\r\n00123,"TV, 40""","One\ntwo",Sonné,Audio\r\n\r\n7,Cable,,日本,Audio\r\n'
+).encode()
+
+
+def read(folder, file="products.csv", content=None, **columns):
+    """Return what the source yields for a file of `folder`, written first if content is given."""
+    if content is not None:
+        (folder / file).write_bytes(content)
+    changed = DATA.table.model_copy(update={"path": file} | columns)
+    return list(table.read(DATA.model_copy(update={"folder": folder, "table": changed})))
+
+
+def refusal(folder, file="products.csv", content=None, **columns):
+    """Return what the source says where it refuses."""
+    with pytest.raises(InputError) as caught:
+        read(folder, file, content, **columns)
+    return str(caught.value)
+
+
+def write_parquet(folder, columns):
+    pq.write_table(pa.table(columns), folder / "products.parquet")
+
+
+def json_lines(rows):
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("products.csv", CSV),
+        ("PRODUCTS.CSV", b"\xef\xbb\xbf" + CSV),
+        ("products.csv", CSV.replace(b"\r\n", b"\n")),
+        ("products.csv", CSV.replace(b"\r\n", b"\r")),
+        ("products.tsv", CSV.replace(b",", b"\t").replace(b"TV\t", b"TV,")),
+        ("products.json", json.dumps(ROWS).encode()),
+        ("products.json", b"\xef\xbb\xbf" + json.dumps(ROWS, ensure_ascii=False).encode()),
+        ("products.jsonl", json_lines(ROWS)),
+        ("products.ndjson", b"\xef\xbb\xbf\n" + json_lines(ROWS) + b"\n\n"),
+    ],
+)
+def test_each_kind_of_file_gives_the_same_products(tmp_path, name, content):
+    assert read(tmp_path, name, content) == PRODUCTS
+
+
+def test_parquet_gives_the_same_products(tmp_path):
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "products.parquet")
+    assert read(tmp_path, "products.parquet") == PRODUCTS
+
+
+def test_parquet_categories_are_text(tmp_path):
+    rows = pa.Table.from_pylist(ROWS)
+    coded = rows.set_column(4, "label", rows["label"].dictionary_encode())
+    pq.write_table(coded, tmp_path / "products.parquet")
+    assert read(tmp_path, "products.parquet") == PRODUCTS
+
+
+@pytest.mark.parametrize(
+    ("skus", "texts"),
+    [
+        (pa.array([123, None, 10**15]), ["123", None, "1000000000000000"]),
+        (pa.array([123.0, None, float("nan")]), ["123", None, None]),
+        (pa.array([123.5, 1e15, 0.0]), ["123.5", "1000000000000000", "0"]),
+        (pa.array([decimal.Decimal("123.00"), None, decimal.Decimal("100")]), ["123", None, "100"]),
+        (pa.array(["00123", "", None]), ["00123", "", None]),
+        (pa.array([True, False, None]), ["true", "false", None]),
+    ],
+)
+def test_numbers_of_parquet_become_their_digits(tmp_path, skus, texts):
+    others = {name: ["x"] * 3 for name in HEADER.split(",")}
+    write_parquet(tmp_path, others | {"sku": skus})
+    assert [product.sku for product in read(tmp_path, "products.parquet")] == texts
+
+
+def test_numbers_of_json_become_their_digits(tmp_path):
+    content = json_lines([ROWS[0] | {"sku": sku} for sku in (123, 123.0, "00123", None)])
+    skus = [product.sku for product in read(tmp_path, "products.jsonl", content)]
+    assert skus == ["123", "123", "00123", None]
+
+
+def test_text_that_looks_like_nothing_stays_text(tmp_path):
+    content = (HEADER + "\nNA,null,None,nan,1e3\n").encode()
+    assert read(tmp_path, content=content) == [
+        RawProduct("NA", "null", "None", "nan", "1e3", image=None)
+    ]
+
+
+def test_columns_have_the_names_in_params_and_some_may_be_none(tmp_path):
+    content = b"id,class,title,more\n1,Audio,Radio,x\n"
+    products = read(
+        tmp_path,
+        content=content,
+        sku="id",
+        name="title",
+        label="class",
+        description=None,
+        manufacturer=None,
+    )
+    assert products == [RawProduct("1", "Radio", None, None, "Audio", image=None)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "images"),
+    [
+        ({"image_url": "pic"}, ["http://x.example/1.jpg", None, "ftp://y"]),
+        ({"image_path": "pic"}, ["file:http://x.example/1.jpg", None, "file:ftp://y"]),
+        (
+            {"image_path": "pic", "archive": "pics.zip"},
+            ["archive:http://x.example/1.jpg", None, "archive:ftp://y"],
+        ),
+        ({}, [None, None, None]),
+    ],
+)
+def test_where_the_pictures_are(tmp_path, columns, images):
+    content = HEADER + ",pic\n1,a,b,c,d, http://x.example/1.jpg\n2,a,b,c,d, \n3,a,b,c,d,ftp://y\n"
+    products = read(tmp_path, content=content.encode(), **columns)
+    assert [product.image for product in products] == images
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("products.csv", CSV),
+        ("products.json", json.dumps(ROWS).encode()),
+        ("products.jsonl", json_lines(ROWS)),
+    ],
+)
+def test_a_missing_column_is_named_with_those_there_are(tmp_path, name, content):
+    said = refusal(tmp_path, name, content, label="category")
+    assert "'category'" in said
+    assert all(repr(column) in said for column in HEADER.split(","))
+    assert "data.table" in said
+
+
+def test_a_missing_column_of_parquet_is_named(tmp_path):
+    write_parquet(tmp_path, {"sku": ["1"], "title": ["x"]})
+    said = refusal(tmp_path, "products.parquet")
+    assert "'name'" in said
+    assert "'sku', 'title'" in said
+
+
+def test_an_empty_csv_has_no_columns(tmp_path):
+    assert "no column 'sku'; it has none" in refusal(tmp_path, content=b"")
+
+
+def test_one_column_may_serve_twice(tmp_path):
+    products = read(tmp_path, content=CSV, description="name")
+    assert [product.description for product in products] == [row["name"] for row in ROWS]
+    write_parquet(tmp_path, {name: ["x"] for name in HEADER.split(",")})
+    assert read(tmp_path, "products.parquet", description="name")[0].description == "x"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    content = (HEADER + ",name\n1,a,b,c,d,e\n").encode()
+    assert "2 columns 'name'" in refusal(tmp_path, content=content)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('2,"Bad" quotes,b,c,d', "row 2 (line 3)"),
+        ('2,"Open quotes,b,c,d', "row 2 (line 3)"),
+        ("2,a,b,c", "row 2 (line 3): 4 cells for 5 columns"),
+        ("2,a,b,c,d,e", "row 2 (line 3): 6 cells for 5 columns"),
+    ],
+)
+def test_broken_csv_is_refused_with_its_row(tmp_path, line, said):
+    content = f"{HEADER}\n1,a,b,c,d\n{line}\n3,a,b,c,d\n".encode()
+    assert said in refusal(tmp_path, content=content)
+
+
+def test_text_of_another_encoding_is_refused_with_its_row(tmp_path):
+    content = f"{HEADER}\n1,a,b,c,d\n2,Café,b,c,d\n".encode("cp1252")
+    said = refusal(tmp_path, content=content)
+    assert "row 2, name is not UTF-8" in said
+    said = refusal(tmp_path, content=CSV.decode().encode("utf-16"))
+    assert "UTF-8" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("products.json", b'[{"sku": "1",\n}]', "line 2"),
+        ("products.json", b'{"sku": ["1"]}', "no array of objects"),
+        ("products.json", b'[{"sku": "1"}, 5]', "row 2 is no object"),
+        ("products.jsonl", b'{"sku": "1"}\n{"sku": \n', "line 2 is no JSON"),
+        ("products.jsonl", b'{"sku": "1"}\n["sku"]\n', "row 2 is no object"),
+        ("products.json", json.dumps([ROWS[0], ROWS[1] | {"name": ["x"]}]).encode(), "row 2, name"),
+        ("products.json", json.dumps([ROWS[0] | {"name": "\ud83d"}]).encode(), "row 1, name"),
+        ("products.json", json.dumps([ROWS[0]]).encode().replace(b"TV", b"\xff"), "row 1, name"),
+        ("products.parquet", b"PAR1 but not really", "cannot be read as Parquet"),
+        ("products.parquet", b"", "cannot be read as Parquet"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, content, said):
+    assert said in refusal(tmp_path, name, content)
+
+
+def test_a_path_out_of_the_folder_is_refused(tmp_path):
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    (tmp_path / "products.csv").write_bytes(CSV)
+    for name in ("../products.csv", "sub/../../products.csv", str(tmp_path / "products.csv")):
+        assert "data.folder" in refusal(folder, name)
+
+
+def test_a_path_below_the_folder_is_read(tmp_path):
+    (tmp_path / "new").mkdir()
+    assert read(tmp_path, "new/products.csv", CSV) == PRODUCTS
+
+
+def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(tmp_path):
+    assert "is not there" in refusal(tmp_path)
+    assert ".parquet" in refusal(tmp_path, "products.xlsx", b"x")
+
+
+def test_a_description_of_a_megabyte_is_read(tmp_path):
+    text = "long " * 200_000
+    assert read(tmp_path, content=f"{HEADER}\n1,a,{text},c,d\n".encode())[0].description == text
+
+
+def test_a_table_with_other_delimiters_is_said_to_be(tmp_path):
+    said = refusal(tmp_path, content=CSV.replace(b",", b";"))
+    assert "has no column 'sku'" in said and "commas" in said
+
+
+@pytest.mark.parametrize("name", ["products.json", "products.jsonl"])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'[{"sku": ' + b"1" * 5000 + b"}]"])
+def test_json_that_no_reader_takes_is_refused(tmp_path, name, content):
+    assert "is no JSON" in refusal(tmp_path, name, content)
+
+
+def test_text_of_parquet_that_is_no_utf8_is_refused_with_its_column(tmp_path):
+    buffers = [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]
+    bad = pa.Array.from_buffers(pa.string(), 2, buffers)
+    write_parquet(tmp_path, {name: ["x", "x"] for name in HEADER.split(",")} | {"name": bad})
+    assert "rows from 1, name: Invalid UTF8 sequence at string index 1" in refusal(
+        tmp_path, "products.parquet"
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(data=st.data())
+def test_any_table_comes_back_row_by_row(kind, data, tmp_path_factory):
+    cells = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+        ["../1", "a\nb", '"', ",", "NaN"]
+    )
+    rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, cells)), max_size=6))
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / f"drawn.{kind}"
+    if kind in ("csv", "tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, delimiter="," if kind == "csv" else "\t")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif kind == "json":
+        path.write_text(json.dumps(rows))
+    elif kind == "jsonl":
+        path.write_bytes(json_lines(rows))
+    else:
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    assert read(folder, path.name) == [RawProduct(**row, image=None) for row in rows]
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.binary() | st.text().map(str.encode), st.sampled_from(sorted(table._READERS)))
+def test_any_bytes_are_a_table_or_refused_by_name(tmp_path_factory, content, ending):
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        products = read(folder, f"drawn{ending}", HEADER.encode() + b"\n" + content)
+    except InputError as error:
+        assert f"drawn{ending}" in str(error)
+    else:
+        assert all(isinstance(product, RawProduct) for product in products)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), max_size=5))
+def test_cells_of_mixed_types_become_texts(tmp_path_factory, skus):
+    rows = [dict.fromkeys(COLUMNS, "x") | {"sku": sku} for sku in skus]
+    products = read(tmp_path_factory.getbasetemp(), "mixed.json", json.dumps(rows).encode())
+    for sku, product in zip(skus, products, strict=True):
+        match sku:
+            case None:
+                assert product.sku is None
+            case bool():
+                assert product.sku in ("true", "false")
+            case int():
+                assert int(product.sku) == sku
+            case float():
+                assert product.sku is None if sku != sku else float(product.sku) == sku
+            case _:
+                assert product.sku == sku
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of the open data set is not here")
+def test_the_sample_is_read_whole():
+    products = read(
+        SAMPLE.parent, SAMPLE.name, label="class_id", image_path="image_path", archive=None
+    )
+    assert len(products) == 1846
+    assert sum(product.image is None for product in products) == 28
+    assert len({product.label for product in products}) == 15

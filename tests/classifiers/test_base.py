@@ -1,0 +1,48 @@
+"""A model's file is loaded only if it can run no code, and depends on the model alone."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+
+from stages.classifiers.base import (
+    MODEL_FILE,
+    load,
+)
+from stages.common.errors import InputError
+
+TOP = Path(__file__).parents[2]
+
+
+class RunsWhenLoaded:
+    """What a pickle loader would run a command for."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch it_ran",)
+
+
+@pytest.mark.parametrize(
+    ("planted", "named"),
+    [
+        (os.system, "posix.system"),
+        (functools.partial(os.system, "touch it_ran"), "posix.system"),
+        (RunsWhenLoaded(), "RunsWhenLoaded"),
+        (np.array([RunsWhenLoaded()], dtype=object), "RunsWhenLoaded"),
+    ],
+    ids=["function", "partial", "object", "array of objects"],
+)
+@pytest.mark.parametrize("place", ["estimator", "attribute"])
+def test_a_file_that_might_run_code_is_refused(tmp_path, monkeypatch, planted, named, place):
+    monkeypatch.chdir(tmp_path)
+    estimator = LogisticRegression()
+    estimator.planted = planted
+    content = planted if place == "estimator" else estimator
+    (tmp_path / MODEL_FILE).write_bytes(skops.io.dumps(content))
+    with pytest.raises(InputError, match=rf"model\.skops is not loaded, .*{named}"):
+        load(tmp_path)
+    assert not (tmp_path / "it_ran").exists()

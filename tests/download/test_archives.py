@@ -1,0 +1,181 @@
+"""Members of archives, found by name, and archives that mean harm."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from stages.common.errors import InputError
+from stages.download.archives import read_members
+from stages.download.http import Failure
+
+LIMIT = 1000
+KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
+
+
+def packed(path, members):
+    """Write (name, content) pairs, in their order, to an archive of the kind of `path`."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members:
+                archive.writestr(name, content)
+        return path
+    compression = path.suffix.removeprefix(".").replace("tar", "")
+    with tarfile.open(path, f"w:{compression}") as archive:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def read(path, names):
+    return dict(read_members(path, names, LIMIT))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_are_read_by_name_from_every_kind(tmp_path, kind):
+    content = {f"images/{number}.jpg": bytes([number]) * 99 for number in range(20)}
+    path = packed(tmp_path / f"a.{kind}", content.items())
+    asked = ["images/7.jpg", "images/3.jpg"]
+    assert read(path, asked) == {name: content[name] for name in asked}
+    assert [name for name, _ in read_members(path, asked, LIMIT)] == sorted(asked)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("images/1.jpg", b"one"),
+        ("./images/1.jpg", b"one"),
+        ("images\\1.jpg", b"one"),
+        ("1.jpg", b"one"),  # below a leading folder
+        ("2017/4/2.jpg", b"two"),  # by its last part
+        ("deep/er/2.jpg", b"two"),
+        ("3.jpg", Failure("several in the archive")),
+        ("b/3.jpg", b"3b"),
+        ("9.jpg", Failure("not in the archive")),
+        ("images", Failure("not in the archive")),
+        ("", Failure("not in the archive")),
+    ],
+)
+def test_how_names_are_found(tmp_path, kind, asked, found):
+    members = [("./images/1.jpg", b"one"), ("deep/er/2.jpg", b"two"), ("a/3.jpg", b"3a")]
+    members += [("b/3.jpg", b"3b")]
+    assert read(packed(tmp_path / f"a.{kind}", members), [asked]) == {asked: found}
+
+
+def test_two_names_may_mean_one_member(tmp_path):
+    path = packed(tmp_path / "a.zip", [("images/1.jpg", b"one")])
+    assert read(path, ["1.jpg", "images/1.jpg"]) == {"1.jpg": b"one", "images/1.jpg": b"one"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_members_of_one_name_the_last_counts(tmp_path, kind):
+    path = packed(tmp_path / f"a.{kind}", [("1.jpg", b"old"), ("2.jpg", b"x"), ("1.jpg", b"new")])
+    assert read(path, ["1.jpg", "2.jpg"]) == {"1.jpg": b"new", "2.jpg": b"x"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bomb_is_refused_and_the_others_are_read(tmp_path, kind):
+    path = packed(tmp_path / f"a.{kind}", [("bomb.jpg", bytes(30_000_000)), ("1.jpg", b"one")])
+    assert read(path, ["bomb.jpg", "1.jpg"]) == {
+        "bomb.jpg": Failure("more than 1,000 bytes"),
+        "1.jpg": b"one",
+    }
+
+
+def test_a_zip_that_lies_about_a_size_is_not_believed(tmp_path):
+    path = packed(tmp_path / "a.zip", [("bomb.jpg", bytes(30_000_000))])
+    data = path.read_bytes()
+    size = (30_000_000).to_bytes(4, "little")
+    assert data.count(size) == 2
+    path.write_bytes(data.replace(size, (10).to_bytes(4, "little")))
+    (result,) = read(path, ["bomb.jpg"]).values()
+    assert isinstance(result, Failure)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_names_that_lead_elsewhere_are_names_and_no_more(tmp_path, kind):
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    absolute = str(tmp_path / "secret.jpg")
+    members = [("../secret.jpg", b"inside"), ("/etc/1.jpg", b"absolute")]
+    path = packed(folder / f"a.{kind}", members)
+    assert read(path, ["../secret.jpg", absolute]) == {
+        "../secret.jpg": b"inside",
+        absolute: b"inside",  # by its last part: what is in the archive, not what is on the disk
+    }
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_pipes_are_no_members(tmp_path, kind):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        entry = tarfile.TarInfo("1.jpg")
+        entry.type, entry.linkname = kind, "/etc/passwd"
+        archive.addfile(entry)
+    assert read(path, ["1.jpg"]) == {"1.jpg": Failure("not in the archive")}
+
+
+def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path):
+    noise = bytes(range(256)) * 2
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.jpg", noise)
+        archive.writestr("2.jpg", b"two")
+    path.write_bytes(path.read_bytes().replace(noise, noise[::-1]))
+    assert read(path, ["1.jpg", "2.jpg"]) == {
+        "1.jpg": Failure("damaged in the archive"),
+        "2.jpg": b"two",
+    }
+
+
+def test_a_member_whose_name_is_no_text_is_damaged(tmp_path):
+    path = packed(tmp_path / "a.zip", [("é.jpg", b"one"), ("2.jpg", b"two")])
+    data = path.read_bytes()
+    name = "é.jpg".encode()
+    path.write_bytes(data.replace(name, b"\xff" + name[1:], 1))  # in the member's header
+    assert read(path, ["é.jpg", "2.jpg"]) == {
+        "é.jpg": Failure("damaged in the archive"),
+        "2.jpg": b"two",
+    }
+    path.write_bytes(data.replace(name, b"\xff" + name[1:]))  # in the table as well
+    with pytest.raises(InputError, match="damaged"):
+        read(path, ["2.jpg"])
+
+
+def test_an_encrypted_member_is_a_failure(tmp_path):
+    path = packed(tmp_path / "a.zip", [("1.jpg", b"one")])
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the flag, in the member's header and in the table
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    (result,) = read(path, ["1.jpg"]).values()
+    assert isinstance(result, Failure)
+    assert "encrypted" in result.reason
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Sign in</html>" * 99, b"PK\x03\x04 and no more"])
+def test_what_is_no_archive_is_an_input_error(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.zip is no zip or tar archive"):
+        read(tmp_path / "a.zip", ["1.jpg"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_is_cut_short_is_an_input_error(tmp_path, kind):
+    path = packed(tmp_path / f"a.{kind}", [(f"{n}.jpg", bytes([n]) * 999) for n in range(99)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with pytest.raises(InputError, match="damaged"):
+        read(path, ["1.jpg"])
+
+
+def test_an_archive_that_is_not_there_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"a\.zip is not there"):
+        read(tmp_path / "a.zip", ["1.jpg"])

@@ -1,0 +1,347 @@
+"""The stage as a user runs it: products in, shards out, whatever the hosts do meanwhile."""
+
+import copy
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from stages import download_images
+from stages.common.errors import InputError
+from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
+
+TOP = Path(__file__).parents[2]
+SAMPLE = TOP.parent / "shared" / "bestbuy"
+
+
+def jpeg(shade: int, side: int = 224) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (shade % 256, shade // 256, 0)).save(file, "JPEG")
+    return file.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives /ok/<shade>, /slow/<shade> (in 20 ms), /gone and /flaky/<shade> (503 at first)."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        with server.lock:
+            server.seen[self.path] += 1
+            times = server.seen[self.path]
+        _, kind, *shade = self.path.split("/")
+        if kind == "slow":
+            time.sleep(0.02)
+        is_there = kind in ("ok", "slow") or (kind == "flaky" and times > server.faults)
+        body = jpeg(int(shade[0])) if is_there else b""
+        self.send_response(200 if is_there else 404 if kind == "gone" else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        pass  # a client that is killed hangs up
+
+
+@pytest.fixture
+def server():
+    server = Server(("127.0.0.1", 0), Handler)
+    server.seen, server.lock, server.faults = Counter(), threading.Lock(), 1
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with params.yaml, as the top of the repository has it, to run the stage in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "catalogue").mkdir(parents=True)
+    params()
+    return tmp_path
+
+
+def params(archive=None, mirror=None, **download):
+    """Write params.yaml with these changes."""
+    yaml = YAML(typ="safe", pure=True)
+    content = copy.deepcopy(yaml.load((TOP / "params.yaml").read_text(encoding="utf-8")))
+    content["data"]["mirror"] = mirror
+    content["data"]["table"].update(archive=archive, image_path="image" if archive else None)
+    content["download"] |= {"backoff_s": 0.01, "max_failed": 1.0, **download}
+    with Path("params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def products(references):
+    """Write products with these pictures, their SKUs counted from 0."""
+    texts = dict.fromkeys(("name", "description", "manufacturer", "label"), "x")
+    rows = [{"sku": str(sku), **texts, "image": ref} for sku, ref in enumerate(references)]
+    write_table(Path("data/products.parquet"), pa.Table.from_pylist(rows, schema=PRODUCTS))
+
+
+def images():
+    """Return the rows of all shards, in order."""
+    shards = sorted(Path("data/images").iterdir())
+    assert [path.name for path in shards] == [f"images-{n:05}.parquet" for n in range(len(shards))]
+    return [row for path in shards for row in read_table(path, IMAGES).to_pylist()]
+
+
+def run(references):
+    products(references)
+    download_images.main()
+    rows = images()
+    assert [row["sku"] for row in rows] == [str(sku) for sku in range(len(references))]
+    for row in rows:
+        is_ok = row["status"] == "ok"
+        assert (row["jpeg"] is not None) == (row["sha256"] is not None) == is_ok
+        assert (row["reason"] is not None) == (row["status"] == "failed")
+        if is_ok:
+            assert hashlib.sha256(row["jpeg"]).hexdigest() == row["sha256"]
+    return rows
+
+
+def outcomes(rows):
+    return [(row["status"], row["reason"]) for row in rows]
+
+
+def test_every_product_has_a_row_whatever_became_of_its_picture(place, server, capsys):
+    (place / "data/catalogue/1.png").write_bytes(jpeg(7, side=300))
+    rows = run(
+        [f"{server.url}/ok/5", None, f"{server.url}/gone", "file:1.png", "file:2.png", "x:1", ""]
+    )
+    assert outcomes(rows) == [
+        ("ok", None),
+        ("none", None),
+        ("failed", "HTTP 404"),
+        ("ok", None),
+        ("failed", "no such file"),
+        ("failed", "neither a URL nor file:, archive: or demo:"),
+        ("none", None),
+    ]
+    assert rows[0]["jpeg"] == jpeg(5)
+    assert capsys.readouterr().out == (
+        "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive: or demo:"
+        ": 1; no such file: 1), 2 without a picture\n"
+    )
+
+
+@pytest.mark.parametrize(("rows", "shard_rows", "files"), [(10, 4, 3), (8, 4, 2), (0, 4, 1)])
+def test_shards_are_filled_in_the_order_of_products(place, server, rows, shard_rows, files):
+    params(shard_rows=shard_rows)
+    found = run([f"{server.url}/ok/{shade}" for shade in range(rows)])
+    assert [row["jpeg"] for row in found] == [jpeg(shade) for shade in range(rows)]
+    assert len(list(Path("data/images").iterdir())) == files
+
+
+def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(place, server, capsys):
+    host = server.url.replace("http://", "http://user:secret@")
+    rows = run([f"{host}/{path}?sig=secret" for path in ("lost", "ok/x")])  # 503 and no answer
+    with pytest.raises(InputError) as raised:
+        params(max_failed=0.0)
+        run([f"{host}/gone?sig=secret"])
+    assert [row["status"] for row in rows] == ["failed", "failed"]
+    said = "".join(capsys.readouterr())
+    assert "secret" not in f"{said}{raised.value}{[row['reason'] for row in rows]}"
+
+
+def test_a_url_is_asked_for_once_however_many_products_share_it(place, server):
+    params(shard_rows=2)
+    rows = run([f"{server.url}/ok/1", f"{server.url}/ok/2", f"{server.url}/ok/1"] * 3)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert server.seen == {"/ok/1": 1, "/ok/2": 1}
+
+
+def test_a_later_run_asks_for_what_is_new_and_gives_the_same_bytes(place, server):
+    references = [f"{server.url}/ok/{n}" for n in range(5)] + [f"{server.url}/gone", None]
+    run(references)
+    before = Path("data/images/images-00000.parquet").read_bytes()
+    run(references)
+    assert Path("data/images/images-00000.parquet").read_bytes() == before
+    assert outcomes(run([*references, f"{server.url}/ok/9"]))[-1] == ("ok", None)
+    assert set(server.seen.values()) == {1}
+    Path(".cache/pictures.sqlite").unlink()
+    run(references)
+    assert Path("data/images/images-00000.parquet").read_bytes() == before
+
+
+def test_another_mirror_finds_what_was_fetched(place, server):
+    references = ["http://img.example/ok/1"]
+    params(mirror=server.url)
+    run(references)
+    params(mirror="http://127.0.0.1:9")
+    assert outcomes(run(references)) == [("ok", None)]
+    assert server.seen == {"/ok/1": 1}
+
+
+def test_failures_are_asked_for_again_only_if_that_is_wished(place, server):
+    server.faults = 3
+    references = [f"{server.url}/flaky/1", f"{server.url}/ok/2"]
+    params(retries=0)
+    assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
+    assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
+    assert server.seen == {"/flaky/1": 1, "/ok/2": 1}
+    params(retries=3, retry_failed=True)
+    assert outcomes(run(references)) == [("ok", None), ("ok", None)]
+    assert server.seen == {"/flaky/1": 4, "/ok/2": 1}
+
+
+def stage(place):
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    command = [sys.executable, "-m", "stages.download_images"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=place, env=environment, text=True, **pipes)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_interrupted_goes_on_where_it_stopped(place, server, kind):
+    params(concurrency=4, mirror=server.url)
+    products([f"{server.url}/slow/{shade}" for shade in range(100)])
+    with stage(place) as process:
+        while sum(server.seen.values()) < 40 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(kind)
+    assert not Path("data/images").exists()
+    asked = sum(server.seen.values())
+    assert asked < 100
+    download_images.main()
+    assert [row["jpeg"] for row in images()] == [jpeg(shade) for shade in range(100)]
+    # Only those that were under way at the time have been asked for twice.
+    assert sum(server.seen.values()) <= 100 + 4
+    assert len(server.seen) == 100
+
+
+def test_too_many_failures_are_an_error_and_leave_nothing_half_done(place, server):
+    params(max_failed=0.5)
+    with pytest.raises(InputError) as raised:
+        run([f"{server.url}/gone", "file:x", "file:y", f"{server.url}/ok/1", None, None, None])
+    message = str(raised.value)
+    assert "3 of 4 pictures could not be had (no such file: 2; HTTP 404: 1)" in message
+    assert "download.retry_failed" in message
+    assert [path.name for path in Path("data").iterdir() if path.name.find("images") >= 0] == []
+    assert outcomes(run([f"{server.url}/gone", f"{server.url}/ok/1"]))[0] == ("failed", "HTTP 404")
+
+
+def test_failures_of_an_earlier_run_count(place, server):
+    params(max_failed=0.4)
+    for _ in range(2):
+        with pytest.raises(InputError, match="1 of 2 pictures"):
+            run([f"{server.url}/gone", f"{server.url}/ok/1"])
+
+
+def test_an_older_folder_is_replaced_whole(place, server):
+    params(shard_rows=1)
+    run([f"{server.url}/ok/{n}" for n in range(3)])
+    assert len(run([f"{server.url}/ok/1"])) == 1
+
+
+def test_files_outside_the_catalogue_s_folder_are_refused(place):
+    (place / "secret.jpg").write_bytes(jpeg(1))
+    catalogue = place / "data/catalogue"
+    (catalogue / "in").mkdir()
+    (catalogue / "in/1.jpg").write_bytes(jpeg(2))
+    (catalogue / "link.jpg").symlink_to(place / "secret.jpg")
+    (catalogue / "inner.jpg").symlink_to(catalogue / "in/1.jpg")
+    (catalogue / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(catalogue / "pipe")
+    outside, no_file = ("failed", "outside data.folder"), ("failed", "no such file")
+    wanted = {
+        "file:in/1.jpg": ("ok", None),
+        "file:in/../in/1.jpg": ("ok", None),
+        "file:inner.jpg": ("ok", None),
+        "file:../../secret.jpg": outside,
+        f"file:{place}/secret.jpg": outside,
+        "file:link.jpg": outside,
+        "file:loop.jpg": outside,
+        "file:in": no_file,
+        "file:pipe": no_file,
+        "file:a\0b": outside,
+    }
+    assert dict(zip(wanted, outcomes(run(list(wanted))), strict=True)) == wanted
+
+
+def test_a_file_that_is_too_large_is_refused(place):
+    params(max_bytes=10)
+    (place / "data/catalogue/1.jpg").write_bytes(jpeg(1))
+    assert outcomes(run(["file:1.jpg"])) == [("failed", "more than 10 bytes")]
+
+
+def test_pictures_come_from_an_archive(place):
+    params(archive="pictures.zip", shard_rows=3)
+    with zipfile.ZipFile(place / "data/catalogue/pictures.zip", "w") as archive:
+        for shade in reversed(range(20)):
+            archive.writestr(f"images/{shade}.jpg", jpeg(shade))
+        archive.writestr("images/text.jpg", b"no picture")
+    rows = run([f"archive:{shade}.jpg" for shade in range(20)] + ["archive:text.jpg", "archive:9"])
+    assert [row["jpeg"] for row in rows[:20]] == [jpeg(shade) for shade in range(20)]
+    assert outcomes(rows[20:]) == [("failed", "no picture"), ("failed", "not in the archive")]
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (None, "data.table.archive is null"),
+        ("gone.zip", "is not there"),
+        ("../../params.yaml", "outside"),
+        ("http://127.0.0.1:9/a.zip", "cannot be fetched"),
+    ],
+)
+def test_an_archive_that_cannot_be_had_is_an_error(place, archive, message):
+    params(archive=archive)
+    with pytest.raises(InputError, match=message):
+        run(["archive:1.jpg"])
+    assert not Path("data/images").exists()
+
+
+def test_the_demo_draws_its_own(place):
+    reference = "demo:phone?look=81&colour=Navy&shot=2"
+    drawn = pytest.importorskip("stages.download.demo_images").draw(reference)
+    assert run([reference])[0]["jpeg"] == drawn
+
+
+@pytest.mark.skipif(not (SAMPLE / "serve.py").exists(), reason="the sample is not here")
+def test_every_picture_of_the_sample_comes_from_a_host_with_faults(place):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = f"--port {port} --fail 0.2 --slow-s 0.2".split()
+    command = [sys.executable, str(SAMPLE / "serve.py"), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()  # it is ready
+        try:
+            params(mirror=f"http://127.0.0.1:{port}", retries=10)
+            sample = json.loads((SAMPLE / "products.json").read_text(encoding="utf-8"))
+            rows = run([product["image"] for product in sample])
+        finally:
+            process.kill()
+    assert Counter(outcomes(rows)) == {("ok", None): 1818, ("failed", "HTTP 404"): 28}
+
+
+def test_a_catalogue_without_pictures_is_no_error(place):
+    params(max_failed=0.0)
+    assert outcomes(run([None, None])) == [("none", None)] * 2

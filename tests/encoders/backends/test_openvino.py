@@ -1,0 +1,148 @@
+"""The network keeps rows in order, takes them as it goes, and ends cleanly when they do not."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.encoders.backends.openvino import KEPT, OpenVinoNetwork, converted, ov
+from stages.encoders.backends.selection import Engine
+
+TOP = Path(__file__).parents[3]
+ops = ov.opset13
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network that doubles two numbers."""
+    row = ops.parameter([1, 2], np.float32)
+    model = ov.Model([ops.multiply(row, np.float32(2))], [row])
+    return OpenVinoNetwork(model, Engine("openvino", "float32"))
+
+
+def rows(count):
+    for at in range(count):
+        yield (np.array([[at, -at]], dtype=np.float32),)
+
+
+def test_vectors_come_in_the_order_of_the_rows(network):
+    assert network.size == 2
+    found = np.stack(list(network.run(rows(500))))
+    assert found.dtype == np.float32
+    assert np.array_equal(found, [[2 * at, -2 * at] for at in range(500)])
+
+
+def test_no_rows_give_no_vectors(network):
+    assert list(network.run(rows(0))) == []
+
+
+def test_rows_are_taken_as_vectors_are_asked_for(network):
+    taken = []
+
+    def slow():
+        for row in rows(1000):
+            taken.append(row)
+            time.sleep(0.001)
+            yield row
+
+    found = network.run(slow())
+    for at in range(10):
+        assert next(found)[0] == 2 * at
+    assert len(taken) < 500
+    found.close()
+
+
+def test_a_row_s_buffer_may_be_used_again(network):
+    def shared():
+        buffer = np.zeros((1, 2), dtype=np.float32)
+        for at in range(200):
+            buffer[:] = at
+            yield (buffer,)
+
+    found = np.stack(list(network.run(shared())))
+    assert np.array_equal(found[:, 0], 2 * np.arange(200))
+
+
+def test_an_error_while_rows_are_made_ends_the_run_with_it(network):
+    def broken():
+        yield from rows(7)
+        raise ValueError("a damaged picture")
+
+    for _ in range(20):
+        with pytest.raises(ValueError, match="a damaged picture"):
+            list(network.run(broken()))
+    assert len(list(network.run(rows(5)))) == 5
+
+
+def test_converting_a_network_tells_nobody(tmp_path):
+    script = """
+import socket, sys
+from pathlib import Path
+def refuse(*arguments):
+    raise SystemExit(f"asked for {arguments}")
+socket.getaddrinfo = refuse
+from stages.encoders.backends.openvino import ov
+import torch
+ov.convert_model(torch.nn.Linear(2, 2), example_input=torch.zeros(1, 2))
+assert "openvino_telemetry.main" not in sys.modules
+assert list(Path.home().iterdir()) == [], list(Path.home().iterdir())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"HOME": str(tmp_path), "PYTHONPATH": str(TOP), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def doubling():
+    row = ops.parameter([1, 2], np.float32)
+    return ov.Model([ops.multiply(row, np.float32(2))], [row])
+
+
+def test_a_network_is_converted_once_and_again_when_it_was_deleted_or_damaged(own_cache):
+    calls = []
+
+    def convert(folder):
+        calls.append(folder)
+        (folder / "beside").write_text("kept")
+        return doubling()
+
+    def run():
+        model, folder = converted("doubling", convert)
+        network = OpenVinoNetwork(model, Engine("openvino", "float32"))
+        assert np.stack(list(network.run(rows(3))))[2].tolist() == [4, -4]
+        assert (folder / "beside").read_text() == "kept"
+        return folder
+
+    folder = run()
+    assert run() == folder == own_cache / "networks" / "doubling"
+    assert len(calls) == 1
+    (folder / "model.xml").write_text("no network")
+    run()
+    shutil.rmtree(folder)
+    run()
+    assert len(calls) == 3
+
+
+def test_the_networks_that_were_used_last_are_kept(own_cache):
+    for at in range(KEPT + 2):
+        converted(f"network{at}", lambda _: doubling())
+        converted("often", lambda _: doubling())
+    names = {folder.name for folder in (own_cache / "networks").iterdir()} - {".lock"}
+    assert names == {"often", *(f"network{at}" for at in range(3, KEPT + 2))}
+
+
+def test_a_conversion_that_fails_leaves_nothing(own_cache):
+    def broken(folder):
+        (folder / "beside").touch()
+        raise ValueError("no such network")
+
+    with pytest.raises(ValueError, match="no such network"):
+        converted("broken", broken)
+    assert not list((own_cache / "networks").glob("*broken*"))

@@ -1,0 +1,61 @@
+"""Engines: what auto stands for, and what is said to pairs that do not exist."""
+
+import pytest
+
+from stages.common.errors import InputError
+from stages.encoders.backends import openvino as openvino_network
+from stages.encoders.backends import selection as engine
+from stages.encoders.backends.selection import Engine, choose
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch):
+    """A machine without a GPU, whose processor has bfloat16: the two answers, to be changed."""
+    answers = {"device": "cpu", "bfloat16": True}
+    monkeypatch.setattr(engine, "_device", lambda framework: answers["device"])
+    monkeypatch.setattr(openvino_network, "has_bfloat16", lambda: answers["bfloat16"])
+    return answers
+
+
+@pytest.mark.parametrize("kind", ["keras", "huggingface_image", "huggingface_text", "onnx"])
+def test_on_a_processor_auto_is_openvino(kind, processor):
+    assert choose(kind, "auto", "auto") == Engine("openvino", "bfloat16", "cpu")
+    assert choose(kind, "auto", "float32") == Engine("openvino", "float32", "cpu")
+    processor["bfloat16"] = False
+    assert choose(kind, "auto", "auto") == Engine("openvino", "float32", "cpu")
+    with pytest.raises(InputError, match="bfloat16 is not to be had with openvino on this cpu"):
+        choose(kind, "auto", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("keras", Engine("tensorflow", "float32", "cuda")),
+        ("huggingface_text", Engine("torch", "float32", "cuda")),
+        ("onnx", Engine("openvino", "float32", "cpu")),
+    ],
+)
+def test_on_a_gpu_auto_is_the_network_s_own_framework(kind, found, processor):
+    processor["device"] = "cuda"
+    assert choose(kind, "auto", "float32") == found
+    assert choose(kind, "openvino", "float32") == Engine("openvino", "float32", "cpu")
+
+
+def test_a_framework_on_a_processor_is_a_reference_in_float32():
+    assert choose("keras", "tensorflow", "auto") == Engine("tensorflow", "float32", "cpu")
+    assert choose("huggingface_text", "torch", "auto") == Engine("torch", "float32", "cpu")
+    with pytest.raises(InputError, match="with torch on this cpu: set it to auto or float32"):
+        choose("huggingface_text", "torch", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fit"),
+    [
+        ("keras", "torch", "auto, openvino or tensorflow"),
+        ("onnx", "tensorflow", "auto, openvino"),
+        ("huggingface_image", "tensorflow", "auto, openvino or torch"),
+    ],
+)
+def test_a_pair_that_does_not_exist_is_refused(kind, name, fit):
+    with pytest.raises(InputError, match=rf"engine: {name} runs no .* {kind}: set it to {fit}$"):
+        choose(kind, name, "auto")

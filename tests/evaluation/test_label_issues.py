@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from helpers.held_out_products import held_out
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import cross_val_predict
+
+from stages.evaluation.label_issues import audited, doubted_labels, issue_rows, wrong_labels
+from stages.evaluation.metrics import judge
+from stages.evaluation.predictions import Model
+
+CLASSES = [f"class {at}" for at in range(6)]
+
+
+@pytest.fixture(scope="module")
+def flipped():
+    """Products judged out of fold, 5 % of their labels flipped, and which ones those are."""
+    features, labels = make_classification(  # of which 95 % are told apart
+        1500,
+        n_features=20,
+        n_informative=12,
+        n_redundant=0,
+        n_classes=6,
+        n_clusters_per_class=1,
+        class_sep=2.0,
+        flip_y=0,
+        random_state=0,
+    )
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(labels), len(labels) // 20, replace=False)
+    labels[chosen] = (labels[chosen] + rng.integers(1, 6, size=len(chosen))) % 6
+    model = LogisticRegression(C=10.0, max_iter=500)
+    probabilities = cross_val_predict(model, features, labels, cv=5, method="predict_proba")
+    judged = judge(CLASSES, [CLASSES[at] for at in labels], probabilities)
+    return judged, np.isin(np.arange(len(labels)), chosen)
+
+
+def test_flipped_labels_come_first(flipped):
+    judged, wrong = flipped
+    found = doubted_labels(judged)
+    ranks = np.zeros(len(wrong))
+    ranks[found] = np.arange(len(found), 0, -1)
+    assert average_precision_score(wrong, ranks) >= 0.8
+
+
+def test_their_number_is_estimated(flipped):
+    judged, wrong = flipped
+    assert wrong.sum() / 2 < wrong_labels(judged) < 2 * wrong.sum()
+
+
+def test_what_the_model_agrees_with_is_not_listed(flipped):
+    judged, _ = flipped
+    assert not judged.correct[doubted_labels(judged)].any()
+
+
+def test_labels_that_are_right_give_an_empty_list():
+    judged = held_out([0, 1, 2] * 10, [0, 1, 2] * 10).judged
+    assert doubted_labels(judged).tolist() == []
+    assert wrong_labels(judged) == 0
+
+
+def test_a_row_suggests_another_label_and_says_whether_it_is_likely():
+    truth = [0, 1, 2] * 20
+    predicted = [2, 0, *truth[2:]]
+    products = held_out(truth, predicted, [0.9, 0.4, *[0.8] * 58])
+    rows = issue_rows(products, {sku: f"Product {sku}" for sku in products.skus.tolist()})
+    assert rows[0] == {
+        "rank": 1,
+        "suspect": "yes",
+        "sku": "s00",
+        "name": "Product s00",
+        "label": "c0",
+        "suggested_label": "c2",
+        "label_probability": 0.05,
+        "suggested_probability": 0.9,
+    }
+    assert [(row["sku"], row["suspect"]) for row in rows[1:]] == [("s01", "no")]
+
+
+@pytest.mark.parametrize(("folds", "audits"), [([0] * 5, 5), ([1, 1, 2, 1, 2], 3)])
+def test_with_one_fold_validation_products_are_audited_too(folds, audits):
+    products = held_out([0, 1, 2, 0, 1], [0, 1, 2, 0, 1], folds=folds)
+    parts = {"test": products.where(np.arange(3)), "validation": products.where(np.arange(3, 5))}
+    model = Model("text", "svm", **parts, withheld={}, unseen=0, weights={})
+    assert len(set(audited(model).skus.tolist())) == len(audited(model).skus) == audits

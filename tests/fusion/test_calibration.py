@@ -1,0 +1,147 @@
+"""What is learnt of models' probabilities is what is known of them beforehand."""
+
+import numpy as np
+import pytest
+
+from stages.fusion.calibration import Pool, fit_pool, pooled
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def drawn(odds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a label's column for each row of probabilities."""
+    return (odds.cumsum(axis=1) > rng.random((len(odds), 1))).argmax(axis=1)
+
+
+def opinions(views: int, n: int = 20_000) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return what is to be believed after each of several independent looks, and the truth."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=n)
+    # A look is a normal number per class, higher by 1 for the true one: its odds are its softmax.
+    return [softmax(np.eye(4)[truth] + rng.normal(size=(n, 4))) for _ in range(views)], truth
+
+
+EVEN = np.full(4, 0.25)
+
+
+def fitted(models: list[np.ndarray], truth: np.ndarray) -> tuple[list[float], np.ndarray]:
+    """Return the weights of models of four classes as frequent as each other, and their pool."""
+    named = {f"model {at}": rows for at, rows in enumerate(models)}
+    pool = fit_pool(named, truth, EVEN)
+    return list(pool.weights.values()), pooled(named, pool)
+
+
+def loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    return -float(np.log(probabilities[np.arange(len(truth)), truth]).mean())
+
+
+@pytest.mark.parametrize("wanted", [0.25, 1.0, 4.0])
+def test_the_temperature_under_which_labels_were_drawn_is_found(wanted):
+    rng = np.random.default_rng(0)
+    scores = 2 * rng.normal(size=(20_000, 4))
+    truth = drawn(softmax(scores / wanted), rng)
+    (weight,), found = fitted([softmax(scores)], truth)
+    assert 1 / weight == pytest.approx(wanted, rel=0.05)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, softmax(scores / wanted), atol=0.03)
+    known = pooled({"model": softmax(scores)}, Pool({"model": 1 / wanted}, 0, EVEN.tolist()))
+    np.testing.assert_allclose(known, softmax(scores / wanted), atol=1e-5)
+
+
+def test_a_temperature_keeps_the_order_of_classes():
+    probabilities = softmax(np.random.default_rng(0).normal(size=(100, 4)))
+    sharp, soft = (
+        pooled({"model": probabilities}, Pool({"model": weight}, 0.0, [0.7, 0.1, 0.1, 0.1]))
+        for weight in (10, 0.1)
+    )
+    for rows in (sharp, soft):
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+        assert (rows.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    assert (sharp.max(axis=1) > probabilities.max(axis=1)).all()
+    assert (soft.max(axis=1) < probabilities.max(axis=1)).all()
+
+
+def test_how_far_a_model_leans_towards_frequent_classes_is_found_and_taken_back():
+    rng = np.random.default_rng(0)
+    frequencies = np.array([0.7, 0.2, 0.07, 0.03])
+    scores = 2 * rng.normal(size=(20_000, 4)) + np.log(frequencies)
+    truth = drawn(softmax(scores), rng)
+    leaning = {"model": softmax(scores + 0.8 * np.log(frequencies))}
+    pool = fit_pool(leaning, truth, frequencies)
+    assert pool.prior == pytest.approx(0.8, abs=0.05)
+    assert pool.weights["model"] == pytest.approx(1, abs=0.05)
+    right = pooled(leaning, pool)
+    np.testing.assert_allclose(right, softmax(scores), atol=0.03)
+    assert (right.argmax(axis=1) == truth).mean() > (
+        leaning["model"].argmax(axis=1) == truth
+    ).mean()
+
+
+@pytest.mark.parametrize("n", [8, 20, 40])
+def test_few_labels_none_of_which_surprises_make_no_pool_sure_of_everything(n):
+    rng = np.random.default_rng(0)
+    rows = np.full((20_000, 4), 0.1 / 3)
+    rows[:, 0] = 0.9
+    truth = drawn(rows, rng)
+    surprising_none = {"model": rows[:n]}
+    pool = fit_pool(surprising_none, np.zeros(n, dtype=np.int64), EVEN)
+    assert loss(pooled({"model": rows}, pool), truth) < 1.5 * loss(rows, truth)
+
+
+def test_a_class_that_was_held_for_impossible_stays_finite():
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]], dtype=np.float32)
+    models, even = {"one": probabilities}, np.array([0.5, 0.5])
+    truth = np.array([1, 1, 0, 0])
+    found = pooled(models, fit_pool(models, truth, even))
+    as_given = pooled(models, Pool({"one": 1.0}, 0.0, [0.5, 0.5]))
+    assert np.isfinite(loss(found, truth))
+    assert loss(found, truth) < loss(as_given, truth)
+    models["other"] = probabilities[::-1]
+    assert np.isfinite(pooled(models, fit_pool(models, truth, even))).all()
+
+
+def test_a_class_that_the_models_never_met_stays_all_but_impossible():
+    rows = {"model": np.array([[0.5, 0.5, 0.0]])}
+    for prior in (-2.0, 2.0):
+        pool = Pool({"model": 1.0}, prior, [0.9, 0.1, 0.0])
+        assert pooled(rows, pool)[0, 2] < 1e-5
+
+
+def test_independent_opinions_count_in_full():
+    models, truth = opinions(2)
+    weights, joined = fitted(models, truth)
+    assert weights == pytest.approx([1, 1], abs=0.05)
+    assert loss(joined, truth) < min(loss(rows, truth) for rows in models) - 0.1
+
+
+def test_an_opinion_given_twice_counts_once():
+    (model,), truth = opinions(1)
+    assert sum(fitted([model, model], truth)[0]) == pytest.approx(1, abs=0.05)
+
+
+def test_noise_gets_about_no_weight():
+    (model,), truth = opinions(1)
+    noise = softmax(2 * np.random.default_rng(1).normal(size=model.shape))
+    assert fitted([noise, model], truth)[0] == pytest.approx([0, 1], abs=0.05)
+    assert fitted([model, noise], truth)[0] == pytest.approx([1, 0], abs=0.05)
+
+
+def test_an_opinion_against_the_truth_is_left_out_and_not_turned_round():
+    (model,), truth = opinions(1)
+    against = softmax(-np.log(model))
+    weights, joined = fitted([model, against], truth)
+    assert min(weights) >= 0
+    assert loss(joined, truth) <= loss(model, truth) + 1e-4
+
+
+def test_a_pool_that_trusts_one_model_says_what_it_says():
+    models = dict(zip(("one", "other"), opinions(2, n=50)[0], strict=True))
+    one = pooled(models, Pool({"one": 1.0, "other": 0.0}, 0.0, EVEN.tolist()))
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(one, models["one"], atol=1e-6)
+    none = pooled(models, Pool({"one": 0.0, "other": 0.0}, 0.0, EVEN.tolist()))
+    np.testing.assert_allclose(none, 0.25, atol=1e-6)

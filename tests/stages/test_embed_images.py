@@ -1,0 +1,268 @@
+"""Every product gets its picture's vector, or a null; the same picture is embedded once."""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+from tqdm import tqdm
+
+from stages import embed_images, fetch_weights
+from stages.common.errors import InputError
+from stages.common.kv_store import RowStore
+from stages.common.tables import (
+    IMAGES,
+    embeddings_schema,
+    facts_of,
+    read_table,
+    vector_rows,
+    write_table,
+)
+from stages.encoders import embedding_cache as embeddings
+from stages.encoders.backends.openvino import has_bfloat16
+from stages.encoders.backends.selection import Engine
+from stages.encoders.embedding_cache import Embedder
+
+TOP = Path(__file__).parents[2]
+
+
+class MeanColour:
+    """An encoder that anyone can check: a picture's mean colour."""
+
+    size = 3
+
+    def __init__(self):
+        self.seen = 0
+
+    def encode(self, pictures):
+        for picture in pictures:
+            assert picture.mode == "RGB"
+            self.seen += 1
+            yield np.asarray(picture).mean(axis=(0, 1)).astype(np.float32)
+
+
+def jpeg(colour):
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (224, 224), colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+RED, GREEN, BLUE = map(jpeg, ("red", "green", "blue"))
+
+
+def shard(*pictures, first=0):
+    """Make a shard; None is a product whose picture is missing."""
+    rows = [
+        {
+            "sku": str(first + at),
+            "jpeg": data,
+            "sha256": data and hashlib.sha256(data).hexdigest(),
+            "status": "ok" if data else "failed",
+            "reason": None if data else "404",
+        }
+        for at, data in enumerate(pictures)
+    ]
+    return pa.Table.from_pylist(rows, schema=IMAGES)
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """A function that embeds a shard by an encoder, with a store of the test's own."""
+
+    def embed(encoder, table, bar=None):
+        with RowStore(tmp_path / "rows.sqlite") as store:
+            embedder = Embedder(encoder, "mean colour", store)
+            return embed_images.embed_shard(embedder, table, bar or tqdm(disable=True))
+
+    return embed
+
+
+def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null(embedded):
+    table = shard(BLUE, None, RED, GREEN, None, RED)
+    found = embedded(MeanColour(), table)
+    assert found.schema.equals(embeddings_schema(3))
+    assert found["sku"].to_pylist() == ["0", "1", "2", "3", "4", "5"]
+    assert found["sha256"].equals(table["sha256"])
+    rows, present = vector_rows(found["embedding"])
+    assert present.tolist() == [True, False, True, True, False, True]
+    wanted = np.array([[0, 0, 254], [254, 0, 0], [0, 128, 0], [254, 0, 0]])
+    assert np.allclose(rows[present], wanted, atol=2)
+
+
+def test_a_picture_that_occurs_twice_is_embedded_once(embedded):
+    encoder = MeanColour()
+    found = embedded(encoder, shard(RED, GREEN, RED, None, GREEN, RED))
+    assert encoder.seen == 2
+    rows = found["embedding"].to_pylist()
+    assert rows[0] == rows[2] == rows[5] != rows[1]
+    assert rows[1] == rows[4]
+
+
+@pytest.mark.parametrize("pictures", [[], [None, None]])
+def test_a_shard_without_pictures_has_only_nulls(embedded, pictures):
+    found = embedded(MeanColour(), shard(*pictures))
+    assert found["embedding"].to_pylist() == pictures
+    assert found.schema.equals(embeddings_schema(3))
+
+
+def test_the_bar_counts_the_products_with_a_picture(embedded):
+    with tqdm(total=4, file=io.StringIO()) as bar:
+        embedded(MeanColour(), shard(RED, RED, None, BLUE, GREEN), bar)
+        assert bar.n == 4
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with the repository's params.yaml, a small network and the weights of it."""
+    import torch
+    from transformers import AutoModel, ConvNextV2Config, ViTImageProcessorPil
+
+    torch.manual_seed(1)
+    config = ConvNextV2Config(depths=[1, 1, 1, 1], hidden_sizes=[4, 8, 8, 12])
+    AutoModel.from_config(config).save_pretrained(tmp_path / "network")
+    ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "network")
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    params["encoders"]["tiny"] = {"kind": "huggingface_image", "model": "tiny", "path": "network"}
+    params["image"]["encoders"] = ["tiny"]
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "tiny"])
+    return tmp_path
+
+
+def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, None, GREEN))
+    write_table(Path("data/images/images-00001.parquet"), shard(BLUE, RED, first=3))
+    capsys.readouterr()
+    embed_images.main()
+    printed = capsys.readouterr()
+    assert re.fullmatch(
+        r"tiny: 3 of 4 pictures computed by openvino in \w+, 1 from \.cache\n", printed.out
+    )
+    assert "tiny: 100%" in printed.err
+    assert "4/4" in printed.err
+    assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
+
+    output = repository / "data/embeddings/image/tiny.parquet"
+    table = read_table(output, embeddings_schema(12))
+    assert table["sku"].to_pylist() == ["0", "1", "2", "3", "4"]
+    rows, present = vector_rows(table["embedding"])
+    assert present.tolist() == [True, False, True, True, True]
+    assert np.array_equal(rows[0], rows[4])
+    assert not np.array_equal(rows[0], rows[2])
+    manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
+    assert manifest["kind"] == "pretrained"
+    facts = facts_of(table.schema)
+    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
+    assert facts["engine"] == "openvino"
+
+    first = output.read_bytes()
+    embed_images.main()
+    assert output.read_bytes() == first
+    assert ": 0 of 4 pictures computed" in capsys.readouterr().out
+
+    shutil.rmtree(".cache")
+    embed_images.main()
+    assert output.read_bytes() == first
+    assert ": 3 of 4 pictures computed" in capsys.readouterr().out
+
+
+def test_another_precision_or_engine_computes_anew(repository, capsys):
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    for changes in ({}, {"precision": "float32"}, {"engine": "torch"}, {"engine": "openvino"}):
+        params = json.loads(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(json.dumps({**params, "precision": "float32", **changes}))
+        embed_images.main()
+    computed = re.findall(r"tiny: (\d) of 2", capsys.readouterr().out)
+    assert computed == ["2", "0", "2", "0"]
+
+
+def test_views_make_a_picture_and_its_mirror_image_one(repository):
+    fetch_weights.main()
+    picture = PIL.Image.new("RGB", (224, 224), "red")
+    picture.paste("blue", (0, 0, 60, 224))
+    sides = []
+    for side in (picture, picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
+        file = io.BytesIO()
+        side.save(file, "JPEG", quality=95)
+        sides.append(file.getvalue())
+    write_table(Path("data/images/images-00000.parquet"), shard(*sides))
+    apart = []
+    for views in (["whole"], ["whole", "mirrored"]):
+        params = json.loads(Path("params.yaml").read_text())
+        params["encoders"]["tiny"]["views"] = views
+        Path("params.yaml").write_text(json.dumps(params))
+        embed_images.main()
+        table = read_table(Path("data/embeddings/image/tiny.parquet"))
+        one, other = vector_rows(table["embedding"])[0]
+        apart.append(np.linalg.norm(one - other) / np.linalg.norm(one))
+    assert apart[1] < apart[0] / 5
+
+
+def test_other_weights_compute_anew(repository, capsys):
+    import torch
+    from transformers import AutoModel
+
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    embed_images.main()
+    torch.manual_seed(2)
+    network = AutoModel.from_pretrained("network")
+    torch.nn.init.normal_(network.embeddings.patch_embeddings.weight)
+    network.save_pretrained("network")
+    fetch_weights.main()
+    embed_images.main()
+    assert re.findall(r"tiny: (\d) of 2", capsys.readouterr().out) == ["2", "2"]
+
+
+def test_the_stage_says_what_it_lacks(repository):
+    with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
+        embed_images.main()
+    fetch_weights.main()
+    with pytest.raises(InputError, match=r"data/images holds no pictures: `dvc repro`"):
+        embed_images.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED).drop_columns(["jpeg"]))
+    with pytest.raises(InputError, match="lacks the column jpeg"):
+        embed_images.main()
+    assert not (repository / "data" / "embeddings").exists()
+
+
+def test_a_text_encoder_is_refused(repository, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "minilm"])
+    with pytest.raises(SystemExit):
+        embed_images.main()
+    assert "invalid choice: 'minilm' (choose from 'tiny')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("bears", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
+    repository, monkeypatch, bears, precision
+):
+    if not has_bfloat16():
+        pytest.skip("this processor does not compute in bfloat16")
+    asked = []
+
+    def is_true_to_float32(load, engine, is_text):
+        asked.append(engine)
+        return bears
+
+    engine = Engine("openvino", "bfloat16")
+    monkeypatch.setattr(embeddings, "choose", lambda *_: engine)
+    monkeypatch.setattr(embeddings, "is_true_to_float32", is_true_to_float32)
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED))
+    for _ in range(2):
+        embed_images.main()
+        table = read_table(Path("data/embeddings/image/tiny.parquet"))
+        assert facts_of(table.schema)["precision"] == precision
+    assert asked == [engine]  # the answer is kept

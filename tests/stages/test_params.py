@@ -1,0 +1,364 @@
+"""params.yaml is checked whole: each fault is named with its place and what may stand there."""
+
+import copy
+from functools import reduce
+from pathlib import Path
+from typing import get_args, get_origin
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.common.errors import InputError
+from stages.params import Params, Section, load_params, parse_params
+
+TOP = Path(__file__).parents[2]
+CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
+
+
+def changed(place, value):
+    """Return the repository's params with `value` at `place`, keys with dots between them."""
+    content = copy.deepcopy(CONTENT)
+    section = content
+    *above, key = place.split(".")
+    for part in above:
+        section = section[part]
+    section[key] = value
+    return content
+
+
+def without(place):
+    """Return the repository's params without the key at `place`."""
+    content = copy.deepcopy(CONTENT)
+    section = content
+    *above, key = place.split(".")
+    for part in above:
+        section = section[part]
+    del section[key]
+    return content
+
+
+def refusal(content):
+    """Return what is said where `content` is refused."""
+    with pytest.raises(InputError) as caught:
+        parse_params(content, "params.yaml")
+    assert str(caught.value).startswith("params.yaml: ")
+    return str(caught.value)
+
+
+def test_the_repository_s_own_params_are_good():
+    params = load_params(TOP / "params.yaml")
+    assert params == parse_params(CONTENT)
+    assert params.seed == CONTENT["seed"]
+    assert set(params.encoders) == set(CONTENT["encoders"])
+    assert params.models() == [
+        (modality, classifier)
+        for modality in CONTENT["modalities"]
+        for classifier in CONTENT["classifiers"]
+    ]
+
+
+def test_modalities_see_the_encoders_of_their_folder():
+    params = parse_params(CONTENT)
+    image, text = CONTENT["image"]["encoders"], CONTENT["text"]["encoders"]
+    assert list(params.encoders_of("image")) == image
+    assert list(params.encoders_of("text")) == text
+    assert params.encoders_of("multimodal") == {
+        name: Path(f"data/embeddings/{kind}/{name}.parquet")
+        for kind, names in (("image", image), ("text", text))
+        for name in names
+    }
+
+
+def test_a_modality_may_name_fewer_encoders():
+    name = CONTENT["image"]["encoders"][0]
+    params = parse_params(changed("modalities.multimodal.encoders", [name]))
+    assert list(params.encoders_of("multimodal")) == [name]
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "smallest"),
+    [("demo", "auto", 10), ("table", "auto", 10), ("bestbuy", "auto", 100), ("bestbuy", 7, 7)],
+)
+def test_the_smallest_class_goes_by_the_source(source, given, smallest):
+    content = changed("data.source", source)
+    content["data"]["min_class_size"] = given
+    assert parse_params(content).data.smallest_class == smallest
+
+
+@pytest.mark.parametrize(
+    ("place", "known"),
+    [
+        ("sede", ["seed", "classifiers"]),
+        ("data.sorce", ["source", "folder"]),
+        ("data.table.labels", ["label", "sku", "image_path"]),
+        ("split.train", ["validation", "test", "folds", "group_by"]),
+        ("fusion.weight", ["strategy", "image", "text", "encoders", "components"]),
+        ("image.weight", ["encoders"]),
+        ("encoders.ngrams.places", ["size"]),
+        ("download.retry", ["retries", "backoff_s"]),
+        ("encoders.resnet50.modle", ["model", "path", "sha256"]),
+        ("encoders.minilm.pool", ["pooling", "max_tokens"]),
+        ("modalities.image.encoder", ["encoders", "embeddings"]),
+        ("classifiers.svm.c", ["C", "gamma"]),
+        ("classifiers.mlp.epoch", ["epochs", "patience"]),
+    ],
+)
+def test_an_unknown_key_is_named_with_those_that_are_known(place, known):
+    said = refusal(changed(place, 1))
+    assert f"{place} is not a key that is known; known here: " in said
+    offered = said.partition("known here: ")[2].split(", ")
+    assert set(known) <= set(offered)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "part"),
+    [
+        ("seed", "42", "integer"),
+        ("seed", 4.2, "integer"),
+        ("seed", True, "integer"),
+        ("data.demo.products", "many", "integer"),
+        ("data.table.sku", 5, "string"),
+        ("data.mirror", "localhost:8765", "https?://"),
+        ("split.test", "0.2", "number"),
+        ("split.folds", 2.5, "integer"),
+        ("split.group_by", "manufacturer", "list"),
+        ("fusion.image", "half", "number"),
+        ("fusion.components", 0.5, "integer"),
+        ("download.retry_failed", "no", "boolean"),
+        ("image.encoders", "resnet50", "list"),
+        ("image.encoders.0", 5, "string"),
+        ("encoders.minilm.sha256", "abc", "[0-9a-f]{64}"),
+        ("classifiers.mlp.epochs", 1.5, "integer"),
+        ("classifiers", [], "dict"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_place(place, value, part):
+    if place == "image.encoders.0":
+        said = refusal(changed("image.encoders", [value]))
+    else:
+        said = refusal(changed(place, value))
+    assert f"params.yaml: {place}: " in said
+    assert part in said
+    assert f"(it is {value!r})" in said
+
+
+@pytest.mark.parametrize("place", ["data.mirror", "data.bestbuy.products", "data.table.archive"])
+def test_a_password_is_refused_and_not_repeated(place):
+    content = changed(place, "https://user:secret@x.example/a.zip")
+    content["data"]["table"]["image_path"] = "picture"
+    said = refusal(content)
+    assert f"{place}: " in said
+    assert "~/.netrc" in said and "x.example" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "part"),
+    [
+        ("seed", -1, "greater than or equal to 0"),
+        ("data.min_class_size", 2, "greater than or equal to 3"),
+        ("data.demo.products", 10, "greater than or equal to 200"),
+        ("split.validation", 0, "greater than 0"),
+        ("split.test", 1.0, "less than 1"),
+        ("split.folds", 0, "greater than or equal to 1"),
+        ("split.folds", 21, "less than or equal to 20"),
+        ("split.validation_folds", 0, "greater than or equal to 1"),
+        ("fusion.text", 0, "greater than 0"),
+        ("fusion.encoders", {"ngrams": -1.0}, "greater than 0"),
+        ("fusion.components", 0, "greater than or equal to 1"),
+        ("encoders.ngrams.size", 65, "multiple of 2"),
+        ("encoders.ngrams.fields", ["title"], "'name', 'description' or 'manufacturer'"),
+        ("encoders.resnet50.views", [], "at least 1 item"),
+        ("encoders.resnet50.views", ["upside_down"], "'whole', 'mirrored' or 'shrunk'"),
+        ("encoders.ngrams.size", 32, "greater than or equal to 64"),
+        ("download.concurrency", 0, "greater than or equal to 1"),
+        ("download.max_failed", 1.1, "less than or equal to 1"),
+        ("classifiers.mlp.dropout", 1.0, "less than 1"),
+        ("classifiers.svm.gamma", float("nan"), "finite"),
+        ("modalities.image.encoders", [], "at least 1"),
+        ("classifiers", {}, "at least 1"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
+    said = refusal(changed(place, value))
+    assert f"params.yaml: {place}" in said
+    assert part in said
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "alternatives"),
+    [
+        ("data.source", "best_buy", ["demo", "bestbuy", "table"]),
+        ("split.strategy", "random", ["grouped", "stratified"]),
+        ("split.group_by", ["brand"], ["manufacturer"]),
+        ("fusion.strategy", "middle", ["hybrid", "early", "late"]),
+        ("fusion.encoders", {"ngram": 1.0}, ["minilm", "ngrams", "resnet50"]),
+        ("image.encoders", ["ngrams"], ["resnet50", "convnextv2"]),
+        ("weights", "random", ["auto", "pretrained"]),
+        ("text.fields", ["title"], ["name", "description", "manufacturer"]),
+        ("encoders.resnet50.kind", "torch", ["keras", "huggingface_image", "onnx"]),
+        ("encoders.minilm.pooling", "max", ["mean", "cls", "pooler"]),
+        ("classifiers.svc", {"C": 1.0}, ["logistic_regression", "svm", "random_forest", "mlp"]),
+        ("modalities.image.embeddings", "image", ["data/embeddings/image", "data/embeddings/text"]),
+        ("image.encoders", ["resnet"], ["resnet50", "convnextv2"]),
+        ("image.encoders", ["minilm"], ["resnet50", "convnextv2"]),
+        ("text.encoders", ["minilm", "resnet50"], ["minilm", "bert", "ngrams"]),
+        ("modalities.image.encoders", ["resnet50", "minilm"], ["resnet50, convnextv2"]),
+        ("modalities.image.encoders", ["resnet"], ["resnet50, convnextv2"]),
+    ],
+)
+def test_an_unknown_name_is_refused_with_those_there_are(place, value, alternatives):
+    said = refusal(changed(place, value))
+    assert place.removesuffix(".kind") in said
+    for alternative in alternatives:
+        assert alternative in said
+
+
+@pytest.mark.parametrize("place", ["seed", "data.source", "split", "classifiers.svm.C"])
+def test_a_missing_key_is_named(place):
+    assert refusal(without(place)) == f"params.yaml: {place} is missing"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("split.validation", 0.8, "split: validation and test must leave products to train on"),
+        ("data.table.archive", "pictures.zip", "data.table: archive needs image_path"),
+        ("image.encoders", ["resnet50", "resnet50"], "image.encoders names one encoder twice"),
+        ("text.encoders", [], "modalities.text has no encoder left"),
+        ("encoders.Bert-Base", {}, "encoders.Bert-Base: "),
+        ("classifiers.svm.kind", "mlp", "classifiers: svm has the key kind"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(place, value, said):
+    assert f"params.yaml: {said}" in refusal(changed(place, value))
+
+
+def test_with_folds_it_is_they_that_say_the_share_for_test():
+    content = changed("split.validation", 0.6)
+    content["split"] |= {"test": 0.1, "folds": 2}
+    assert "must leave products to train on" in refusal(content)
+
+
+def test_two_columns_for_pictures_are_refused():
+    content = changed("data.table.image_url", "url")
+    content["data"]["table"]["image_path"] = "path"
+    assert "name image_url or image_path, not both" in refusal(content)
+
+
+def test_columns_to_group_by_need_groups():
+    content = changed("split.strategy", "stratified")
+    content["split"]["group_by"] = ["manufacturer"]
+    assert "params.yaml: split: group_by needs the strategy grouped" in refusal(content)
+
+
+def test_every_fault_is_named_at_once():
+    content = changed("seed", "x")
+    content["split"]["test"] = 2
+    said = refusal(content)
+    assert "params.yaml: seed: " in said
+    assert "params.yaml: split.test: " in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("seed: [1", "is no YAML"), ("seed: 1\nseed: 2", "is no YAML"), ("", "dictionary")],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, said):
+    place = tmp_path / "params.yaml"
+    place.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=said) as caught:
+        load_params(place)
+    assert str(place) in str(caught.value)
+
+
+def sections(model, content, place=()):
+    """Yield each section of params.yaml, as the model has it: its class and the keys above it.
+
+    A mapping of entries gives one section per kind that an entry may be of.
+    """
+    yield model, place
+    for name, field in model.model_fields.items():
+        kinds = list(sections_in(field.annotation))
+        if get_origin(field.annotation) is dict:
+            for key, entry in content[name].items():
+                for kind in kinds:
+                    marks = kind.model_fields.get("kind")
+                    mine = entry.get("kind", key)
+                    if marks is None or get_args(marks.annotation) == (mine,):
+                        yield from sections(kind, entry, (*place, name, key))
+        elif kinds:
+            yield from sections(kinds[0], content[name], (*place, name))
+
+
+def sections_in(annotation):
+    """Yield the sections that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections_in(part)
+
+
+PLACES = {
+    (".".join((*place, name)), name in content_at)
+    for model, place in sections(Params, CONTENT)
+    for content_at in [reduce(lambda section, key: section[key], place, CONTENT)]
+    for name in model.model_fields
+    if not (name == "kind" and place[0] == "classifiers")
+}
+
+
+@pytest.mark.parametrize("place", sorted(place for place, _ in PLACES))
+@pytest.mark.parametrize("value", [object(), {"no such key": 1}, [[]], b"bytes"], ids=type)
+def test_no_key_takes_a_value_of_any_type(place, value):
+    said = refusal(changed(place, value))
+    assert said.startswith(f"params.yaml: {place.removesuffix('.kind')}")
+
+
+@pytest.mark.parametrize("place", sorted({place.rpartition(".")[0] for place, _ in PLACES}))
+def test_no_section_takes_an_unknown_key(place):
+    said = refusal(changed(f"{place}.no_such_key".removeprefix("."), 1))
+    assert f"{place}.no_such_key".removeprefix(".") in said
+    assert "known here: " in said or place in ("encoders", "modalities", "classifiers")
+
+
+@pytest.mark.parametrize("place", sorted(place for place, is_there in PLACES if is_there))
+def test_a_number_out_of_range_is_refused_wherever_there_is_one(place):
+    value = reduce(lambda section, key: section[key], place.split("."), CONTENT)
+    if type(value) in (int, float):
+        assert refusal(changed(place, -1)).startswith("params.yaml: ")
+        assert refusal(changed(place, float("nan"))).startswith(f"params.yaml: {place}")
+        assert refusal(changed(place, float("inf"))).startswith(f"params.yaml: {place}")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="run from the top of the repository"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("image", [0.5, 2.0])
+def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights(image):
+    content = changed("fusion", CONTENT["fusion"] | {"image": image, "text": 1.5, "encoders": {}})
+    scales = parse_params(content).scales_of("multimodal")
+    assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
+    pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
+    texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
+    assert pictures / texts == pytest.approx((image / 1.5) ** 2)
+    assert scales["resnet50"] == scales["convnextv2"] and scales["minilm"] == scales["ngrams"]
+
+
+def test_the_encoders_of_a_kind_share_its_weight_as_the_squares_of_theirs():
+    params = parse_params(changed("fusion.encoders", {"ngrams": 0.5, "resnet50": 3.0}))
+    both, text = params.scales_of("multimodal"), params.scales_of("text")
+    assert text["ngrams"] / text["minilm"] == pytest.approx(0.5)
+    assert both["ngrams"] / both["minilm"] == pytest.approx(0.5)
+    assert both["resnet50"] / both["convnextv2"] == pytest.approx(3)
+    assert sum(scale**2 for scale in text.values()) == pytest.approx(1)
+    params = parse_params(changed("modalities.text.encoders", ["ngrams"]))
+    assert params.scales_of("text") == {"ngrams": 1.0}
+
+
+def test_each_encoder_is_of_the_image_or_of_the_text():
+    params = parse_params(CONTENT)
+    wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
+    assert params.kinds() == wanted

@@ -1,0 +1,238 @@
+"""The stage: what it reads, writes and says of the split."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+from ruamel.yaml import YAML
+
+from stages import split as stage
+from stages.catalog.near_duplicates import same_values
+from stages.common.errors import InputError
+from stages.common.tables import IMAGES, PRODUCTS, SPLITS, write_table
+
+TOP = Path(__file__).parents[2]
+
+
+def picture(seed: int | str) -> bytes:
+    """Draw a picture that looks like no other: 8×8 squares, each black or white."""
+    bits = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "big")
+    image = Image.new("L", (224, 224), "white")
+    draw = ImageDraw.Draw(image)
+    for place in range(64):
+        x, y = place % 8 * 28, place // 8 * 28
+        if bits >> place & 1:
+            draw.rectangle((x, y, x + 27, y + 27), fill="black")
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+def catalogue(classes=3, families=20):
+    """Return rows (product, jpeg): per class as many families of three as single products.
+
+    A family shares its picture, its name but for the colour, or its description.
+    """
+    rows = []
+    for label in (f"class {n}" for n in range(classes)):
+        for family in range(2 * families):
+            for member in range(3 if family < families else 1):
+                key = len(rows)
+                shared = f"{label} {family}"
+                cause = family % 3 if family < families else None
+                colour = ("Red", "Blue", "Green")[member]
+                product = {
+                    "sku": f"{key:05}",
+                    "name": f"Thing {shared} - {colour}" if cause == 0 else f"Item {key}",
+                    "description": f"what is said of {shared} and more" if cause == 1 else "",
+                    "manufacturer": f"maker {family % 7} of {label}",
+                    "label": label,
+                    "image": None,
+                }
+                jpeg = picture(shared if cause == 2 else key)
+                rows.append((product, None if cause == 1 else jpeg))
+    return rows
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs the stage over rows and returns (splits, metrics)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_over(rows, **split):
+        yaml = YAML()
+        params = yaml.load(TOP / "params.yaml")
+        params["split"].update(split)
+        yaml.dump(params, tmp_path / "params.yaml")
+        products = [product for product, _ in rows]
+        write_table(stage.PRODUCTS_FILE, pa.Table.from_pylist(products, schema=PRODUCTS))
+        images = [
+            {
+                "sku": product["sku"],
+                "jpeg": jpeg,
+                "sha256": jpeg and hashlib.sha256(jpeg).hexdigest(),
+                "status": "ok" if jpeg else "none",
+                "reason": None,
+            }
+            for product, jpeg in rows
+        ]
+        half = len(images) // 2
+        for number, part in enumerate((images[:half], images[half:])):
+            shard = stage.IMAGES_FOLDER / f"{number}.parquet"
+            write_table(shard, pa.Table.from_pylist(part, schema=IMAGES))
+        stage.main()
+        return pq.read_table(stage.SPLITS_FILE), json.loads(stage.METRICS_FILE.read_text())
+
+    return run_over
+
+
+def leaked(metrics):
+    return metrics["test_products_with_a_near_duplicate_in_training"]
+
+
+def test_every_product_comes_out_in_its_order_with_its_group(run, capsys):
+    rows = catalogue()[::-1]
+    table, metrics = run(rows)
+    assert table.schema.equals(SPLITS)
+    assert table["sku"].to_pylist() == [product["sku"] for product, _ in rows]
+    assert table["label"].to_pylist() == [product["label"] for product, _ in rows]
+    groups = table["group"].to_pylist()
+    assert len(set(groups)) == 3 * 40
+    assert set(groups) <= set(table["sku"].to_pylist())
+    assert metrics["products"] == len(rows) == 240
+    assert metrics["groups"] == {
+        "all": 120,
+        "of_two_or_more": 60,
+        "products_in_those": 180,
+        "largest": {
+            "products": 3,
+            "names": [f"Thing class 0 0 - {colour}" for colour in ("Red", "Blue", "Green")],
+        },
+    }
+    assert (
+        capsys.readouterr().out
+        == "split: fold_1: "
+        + ", ".join(f"{n} for {part}" for part, n in metrics["parts"]["fold_1"].items())
+        + "\n"
+    )
+    assert sum(metrics["parts"]["fold_1"].values()) == 240
+    assert metrics["classes_not_in_every_part"] == {}
+    found = {str(path) for path in Path().rglob("*") if path.is_file()}
+    read = {
+        "params.yaml",
+        "data/products.parquet",
+        "data/images/0.parquet",
+        "data/images/1.parquet",
+    }
+    assert found - read == {"data/splits.parquet", "metrics/split.json"}
+
+
+@pytest.mark.parametrize("validation_folds", [1, 3])
+@pytest.mark.parametrize("folds", [1, 3])
+def test_near_duplicates_of_test_products_are_not_trained_on(run, folds, validation_folds):
+    table, metrics = run(catalogue(), folds=folds, validation_folds=validation_folds)
+    mine, plain = leaked(metrics)["this_split"], leaked(metrics)["stratified"]
+    assert [mine[cause] for cause in ("any", "picture", "name", "description")] == [0, 0, 0, 0]
+    assert min(plain[cause] for cause in ("any", "picture", "name", "description")) > 0
+    assert plain["share"] == round(plain["any"] / plain["test_products"], 4)
+    assert mine["test_products"] == sum(part["test"] for part in metrics["parts"].values())
+    assert all(len(parts) == folds for parts in table["parts"].to_pylist())
+
+
+def test_stratified_knows_of_no_groups_and_says_what_leaks(run):
+    table, metrics = run(catalogue(), strategy="stratified")
+    assert table["group"].to_pylist() == table["sku"].to_pylist()
+    assert leaked(metrics)["this_split"] == leaked(metrics)["stratified"]
+    assert leaked(metrics)["this_split"]["any"] > 0
+    assert metrics["groups"]["all"] == 120
+
+
+def test_products_of_a_maker_stay_together_if_asked_to(run):
+    rows = catalogue()
+    rows[0][0]["manufacturer"] = rows[200][0]["manufacturer"] = ""
+    table, _ = run(rows, group_by=["manufacturer"])
+    by_maker: dict[str, set[str]] = {}
+    for (product, _), group in zip(rows, table["group"].to_pylist(), strict=True):
+        by_maker.setdefault(product["manufacturer"], set()).add(group)
+    assert len(by_maker.pop("")) == 2
+    assert all(len(groups) == 1 for groups in by_maker.values())
+
+
+def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
+    rows = catalogue()
+    alike = {"manufacturer": "one", "label": "Cards", "image": None}
+    for number in range(12):
+        text = {"name": f"Card ${number}", "description": "", "sku": f"c{number:02}"}
+        rows.append((alike | text, None))
+    _, metrics = run(rows)
+    assert metrics["classes_not_in_every_part"] == {
+        "Cards": {"groups": 1, "lacking_in": ["test", "validation"]}
+    }
+    assert metrics["groups"]["largest"]["names"] == [f"Card ${number}" for number in range(5)]
+    assert (
+        "split: Cards has too few groups (1) for every part: in some fold or turn it is not in "
+        "test, validation\n" in capsys.readouterr().out
+    )
+
+
+def test_the_stage_writes_the_same_bytes_again(run):
+    files = (stage.SPLITS_FILE, stage.METRICS_FILE)
+    run(catalogue())
+    before = [file.read_bytes() for file in files]
+    run(catalogue())
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_a_leak_is_counted_once_for_each_product_and_once_for_each_cause():
+    causes = {"picture": same_values(list("aabb")), "name": same_values(list("aacd"))}
+    parts = [["test", "train"], ["train", "test"], ["validation", "test"], ["test", "validation"]]
+    assert stage.leaks(causes, parts) == {
+        "test_products": 4,
+        "any": 2,
+        "share": 0.5,
+        "picture": 2,
+        "name": 2,
+    }
+
+
+def test_a_group_that_is_dealt_to_two_sides_ends_the_stage(run, monkeypatch):
+    deal = stage.folds_of
+
+    def leaking(groups, labels, split, seed):
+        parts = deal(groups, labels, split, seed)
+        at = next(n for n, group in enumerate(groups) if groups.count(group) > 1)
+        return [*parts[:at], ["test" if parts[at] != ["test"] else "train"], *parts[at + 1 :]]
+
+    monkeypatch.setattr(stage, "folds_of", leaking)
+    with pytest.raises(InputError, match="near-duplicates must be on one side"):
+        run(catalogue())
+    assert not stage.SPLITS_FILE.exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (False, "data/products.parquet is not there: `dvc repro` builds it"),
+        (True, "data/images holds no pictures: `dvc repro` puts them there"),
+    ],
+)
+def test_run_before_its_inputs_are_built_it_says_what_is_missing(tmp_path, there, said):
+    (tmp_path / "params.yaml").write_bytes((TOP / "params.yaml").read_bytes())
+    if there:
+        write_table(tmp_path / stage.PRODUCTS_FILE, PRODUCTS.empty_table())
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.split"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {said}\n"

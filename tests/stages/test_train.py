@@ -1,0 +1,344 @@
+"""Training writes a model per fold, what it was made from, and its answers for the held out."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ruamel.yaml import YAML
+
+from stages import train
+from stages.classifiers import svm
+from stages.common.errors import InputError
+from stages.common.files import sha256_of
+from stages.common.tables import (
+    facts_of,
+    features_schema,
+    probabilities_schema,
+    read_table,
+    vector_column,
+    vector_rows,
+    write_table,
+)
+from stages.fusion import model as fusion
+from stages.fusion.features import FEATURES, read_features
+
+TOP = Path(__file__).parents[2]
+KINDS = ["logistic_regression", "svm", "random_forest", "mlp"]
+CLASSES = ["audio", "cables, long", "games"]
+ENCODERS = {
+    "resnet50": {"kind": "random", "origin": "seed 42", "revision": None, "sha256": "0" * 64},
+    "minilm": {"kind": "pretrained", "origin": "hub", "revision": "a1", "sha256": "1" * 64},
+}
+SEEN_AS = {"resnet50": "image", "minilm": "text"}
+SIZES = {"resnet50": 10, "minilm": 6}
+FACTS = {
+    "encoders": ENCODERS,
+    "kinds": SEEN_AS,
+    "components": {},
+    "places": {},
+    "modalities": {
+        "text": {"minilm": 1.0},
+        "multimodal": {"resnet50": 0.5**0.5, "minilm": 0.5**0.5},
+    },
+}
+N = 120
+FIRST = np.array((["train"] * 6 + ["validation", "validation", "test", "test"]) * (N // 10))
+FOLDS = np.column_stack([FIRST, np.roll(FIRST, 5)])
+TURNS = np.where(FIRST == "test", "test", [f"validation-{at % 2 + 1}" for at in range(N)])[:, None]
+WITHOUT_PICTURE = np.arange(N) % 7 == 3
+WITHOUT_TEXT = np.arange(N) % 11 == 5
+
+
+class Products:
+    """A folder with what train reads; a test changes it before it is written."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
+        self.params["classifiers"]["random_forest"]["n_estimators"] = 10
+        self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "epochs": 3}
+        self.parts = FOLDS
+        rng = np.random.default_rng(0)
+        at = rng.integers(3, size=N)
+        self.labels = np.array(CLASSES)[at]
+        self.rows = {
+            name: rng.normal(size=(3, size))[at] + 1.2 * rng.normal(size=(N, size))
+            for name, size in SIZES.items()
+        }
+
+    def write(self) -> None:
+        with Path("params.yaml").open("w") as file:
+            YAML().dump(self.params, file)
+        skus = [f"s{at:03d}" for at in range(N)]
+        groups = [f"g{at // 2}" for at in range(N)]
+        present = {"resnet50": ~WITHOUT_PICTURE, "minilm": ~WITHOUT_TEXT}
+        blocks = [
+            vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
+            for name, rows in self.rows.items()
+        ]
+        columns = [skus, self.labels.tolist(), groups, self.parts.tolist()]
+        table = pa.table([*map(pa.array, columns), *blocks], schema=features_schema(SIZES))
+        write_table(FEATURES, table, FACTS)
+
+
+@pytest.fixture
+def products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Products:
+    monkeypatch.chdir(tmp_path)
+    return Products()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch):
+    def run(kind: str = "logistic_regression", modality: str = "multimodal") -> Path:
+        monkeypatch.setattr(sys, "argv", ["train", "--classifier", kind])
+        train.main()
+        return Path("models") / kind / modality
+
+    return run
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def answers(folder: Path, **wanted: Any) -> dict[tuple[str, int], np.ndarray]:
+    """Return the probabilities by sku and fold, of the rows that hold what is wanted."""
+    table = read_table(folder / "probabilities.parquet", probabilities_schema(len(CLASSES)))
+    rows, _ = vector_rows(table["probabilities"])
+    return {
+        (row["sku"], row["fold"]): vector
+        for row, vector in zip(table.to_pylist(), rows, strict=True)
+        if all(row[name] == value for name, value in wanted.items())
+    }
+
+
+def skus(chosen: np.ndarray) -> set[str]:
+    return {f"s{at:03d}" for at in np.flatnonzero(chosen)}
+
+
+def assert_same(one: dict[Any, np.ndarray], other: dict[Any, np.ndarray], atol: float = 0) -> None:
+    assert one.keys() == other.keys() and one
+    for key, vector in one.items():
+        np.testing.assert_allclose(vector, other[key], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
+def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, parts):
+    products.parts = parts
+    products.write()
+    table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
+    seen = ~(WITHOUT_PICTURE & WITHOUT_TEXT)
+    both = ~(WITHOUT_PICTURE | WITHOUT_TEXT)
+    assert (~seen).sum() > 0
+    wanted = set()
+    for fold in range(parts.shape[1]):
+        test = parts[:, fold] == "test"
+        validation = np.char.startswith(parts[:, fold], "validation")
+        wanted |= {(sku, fold, "validation", "") for sku in skus(seen & validation)}
+        wanted |= {(sku, fold, "test", "") for sku in skus(seen & test)}
+        for kind in ("image", "text"):
+            wanted |= {(sku, fold, "test", kind) for sku in skus(both & test)}
+    said = [(row["sku"], row["fold"], row["part"], row["withheld"]) for row in table.to_pylist()]
+    assert len(said) == len(wanted) and set(said) == wanted
+    splits = {row["sku"]: row for row in read_table(FEATURES).to_pylist()}
+    for row in table.to_pylist():
+        assert row["label"] == splits[row["sku"]]["label"]
+        assert row["group"] == splits[row["sku"]]["group"]
+    for name in ("probabilities", "uncalibrated"):
+        rows, present = vector_rows(table[name])
+        assert present.all()
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+    columns = np.searchsorted(CLASSES, table["label"].to_pylist())
+    assert (rows.argmax(axis=1) == columns).mean() > 0.7
+
+
+def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
+    products.parts = FIRST[:, None]
+    products.write()
+    facts = facts_of(read_table(run() / "probabilities.parquet").schema)
+    unseen = FIRST[WITHOUT_PICTURE & WITHOUT_TEXT]
+    assert facts == {
+        "classes": CLASSES,
+        "weights": {"resnet50": "random", "minilm": "pretrained"},
+        "unseen": {
+            "validation": int((unseen == "validation").sum()),
+            "test": int((unseen == "test").sum()),
+        },
+    }
+
+
+def test_a_product_that_is_not_seen_is_counted_once_however_many_turns_it_takes(products, run):
+    at = int(np.flatnonzero(WITHOUT_PICTURE & WITHOUT_TEXT)[0])
+    products.parts = np.column_stack([TURNS, TURNS, TURNS]).astype(object)
+    products.parts[WITHOUT_PICTURE & WITHOUT_TEXT] = "train"
+    products.parts[at] = ["validation-1", "validation-2", "test"]
+    products.write()
+    facts = facts_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
+    assert facts["unseen"] == {"validation": 1, "test": 1}
+
+
+def test_the_model_in_a_fold_s_folder_gives_the_answers_in_the_table(products, run):
+    products.write()
+    folder = run()
+    for fold in range(2):
+        features, test = read_features(FEATURES, "multimodal", FOLDS[:, fold] == "test")
+        found = fusion.load(folder / f"fold-{fold}").predict(features).probabilities
+        wanted = answers(folder, fold=fold, part="test", withheld="")
+        rows = zip(np.flatnonzero(test), found, strict=True)
+        assert_same({(f"s{at:03d}", fold): row for at, row in rows}, wanted)
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
+def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(products, run, strategy):
+    products.params["fusion"]["strategy"] = strategy
+    products.write()
+    both, text = run(), Path("models/logistic_regression/text")
+    alone = answers(text, part="test")
+    withheld = answers(both, part="test", withheld="image")
+    assert_same(withheld, {key: alone[key] for key in withheld}, atol=1e-6)
+    shown = answers(both, part="test", withheld="")
+    assert all((shown[key] != row).any() for key, row in withheld.items())
+    lacking = {key: row for key, row in shown.items() if key[0] in skus(WITHOUT_PICTURE)}
+    assert_same(lacking, {key: alone[key] for key in lacking}, atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
+@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
+def test_what_two_modalities_have_in_common_is_fitted_once(
+    products, run, monkeypatch, strategy, parts
+):
+    fits = []
+    fit_one = svm.fit
+    monkeypatch.setattr(svm, "fit", lambda *given: fits.append(1) or fit_one(*given))
+    products.params["fusion"]["strategy"] = strategy
+    products.parts = parts
+    products.write()
+    run("svm")
+    views = 2 if strategy == "late" else 3  # image, text and, elsewhere, both
+    assert len(fits) == views * (2 if parts is FOLDS else 3)
+
+
+def test_what_sees_texts_alone_has_nothing_withheld(products, run):
+    products.write()
+    table = read_table(run(modality="text") / "probabilities.parquet")
+    assert set(table["withheld"].to_pylist()) == {""}
+    assert not set(table["sku"].to_pylist()) & skus(WITHOUT_TEXT)
+
+
+def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
+    # The class games is tested in the first fold and missing from what is left.
+    products.labels[(FIRST != "test") & (products.labels == "games")] = "audio"
+    products.parts = FIRST[:, None]
+    products.write()
+    table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
+    assert facts_of(table.schema)["classes"] == CLASSES
+    for name in ("probabilities", "uncalibrated"):
+        rows, _ = vector_rows(table[name])
+        assert not rows[:, CLASSES.index("games")].any()
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
+
+
+def test_model_json_says_what_the_model_was_made_from(products, run):
+    products.params["fusion"]["strategy"] = "late"
+    products.write()
+    provenance = json.loads((run("svm") / "model.json").read_text(encoding="utf-8"))
+    assert provenance == {
+        "classifier": {"kind": "svm", **products.params["classifiers"]["svm"]},
+        "fusion": "late",
+        "seed": products.params["seed"],
+        "features_sha256": sha256_of(FEATURES),
+        "encoders": ENCODERS,
+        "classes": CLASSES,
+    }
+
+
+def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
+    products.write()
+    assert not (run("svm", "text") / "history.csv").exists()
+    with (run("mlp", "text") / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["fold"], row["epoch"]) for row in rows] == [
+        (fold, epoch) for fold in "01" for epoch in "123"
+    ]
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_test_products_change_nothing_in_a_model(products, run, kind):
+    products.parts = FIRST[:, None]
+    products.write()
+    folder = run(kind)
+    before, said = files(folder), answers(folder, part="validation")
+    rng = np.random.default_rng(1)
+    test = FIRST == "test"
+    products.labels[test] = rng.permutation(products.labels[test])
+    for rows in products.rows.values():
+        rows[test] = rng.normal(size=rows[test].shape)
+    products.write()
+    run(kind)
+    after = files(folder)
+    assert before.keys() == after.keys()
+    # What names the test products is all that changes.
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"probabilities.parquet", "model.json"}
+    assert_same(answers(folder, part="validation"), said)
+
+
+def test_a_fold_s_test_products_may_change_the_models_of_other_folds(products, run):
+    products.write()
+    folder = run()
+    before = files(folder)
+    products.labels[(FOLDS[:, 0] == "test") & (FOLDS[:, 1] == "train")] = "audio"
+    products.write()
+    run()
+    after = files(folder)
+    changed = {name.split("/")[0] for name in before if before[name] != after[name]}
+    assert "fold-0" not in changed and "fold-1" in changed
+
+
+def test_the_same_inputs_give_the_same_bytes(products, run):
+    products.write()
+    before = files(run())
+    assert files(run()) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("one class", "are of 1 classes; two are needed"), ("no validation", "no validation product")],
+)
+def test_too_few_products_are_refused_by_their_fold_and_nothing_is_written(
+    products, run, wrong, said
+):
+    if wrong == "one class":
+        products.labels[FOLDS[:, 1] == "train"] = CLASSES[0]
+        products.parts = FOLDS[:, 1:]
+    else:
+        products.labels[FOLDS[:, 1] == "validation"] = "another"
+        products.parts = FOLDS[:, 1:]
+    products.write()
+    with pytest.raises(InputError, match=rf"text, fold 0: .*{said}"):
+        run()
+    assert not Path("models").exists() or not list(Path("models").iterdir())
+
+
+def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
+    products.write()
+    folder = run()
+    before = files(folder)
+
+    def fails(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "write_table", fails)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert files(folder) == before
+    assert [path.name for path in Path("models").iterdir()] == ["logistic_regression"]

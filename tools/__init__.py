@@ -1,0 +1,1 @@
+"""Commands for maintainers; no stage uses them."""
