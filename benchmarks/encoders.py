@@ -21,9 +21,9 @@ from tqdm import tqdm
 from benchmarks import inputs
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages import embed_images, embed_text
-from stages.common.kv_store import RowStore
+from stages.common.kv_store import SqliteCache
 from stages.encoders import keras as keras_kind
-from stages.encoders.backends.selection import Engine, choose
+from stages.encoders.backends.selection import Backend, select_backend
 from stages.encoders.base import decoded, module_of
 from stages.encoders.embedding_cache import Embedder
 from stages.encoders.weights.manifest import package_folder
@@ -45,7 +45,7 @@ def main() -> None:
     texts, texts_what = inputs.texts(asked.texts, params)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        engine = choose("keras", "openvino", "auto")
+        engine = select_backend("keras", "openvino", "auto")
         ways = ways_of(params, folder, engine, shard, texts)
         rates = in_turn(ways, asked.rounds)
         flops = resnet50_flops(folder / "resnet50")
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def ways_of(
-    params: Params, folder: Path, engine: Engine, shard: pa.Table, texts: list[str]
+    params: Params, folder: Path, engine: Backend, shard: pa.Table, texts: list[str]
 ) -> dict[str, Callable[[], float]]:
     """Return what is timed: each way embeds all pictures or texts and returns how many."""
     for name in ("resnet50", "convnextv2", "minilm"):
@@ -105,7 +105,7 @@ def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[
     def run() -> float:
         with (
             tempfile.TemporaryDirectory(dir=folder) as place,
-            RowStore(Path(place) / "rows.sqlite", 10**9) as store,
+            SqliteCache(Path(place) / "rows.sqlite", 10**9) as store,
         ):
             embedder = Embedder(encoder, "benchmark", store)
             if isinstance(given, list):
@@ -182,7 +182,7 @@ def sentence_transformer(package: str, texts: list[str]) -> Callable[[], float]:
     return lambda: len(network.encode(texts, batch_size=32))
 
 
-def matrix_product(engine: Engine) -> Callable[[], float]:
+def matrix_product(engine: Backend) -> Callable[[], float]:
     """Multiply square matrices by PyTorch; returns the number of floating-point operations."""
     import torch
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.copies import Clone
 from benchmarks.measure import machine, table
-from stages.common.tables import SPARSE, read_schema, read_table, vector_rows
+from stages.common.tables import SPARSE, from_arrow, read_schema, read_table
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def built(top: Path, precision: str, count: int) -> Path:
 
 def least_cosine(path: Path, other: Path) -> float:
     """Return the least cosine between two tables' vectors of one product."""
-    (a, there), (b, _) = (vector_rows(read_table(file)["embedding"]) for file in (path, other))
+    (a, there), (b, _) = (from_arrow(read_table(file)["embedding"]) for file in (path, other))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1)[there] / norms[there]).min())
 

@@ -24,7 +24,7 @@ from stages.common.tables import (
     PRODUCTS,
     embeddings_schema,
     read_table,
-    vector_column,
+    to_arrow,
     write_batches,
 )
 from stages.encoders.weights.manifest import read_manifest
@@ -108,7 +108,7 @@ def draw_vectors(top: Path, encoder: str) -> None:
                     centres[label] = drawn.astype(np.float32)
                 rows[at] += 0.15 * centres[label]
             present = np.asarray(images["sha256"].is_valid())
-            column = vector_column(rows, present)
+            column = to_arrow(rows, present)
             yield images.append_column("embedding", column).cast(embeddings_schema(size))
 
     facts = {"encoder": encoder, "weights": vars(weights)}

@@ -15,19 +15,21 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError, run_stage
-from stages.common.files import whole_folder
-from stages.common.kv_store import RowStore
+from stages.common.files import atomic_folder
+from stages.common.kv_store import SqliteCache
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 from stages.download.archives import read_members
 from stages.download.http import Failure, fetch_each, fetch_file, too_large
 from stages.download.image_conversion import CONVERSION, PictureError, to_jpeg
-from stages.params import Data, Download, load_params
+from stages.download.settings import DownloadSettings
+from stages.params import load_params
 
 PRODUCTS_FILE = Path("data/products.parquet")
 IMAGES_FOLDER = Path("data/images")
@@ -53,12 +55,12 @@ def main() -> None:
     data, download = params.data, params.download
     products = read_table(PRODUCTS_FILE, PRODUCTS)
     references = products["image"].to_pylist()
-    with ThreadPoolExecutor(os.cpu_count()) as threads, RowStore(
+    with ThreadPoolExecutor(os.cpu_count()) as threads, SqliteCache(
         cache_folder() / STORE_FILE
     ) as fetched:
         fetch(references, fetched, data.mirror, download, threads)
-        with whole_folder(IMAGES_FOLDER) as folder:
-            with RowStore(folder / "scratch" / "unpacked.sqlite") as unpacked:
+        with atomic_folder(IMAGES_FOLDER) as folder:
+            with SqliteCache(folder / "scratch" / "unpacked.sqlite") as unpacked:
                 unpack(references, unpacked, data, download, threads)
                 get_results = partial(
                     results_of,
@@ -75,9 +77,9 @@ def main() -> None:
 
 def fetch(
     references: Iterable[str | None],
-    store: RowStore,
+    store: SqliteCache,
     mirror: str | None,
-    download: Download,
+    download: DownloadSettings,
     threads: Executor,
 ) -> None:
     """Ask, once each, for the pictures with a URL that `store` lacks, and put what comes in it."""
@@ -96,9 +98,9 @@ def fetch(
 
 def unpack(
     references: Iterable[str | None],
-    store: RowStore,
-    data: Data,
-    download: Download,
+    store: SqliteCache,
+    data: Any,
+    download: DownloadSettings,
     threads: Executor,
 ) -> None:
     """Put the pictures that lie in the archive in `store`."""
@@ -120,9 +122,9 @@ def unpack(
 def results_of(
     references: Sequence[str | None],
     *,
-    stores: Sequence[RowStore],
-    data: Data,
-    download: Download,
+    stores: Sequence[SqliteCache],
+    data: Any,
+    download: DownloadSettings,
     threads: Executor,
 ) -> Iterator[Result | None]:
     """Yield for each of `references` its picture or why there is none, None where it is null."""
@@ -213,7 +215,7 @@ def in_words(counts: Counts) -> str:
 
 
 def _left_to_fetch(
-    urls: Sequence[str], store: RowStore, retry_failed: bool
+    urls: Sequence[str], store: SqliteCache, retry_failed: bool
 ) -> tuple[list[str], int]:
     """Return the URLs that are to be asked for, and how many of the others failed earlier."""
     todo, failed = [], 0
@@ -230,7 +232,7 @@ def _left_to_fetch(
     return todo, failed
 
 
-def _archive(data: Data, download: Download) -> Path:
+def _archive(data: Any, download: DownloadSettings) -> Path:
     """Return where the archive of pictures lies, after fetching it if need be."""
     name = data.table.archive
     if name is None:

@@ -49,7 +49,17 @@ def main() -> None:
             yield embed_shard(embedder, read_table(shard, IMAGES), bar)
 
     output = Path("data/embeddings/image") / f"{name}.parquet"
-    write_embeddings(name, params, output, total, " pictures", tables)
+    write_embeddings(
+        name,
+        params.encoders[name],
+        params.backend,
+        params.precision,
+        params.cache,
+        output,
+        total,
+        " pictures",
+        tables,
+    )
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ from stages.common.tables import (
     PRODUCTS,
     embeddings_schema,
     read_table,
-    vector_column,
+    to_arrow,
     write_batches,
 )
+from stages.encoders import hashed_ngrams
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import Embedder, write_embeddings
 from stages.encoders.weights.manifest import read_manifest
-from stages.params import HashedNgramsEncoder, load_params
+from stages.params import load_params
 
 TOGETHER = 4096  # products that are in memory together, and whose texts are sorted by length
 
@@ -49,12 +50,12 @@ def embed(embedder: Embedder, skus: pa.ChunkedArray, texts: list[str], bar: tqdm
     return embedder.table(skus, hashes_of(texts), texts.__getitem__, bar, lambda at: len(texts[at]))
 
 
-def counted(settings: HashedNgramsEncoder, skus: pa.ChunkedArray, texts: list[str]) -> pa.Table:
+def counted(settings: hashed_ngrams.Settings, skus: pa.ChunkedArray, texts: list[str]) -> pa.Table:
     """Count the n-grams of texts into a table; an empty text is null."""
     present = np.array([bool(text) for text in texts])
     rows = module_of(settings.kind).count(settings, texts)
     hashes = pa.array(hashes_of(texts), pa.string())
-    columns = [skus, hashes, vector_column(rows, present)]
+    columns = [skus, hashes, to_arrow(rows, present)]
     return pa.table(columns, schema=embeddings_schema(None))
 
 
@@ -72,8 +73,8 @@ def main() -> None:
     output = Path("data/embeddings/text") / f"{name}.parquet"
     total = sum(map(bool, texts))
 
-    if isinstance(settings, HashedNgramsEncoder):
-        facts = {"encoder": name, "weights": asdict(manifest), "places": settings.size}
+    if isinstance(settings, hashed_ngrams.Settings):
+        facts = {"encoder": name, "weights": asdict(manifest), "n_features": settings.n_features}
         counts = (counted(settings, products["sku"][part], texts[part]) for part in parts)
         write_batches(output, embeddings_schema(None), counts, facts)
         print(f"{name}: {total:,} texts counted")
@@ -83,7 +84,17 @@ def main() -> None:
         for part in parts:
             yield embed(embedder, products["sku"][part], texts[part], bar)
 
-    write_embeddings(name, params, output, total, " texts", tables)
+    write_embeddings(
+        name,
+        params.encoders[name],
+        params.backend,
+        params.precision,
+        params.cache,
+        output,
+        total,
+        " texts",
+        tables,
+    )
 
 
 if __name__ == "__main__":

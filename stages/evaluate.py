@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.common.errors import InputError, run_stage
-from stages.common.files import whole_file, whole_folder, write_json, write_text
+from stages.common.files import atomic_file, atomic_folder, write_json, write_text
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 from stages.evaluation.bootstrap import Resamples
 from stages.evaluation.error_gallery import Case, contact_sheet
@@ -71,7 +71,9 @@ def main() -> None:
 
     resamples = Resamples(np.concatenate([model.test.groups for model in models]), params.seed)
     intervals = intervals_of(models, resamples)
-    answers = summary(params, models, best, resamples)
+    answers = summary(
+        {name: params.inputs_of(name) for name in params.modalities}, models, best, resamples
+    )
     products = audited(chosen)
     issues = issue_rows(products, names)
     suspects = sum(row["suspect"] == "yes" for row in issues)
@@ -93,14 +95,14 @@ def main() -> None:
     }.items():
         write_csv(PLOTS / f"{name}.csv", COLUMNS[name], rows)
     write_csv(PLOTS / "learning_curves.csv", ["modality", *HISTORY], history_rows(params))
-    with whole_folder(PLOTS / "confusion") as folder:
+    with atomic_folder(PLOTS / "confusion") as folder:
         for model in best.values():
             write_csv(folder / f"{model.modality}.csv", COLUMNS["confusion"], confusion_rows(model))
-    with whole_file(PLOTS / "errors.png") as part:
+    with atomic_file(PLOTS / "errors.png") as part:
         part.write_bytes(errors_sheet(chosen, names))
 
     write_csv(LABEL_ISSUES, ISSUE_COLUMNS, issues)
-    with whole_folder(PREDICTIONS) as folder:
+    with atomic_folder(PREDICTIONS) as folder:
         for model in models:
             table = predictions(model, names)
             write_table(folder / f"{model.name}.parquet", table)

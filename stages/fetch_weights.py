@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from stages.common.errors import run_stage
-from stages.common.files import whole_folder
+from stages.common.files import atomic_folder
 from stages.encoders.base import module_of
 from stages.encoders.weights.manifest import write_manifest
 from stages.params import load_params
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True, choices=list(params.encoders))
     name = parser.parse_args().encoder
     settings = params.encoders[name]
-    with whole_folder(Path("data/weights") / name) as folder:
+    with atomic_folder(Path("data/weights") / name) as folder:
         manifest = module_of(settings.kind).fetch(settings, folder, params.weights, params.seed)
         write_manifest(folder, manifest)
     print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")

@@ -19,24 +19,25 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import InputError, run_stage
-from stages.common.files import whole_folder, write_text
+from stages.common.files import atomic_folder, write_text
 from stages.common.tables import (
     SPARSE,
     SPLITS,
     check_schema,
     embeddings_schema,
-    facts_of,
     features_schema,
+    from_arrow,
+    metadata_of,
     read_batches,
     read_schema,
     read_table,
-    vector_column,
-    vector_rows,
+    to_arrow,
     write_batches,
 )
 from stages.fusion import preprocessing as projection
 from stages.fusion.features import FEATURES, read_features, unit_length
 from stages.fusion.fits import Fits
+from stages.fusion.settings import block_weights
 from stages.params import Params, load_params
 
 EMBEDDINGS = Path("data/embeddings")
@@ -65,7 +66,7 @@ def remove_orphans(params: Params) -> None:
     for file in sorted(EMBEDDINGS.rglob("*")):
         if file.is_dir() or file in named:
             continue
-        facts = facts_of(read_schema(file)) if file.suffix == ".parquet" else {}
+        facts = metadata_of(read_schema(file)) if file.suffix == ".parquet" else {}
         if facts.get("encoder") != file.stem:
             raise InputError(f"{file} is no encoder's output: move it out of {EMBEDDINGS}")
         file.unlink()
@@ -84,18 +85,18 @@ def checked(file: Path, skus: pa.ChunkedArray) -> tuple[int | None, dict[str, An
     check_schema(file, schema, embeddings_schema(size))
     if not read_table(file, columns=["sku"])["sku"].equals(skus):
         raise InputError(f"{file} is of other products than data/splits.parquet: `dvc repro -f`")
-    return size, facts_of(schema)
+    return size, metadata_of(schema)
 
 
 def rows_of(file: Path, places: int | None) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """Yield an encoder's vectors, scaled to unit length, and which there are, batch by batch."""
     for batch in read_batches(file, ["sku", "embedding"]):
-        rows, present = vector_rows(batch["embedding"], places)
+        rows, present = from_arrow(batch["embedding"], places)
         finite = np.isfinite(rows.sum(axis=1, dtype=np.float64))
         if not finite.all():
             sku = batch["sku"][int(finite.argmin())]
             raise InputError(f"{file}: the embedding of sku {sku} is not finite: check its encoder")
-        yield vector_column(unit_length(rows), present), present
+        yield to_arrow(unit_length(rows), present), present
 
 
 def plot_points(
@@ -110,7 +111,7 @@ def plot_points(
     The components are those of the products that the first fold may look at. Raises InputError
     where a block is there for fewer than two of these.
     """
-    scales = params.scales_of(modality)
+    scales = block_weights(params.fusion, params.inputs_of(modality))
     may_look = np.array([row[0] != "test" for row in parts])
     for name in scales:
         if (present[name] & may_look).sum() < 2:
@@ -145,16 +146,19 @@ def main() -> None:
     sparse = [name for name, size in sizes.items() if size is None]
     facts = {
         "encoders": {name: known["weights"] for name, (_, known) in found.items()},
-        "kinds": params.kinds(),
-        "components": dict.fromkeys(sparse, params.fusion.components),
-        "places": {name: found[name][1]["places"] for name in sparse},
-        "modalities": {modality: params.scales_of(modality) for modality in params.modalities},
+        "kinds": {name: file.parent.name for name, file in files.items()},
+        "components": dict.fromkeys(sparse, params.fusion.svd_components),
+        "n_features": {name: found[name][1]["n_features"] for name in sparse},
+        "modalities": {
+            modality: block_weights(params.fusion, params.inputs_of(modality))
+            for modality in params.modalities
+        },
     }
     schema = features_schema(sizes)
     present: dict[str, list[np.ndarray]] = {name: [] for name in files}
 
     def tables() -> Iterator[pa.Table]:
-        blocks = [rows_of(file, facts["places"].get(name)) for name, file in files.items()]
+        blocks = [rows_of(file, facts["n_features"].get(name)) for name, file in files.items()]
         at = 0
         for batch in zip(*blocks, strict=True):
             for name, (_, there) in zip(files, batch, strict=True):
@@ -166,7 +170,7 @@ def main() -> None:
     write_batches(FEATURES, schema, tables(), facts)
     there = {name: np.concatenate(parts) for name, parts in present.items()}
     parts, fits = splits["parts"].to_pylist(), Fits()
-    with whole_folder(PCA) as folder:
+    with atomic_folder(PCA) as folder:
         for modality in params.modalities:
             points = plot_points(params, modality, there, parts, fits)
             write_text(folder / f"{modality}.csv", points)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from stages.catalog.settings import min_class_size
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.text_cleaning import clean
 from stages.common.errors import InputError, run_stage
-from stages.common.files import whole_file, write_json
+from stages.common.files import atomic_file, write_json
 from stages.common.tables import PRODUCTS, write_table
 from stages.params import Params, load_params
 
@@ -56,7 +57,7 @@ def main() -> None:
     """Write the products that are kept, those that are left out, and how many there are of each."""
     params = load_params()
     products = [plain(raw) for raw in read_source(params)]
-    kept, left_out = part(products, params.data.smallest_class)
+    kept, left_out = part(products, min_class_size(params.data))
     metrics = count(params.data.source, kept, left_out)
     _check_enough(params, metrics)
     rows = [product._asdict() for product in kept]
@@ -175,7 +176,7 @@ def _check_enough(params: Params, metrics: dict[str, Any]) -> None:
             f"of the {metrics['products']['read']:,} products of the catalogue ({source}), "
             f"{metrics['products']['kept']:,} are left, in {metrics['classes']['all']} classes, "
             f"and two are needed; left out: {_in_words(metrics['left_out'])}. Lower "
-            f"data.min_class_size (a class needs {params.data.smallest_class} products), or look "
+            f"data.min_class_size (a class needs {min_class_size(params.data)} products), or look "
             f"whether the columns and labels are those that you mean"
         )
 
@@ -188,7 +189,7 @@ def _in_words(left_out: dict[str, int]) -> str:
 
 def write_left_out(path: Path, left_out: Iterable[LeftOut]) -> None:
     """Write the products that are left out as CSV, in the source's order."""
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(LeftOut._fields)
         writer.writerows(left_out)

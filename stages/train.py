@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import InputError, run_stage
-from stages.common.files import sha256_of, whole_folder, write_json, write_text
-from stages.common.tables import probabilities_schema, vector_column, write_table
+from stages.common.files import atomic_folder, sha256_of, write_json, write_text
+from stages.common.tables import probabilities_schema, to_arrow, write_table
 from stages.fusion import model as fusion
 from stages.fusion.features import FEATURES, Features, read_features, read_products
 from stages.fusion.fits import Fits
@@ -40,7 +40,7 @@ def main() -> None:
     parts = np.asarray(products["parts"].to_pylist())  # of shape (n, folds)
     classes = sorted(set(products["label"].to_pylist()))
     provenance = {
-        "classifier": settings.model_dump(mode="json"),
+        "classifier": {**settings.model_dump(mode="json"), "kind": name},
         "fusion": strategy,
         "seed": params.seed,
         "features_sha256": sha256_of(FEATURES),
@@ -48,14 +48,14 @@ def main() -> None:
     }
 
     records = {modality: Record() for modality in facts["modalities"]}
-    with whole_folder(Path("models") / name) as folder:
+    with atomic_folder(Path("models") / name) as folder:
         for fold in range(parts.shape[1]):
             fits = Fits()
             for modality, record in records.items():
                 rest, fitted_on = read_features(FEATURES, modality, parts[:, fold] != "test")
                 try:
                     fitted = fusion.fit(
-                        settings, strategy, params.seed, rest, parts[fitted_on, fold], fits
+                        name, settings, strategy, params.seed, rest, parts[fitted_on, fold], fits
                     )
                 except InputError as error:
                     raise InputError(f"{modality}, fold {fold}: {error}") from None
@@ -80,7 +80,7 @@ def main() -> None:
                 record.histories.append(fitted.history)
                 record.seen = fitted_on | tested
         for modality, record in records.items():
-            encoders = {name: facts["encoders"][name] for name in facts["modalities"][modality]}
+            encoders = {block: facts["encoders"][block] for block in facts["modalities"][modality]}
             write_json(folder / modality / "model.json", provenance | {"encoders": encoders})
             if record.histories[0]:
                 write_text(folder / modality / "history.csv", learning_curves(record.histories))
@@ -141,7 +141,7 @@ def answered(
     for rows in (answers.probabilities, answers.uncalibrated):
         wide = np.zeros((len(rows), len(classes)), dtype=np.float32)
         wide[:, columns] = rows
-        vectors.append(vector_column(wide))
+        vectors.append(to_arrow(wide))
     n = len(products)
     said = [pa.array([fold] * n, pa.int32()), pa.array([part] * n), pa.array([withheld] * n)]
     return pa.table(

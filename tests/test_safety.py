@@ -18,13 +18,14 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 
 from stages.common.errors import InputError
-from stages.common.kv_store import RowStore
+from stages.common.kv_store import SqliteCache
 from stages.common.tables import PRODUCTS, read_table
 from stages.params import load_params
 
-STAGES = Path(__file__).parents[1] / "stages"
+STAGES = TOP / "stages"
 
 
 class RunsWhenLoaded:
@@ -75,7 +76,7 @@ def test_a_pickle_in_a_table_s_place_is_refused(tmp_path):
 
 def test_a_pickle_in_a_store_is_bytes(tmp_path):
     planted = pickle.dumps(RunsWhenLoaded())
-    with RowStore(tmp_path / "store.sqlite") as store:
+    with SqliteCache(tmp_path / "store.sqlite") as store:
         store.put_many([("a", planted)])
         assert store.get_many(["a"]) == {"a": planted}
 
@@ -123,13 +124,15 @@ SYSTEM = of_class("os", "function", "system") | {"registered_name": "system"}
 )
 def test_a_network_s_layers_run_nothing(tmp_path, planted):
     from stages.encoders import keras
-    from stages.encoders.backends.selection import Engine
-    from stages.params import KerasEncoder
+    from stages.encoders.backends.selection import Backend
+    from stages.encoders.keras import Settings as KerasSettings
 
     (tmp_path / keras.LAYERS_FILE).write_text(json.dumps(planted))
     with pytest.raises(InputError, match=r"locate|deserializ"):
         keras.load(
-            KerasEncoder(kind="keras", model="MobileNet"), tmp_path, Engine("tensorflow", "float32")
+            KerasSettings(kind="keras", model="MobileNet"),
+            tmp_path,
+            Backend("tensorflow", "float32"),
         )
 
 
@@ -164,15 +167,15 @@ def network(tmp_path_factory):
 def load_network(network, tmp_path):
     """Load a copy of the network, one file of which is another."""
     from stages.encoders import keras
-    from stages.encoders.backends.selection import Engine
-    from stages.params import KerasEncoder
+    from stages.encoders.backends.selection import Backend
+    from stages.encoders.keras import Settings as KerasSettings
 
     def load(file=None, planted=b""):
         shutil.copytree(network, tmp_path / "network")
         if file:
             (tmp_path / "network" / file).write_bytes(planted)
-        settings = KerasEncoder(kind="keras", model="MobileNet")
-        return keras.load(settings, tmp_path / "network", Engine("tensorflow", "float32"))
+        settings = KerasSettings(kind="keras", model="MobileNet")
+        return keras.load(settings, tmp_path / "network", Backend("tensorflow", "float32"))
 
     return load
 
@@ -228,7 +231,7 @@ def variables_as(kind, size, content):
 @no_configuration
 def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, planted):
     from stages.encoders import huggingface_text
-    from stages.encoders.backends.selection import Engine
+    from stages.encoders.backends.selection import Backend
     from stages.encoders.weights.manifest import package_folder
 
     settings = load_params(STAGES.parent / "params.yaml").encoders["minilm"]
@@ -236,7 +239,7 @@ def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, plan
         shutil.copyfile(source, tmp_path / source.name)
     (tmp_path / file).write_bytes(planted)
     with pytest.raises(InputError, match=f"cannot load {tmp_path}"):
-        huggingface_text.load(settings, tmp_path, Engine("torch", "float32"))
+        huggingface_text.load(settings, tmp_path, Backend("torch", "float32"))
 
 
 @no_configuration

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
+from stages.catalog.settings import SplitSettings, test_share
 from stages.common.errors import InputError
-from stages.params import Split
 
 Mix = tuple[tuple[str, int], ...]  # a group's products by class
 
 
 def folds_of(
-    groups: Sequence[str], labels: Sequence[str], split: Split, seed: int
+    groups: Sequence[str], labels: Sequence[str], split: SplitSettings, seed: int
 ) -> list[list[str]]:
     """Return what each product is for in each fold, as tables.SPLITS has it.
 
@@ -33,7 +33,7 @@ def folds_of(
     for_test = deal(groups, labels, hands, f"{seed}")
     if turns == 1:
         names = ["validation", "train"]
-        share = split.validation / (1 - split.share_for_test)
+        share = split.validation / (1 - test_share(split))
         hands = [Hand(share, 1), Hand(1 - share, 1)]
     else:
         names = [f"validation-{turn}" for turn in range(1, turns + 1)]

@@ -17,17 +17,20 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from stages.common.errors import InputError
-from stages.common.files import whole_file
+from stages.common.files import atomic_file
+from stages.common.settings import Settings
 from stages.fusion.features import Features
 
 MODEL_FILE = "model.skops"
 # What skops does not trust by itself in the files that are written here; a file that holds any
 # other type is refused.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
+
+
+class ClassifierSettings(Settings):
+    """What a classifier's entry in params.yaml may say; each kind's module says it."""
 
 
 class Model(Protocol):
@@ -62,11 +65,13 @@ class SklearnModel:
 
     def save(self, folder: Path) -> None:
         """Write the model into `folder`, the same bytes for the same model."""
-        with whole_file(folder / MODEL_FILE) as part:
+        with atomic_file(folder / MODEL_FILE) as part:
             part.write_bytes(self._content)
 
     @cached_property
     def _content(self) -> bytes:  # several modalities save one member, and a forest takes seconds
+        import skops.io
+
         return _repeatable(skops.io.dumps(self.estimator))
 
 
@@ -76,6 +81,9 @@ def load(folder: Path) -> SklearnModel:
     Raises InputError where the file holds a type that such a model has not, which might run code,
     or is no such file at all.
     """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     path = folder / MODEL_FILE
     try:
         return SklearnModel(skops.io.load(path, trusted=_TRUSTED))

@@ -5,14 +5,16 @@ import os
 from collections import Counter
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from stages import params
+from stages.classifiers.base import ClassifierSettings
 from stages.common.errors import InputError
 from stages.common.files import write_json
 from stages.common.keras_weights import restore_variables, save_variables
+from stages.common.settings import Positive, PositiveFloat
 from stages.fusion.calibration import LEAST
 from stages.fusion.features import Features
 
@@ -26,6 +28,19 @@ BUILD_FILE = "network.json"
 INPUT_LENGTH = 20
 STEPS = 64  # of gradient descent in one call
 BATCH = 4096  # rows that answers are computed for at a time
+
+
+class Settings(ClassifierSettings):
+    """A multi-layer perceptron with a branch per encoder."""
+
+    branch_units: Positive
+    hidden_units: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: PositiveFloat
+    batch_size: Annotated[int, Field(ge=2)]
+    max_epochs: Positive
+    patience: Positive
+    class_weight: Literal["balanced"] | None
 
 
 class MlpModel:
@@ -47,11 +62,11 @@ class MlpModel:
         save_variables(self.network, folder / MODEL_FILE)
 
 
-def fit(settings: params.Mlp, seed: int, train: Features, validation: Features | None) -> MlpModel:
+def fit(settings: Settings, seed: int, train: Features, validation: Features | None) -> MlpModel:
     """Fit on the training products, and stop when the loss on the validation ones stops falling.
 
     The variables kept are those of the best epoch on validation; without validation products they
-    are those of the last of `settings.epochs`.
+    are those of the last of `settings.max_epochs`.
     """
     import keras
     import tensorflow as tf
@@ -98,7 +113,7 @@ def fit(settings: params.Mlp, seed: int, train: Features, validation: Features |
         np.searchsorted(classes, train.labels),
         class_weight=_class_weight(train.labels, classes) if settings.class_weight else None,
         batch_size=settings.batch_size,
-        epochs=settings.epochs,
+        epochs=settings.max_epochs,
         callbacks=callbacks,
         verbose=0,
     )

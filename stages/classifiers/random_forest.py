@@ -5,24 +5,38 @@ components tell more, and picture blocks no longer outnumber the text's. Each tr
 `max_samples` products at most: the forest of a large catalogue is otherwise as large as it.
 """
 
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.pipeline import make_pipeline
+from typing import Literal
 
-from stages import params
-from stages.classifiers.base import SklearnModel, load
+from stages.classifiers.base import ClassifierSettings, SklearnModel, load
+from stages.common.settings import Positive, Share
 from stages.fusion.features import Features
 
 __all__ = ["fit", "load"]
 
 
+class Settings(ClassifierSettings):
+    """A random forest on principal components."""
+
+    pca_components: Positive
+    n_estimators: Positive
+    criterion: Literal["gini", "entropy"]
+    max_features: Literal["sqrt", "log2"] | Share
+    min_samples_leaf: Positive
+    max_samples: Positive
+    class_weight: Literal["balanced", "balanced_subsample"] | None
+
+
 def fit(
-    settings: params.RandomForest, seed: int, train: Features, validation: Features | None
+    settings: Settings, seed: int, train: Features, validation: Features | None
 ) -> SklearnModel:
     """Fit on the training products; the validation products are not looked at."""
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import make_pipeline
+
     matrix = train.matrix()
     components = PCA(
-        min(settings.components, *matrix.shape), svd_solver="randomized", random_state=seed
+        min(settings.pca_components, *matrix.shape), svd_solver="randomized", random_state=seed
     )
     forest = RandomForestClassifier(
         n_estimators=settings.n_estimators,

@@ -1,26 +1,33 @@
 """A support vector machine with a Gaussian kernel on the concatenated blocks.
 
 The time that it takes to fit grows with the square of the number of products. Beyond
-`exact_up_to` of them it is a fixed-size least-squares one (Suykens et al. 2002, Least Squares
+`nystroem_above` of them it is a fixed-size least-squares one (Suykens et al. 2002, Least Squares
 Support Vector Machines): ridge regression on the Nyström approximation of the kernel by so many
-`landmarks` (Williams and Seeger 2001).
+`n_components` (Williams and Seeger 2001).
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import RidgeClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.svm import SVC
+from pydantic import Field
 
-from stages import params
 from stages.classifiers import base as sklearn_model
-from stages.classifiers.base import SklearnModel
+from stages.classifiers.base import ClassifierSettings, SklearnModel
+from stages.common.settings import Positive, PositiveFloat
 from stages.fusion.features import Features
 
 __all__ = ["fit", "load"]
+
+
+class Settings(ClassifierSettings):
+    """A support vector machine with a Gaussian kernel, approximated where products are many."""
+
+    C: PositiveFloat
+    gamma: PositiveFloat
+    nystroem_above: Annotated[int, Field(ge=0)]
+    n_components: Positive
+    class_weight: Literal["balanced"] | None
 
 
 class SvmModel(SklearnModel):
@@ -33,6 +40,9 @@ class SvmModel(SklearnModel):
         choose the same class, and say next to nothing of how sure that is. Of an approximated
         machine they are the softmax of its scores.
         """
+        from scipy.special import softmax
+        from sklearn.pipeline import Pipeline
+
         scores = self.estimator.decision_function(features.matrix())
         if not isinstance(self.estimator, Pipeline):
             scores = closest_duels(scores, len(self.classes))
@@ -42,10 +52,15 @@ class SvmModel(SklearnModel):
 
 
 def fit(
-    settings: params.Svm, seed: int, train: Features, validation: Features | None
+    settings: Settings, seed: int, train: Features, validation: Features | None
 ) -> SklearnModel:
     """Fit on the training products; the validation products are not looked at."""
-    if len(train.labels) <= settings.exact_up_to:
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    if len(train.labels) <= settings.nystroem_above:
         estimator = SVC(
             C=settings.C,
             gamma=settings.gamma,
@@ -53,7 +68,7 @@ def fit(
             decision_function_shape="ovo",
         )
     else:
-        landmarks = min(settings.landmarks, len(train.labels))
+        landmarks = min(settings.n_components, len(train.labels))
         estimator = make_pipeline(
             Nystroem(gamma=settings.gamma, n_components=landmarks, random_state=seed),
             RidgeClassifier(1 / settings.C, class_weight=settings.class_weight),

@@ -14,7 +14,7 @@ from typing import Any
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` only if the block ends without an error.
 
     Several processes may do so at once: the last one's stays. What a killed one left is removed.
@@ -26,7 +26,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes `path` if the block ends without an error.
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
@@ -80,7 +80,7 @@ def _lock(folder: Path) -> Iterator[bool]:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with the line ends that it has."""
-    with whole_file(path) as part:
+    with atomic_file(path) as part:
         part.write_bytes(text.encode("utf-8"))
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from stages.common.errors import InputError
-from stages.common.files import whole_file
+from stages.common.files import atomic_file
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,7 +25,7 @@ def save_variables(network: Any, path: Path) -> None:
     variables = {
         _key(network, variable): np.asarray(variable.numpy()) for variable in network.weights
     }
-    with whole_file(path) as part:
+    with atomic_file(path) as part:
         part.write_bytes(save(variables))  # save_file has an error of its own for a full disk
 
 

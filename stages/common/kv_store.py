@@ -36,7 +36,7 @@ OLDEST = "SELECT key FROM uses ORDER BY at LIMIT ?"
 SPARE = 0.05  # how far below its limit a store is brought, lest every row that comes moves another
 
 
-class RowStore:
+class SqliteCache:
     """A mapping of strings to bytes in a file, which several processes may use at once.
 
     What `put_many` has written stays if the process is killed at any moment. A file that turns out

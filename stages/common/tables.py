@@ -1,7 +1,7 @@
 """The tables that stages hand to each other: their schemas, and how they are read and written.
 
-Every table is an Arrow table in a Parquet file. Facts about a whole table (where its weights come
-from, the names of its classes) travel in the schema's metadata, as JSON under the key `facts`.
+Every table is an Arrow table in a Parquet file. What is said of a whole table (where its weights
+come from, the names of its classes) is JSON in the schema's metadata, under the key `metadata`.
 """
 
 import json
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array, vstack
 
 from stages.common.errors import InputError
-from stages.common.files import whole_file
+from stages.common.files import atomic_file
 
 PRODUCTS = pa.schema(
     [
@@ -57,12 +57,12 @@ IMAGES = pa.schema(
 SPARSE = pa.list_(
     pa.struct(
         [
-            pa.field("place", pa.int32(), nullable=False),
+            pa.field("index", pa.int32(), nullable=False),
             pa.field("value", pa.float32(), nullable=False),
         ]
     )
 )
-Rows = np.ndarray | csr_array  # float32 of shape (n, size)
+Matrix = np.ndarray | csr_array  # float32 of shape (n, size)
 
 
 def vectors(size: int) -> pa.DataType:
@@ -100,7 +100,7 @@ def _vectors_or_sparse(size: int | None) -> pa.DataType:
 def probabilities_schema(classes: int) -> pa.Schema:
     """Return the schema of a model's table: a row per fold and product that it was held out for.
 
-    Vectors have a probability per class, in the order of the facts' `classes`.
+    Vectors have a probability per class, in the order of the metadata's `classes`.
     """
     return pa.schema(
         [
@@ -117,7 +117,7 @@ def probabilities_schema(classes: int) -> pa.Schema:
     )
 
 
-def vector_column(rows: Rows, present: np.ndarray | None = None) -> pa.Array:
+def to_arrow(rows: Matrix, present: np.ndarray | None = None) -> pa.Array:
     """Make a column of vectors from `rows`, float32 of shape (n, size), sparse if they are.
 
     `present` is a boolean array of shape (n,); a row for which it is false becomes null.
@@ -131,19 +131,19 @@ def vector_column(rows: Rows, present: np.ndarray | None = None) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(rows.indptr, pa.int32()), entries, SPARSE, mask=mask)
 
 
-def vector_rows(
-    column: pa.ChunkedArray | pa.Array, places: int | None = None
-) -> tuple[Rows, np.ndarray]:
+def from_arrow(
+    column: pa.ChunkedArray | pa.Array, n_features: int | None = None
+) -> tuple[Matrix, np.ndarray]:
     """Return a column of vectors as (rows, present): zeros stand where a vector is null.
 
     `rows` is float32 of shape (n, size) and `present` is boolean of shape (n,). Sparse vectors have
-    `places` numbers.
+    `n_features` numbers.
     """
     present = np.asarray(column.is_valid())
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     if column.type == SPARSE:
-        parts = [_sparse_rows(chunk, places) for chunk in chunks if len(chunk)]
-        empty = csr_array((0, places), dtype=np.float32)
+        parts = [_sparse_rows(chunk, n_features) for chunk in chunks if len(chunk)]
+        empty = csr_array((0, n_features), dtype=np.float32)
         return (vstack(parts, format="csr") if parts else empty), present
     rows = np.zeros((len(column), column.type.list_size), dtype=np.float32)
     at = 0
@@ -155,30 +155,30 @@ def vector_rows(
     return rows, present
 
 
-def _sparse_rows(chunk: pa.Array, places: int) -> csr_array:
+def _sparse_rows(chunk: pa.Array, n_features: int) -> csr_array:
     counts = np.asarray(chunk.value_lengths().fill_null(0))
     entries = chunk.flatten()
-    numbers = [entries.field(name).to_numpy() for name in ("value", "place")]
-    return csr_array((*numbers, np.append(0, np.cumsum(counts))), shape=(len(chunk), places))
+    numbers = [entries.field(name).to_numpy() for name in ("value", "index")]
+    return csr_array((*numbers, np.append(0, np.cumsum(counts))), shape=(len(chunk), n_features))
 
 
-def write_table(path: Path, table: pa.Table, facts: Mapping[str, Any] | None = None) -> None:
-    """Write `table` to `path`, whole or not at all, with `facts` in its schema's metadata."""
-    write_batches(path, table.schema, [table], facts)
+def write_table(path: Path, table: pa.Table, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write `table` to `path`, whole or not at all, with `metadata` in its schema's metadata."""
+    write_batches(path, table.schema, [table], metadata)
 
 
 def write_batches(
     path: Path,
     schema: pa.Schema,
     tables: Iterable[pa.Table],
-    facts: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write tables of one schema to `path` as they come, as one table, whole or not at all."""
-    metadata = {"facts": json.dumps(facts, ensure_ascii=False)} if facts else None
-    schema = schema.with_metadata(metadata)
-    with whole_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    encoded = {"metadata": json.dumps(metadata, ensure_ascii=False)} if metadata else None
+    schema = schema.with_metadata(encoded)
+    with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for table in tables:
-            writer.write_table(table.replace_schema_metadata(metadata))
+            writer.write_table(table.replace_schema_metadata(encoded))
 
 
 def read_table(
@@ -241,6 +241,6 @@ def check_schema(path: Path, found: pa.Schema, wanted: pa.Schema) -> None:
             raise InputError(f"{path} has the column {name}, which is none of {wanted.names}")
 
 
-def facts_of(schema: pa.Schema) -> dict[str, Any]:
-    """Return what `write_table` was given as `facts`."""
-    return json.loads((schema.metadata or {}).get(b"facts", b"{}"))
+def metadata_of(schema: pa.Schema) -> dict[str, Any]:
+    """Return what `write_table` was given as `metadata`."""
+    return json.loads((schema.metadata or {}).get(b"metadata", b"{}"))

@@ -33,8 +33,8 @@ from yarl import URL
 
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
-from stages.common.files import whole_file, write_json
-from stages.params import Download
+from stages.common.files import atomic_file, write_json
+from stages.download.settings import DownloadSettings
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ def fetch_each(
     keep: Callable[[str, bytes | Failure], None],
     *,
     mirror: str | None,
-    download: Download,
+    download: DownloadSettings,
     threads: Executor,
 ) -> None:
     """Fetch `urls`, which are distinct, and hand each to `keep` as soon as it is there.
@@ -132,7 +132,7 @@ def fetch_file(
     url: str,
     *,
     mirror: str | None,
-    download: Download,
+    download: DownloadSettings,
     max_bytes: int | None = None,
     cache: Path | None = None,
 ) -> Path:
@@ -170,7 +170,7 @@ async def _fetch_each(
     convert: Callable[[bytes], bytes],
     keep: Callable[[str, bytes | Failure], None],
     mirror: str | None,
-    download: Download,
+    download: DownloadSettings,
     threads: Executor,
 ) -> None:
     async with _session(download) as session:
@@ -225,7 +225,9 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     raise _Failed(too_large(max_bytes).reason)
 
 
-async def _fetch_file(url: str, place: Path, download: Download, max_bytes: int | None) -> None:
+async def _fetch_file(
+    url: str, place: Path, download: DownloadSettings, max_bytes: int | None
+) -> None:
     """Bring `place` up to date; its validators lie beside it, in a file of their own."""
     facts_file = place.with_name(f"{place.name}.facts.json")
 
@@ -240,7 +242,7 @@ async def _fetch_file(url: str, place: Path, download: Download, max_bytes: int 
             if response.status == 304 and headers:
                 return
             _check_status(response)
-            with whole_file(place) as part:
+            with atomic_file(place) as part:
                 room = _Room(part.parent, max_bytes)
                 room.check(response.content_length or 0)
                 with part.open("wb") as file, _bar(place.name, response) as bar:
@@ -278,7 +280,9 @@ async def _blocks(
     deadline.reschedule(None)
 
 
-def _fetch_from_drive(url: str, place: Path, download: Download, max_bytes: int | None) -> None:
+def _fetch_from_drive(
+    url: str, place: Path, download: DownloadSettings, max_bytes: int | None
+) -> None:
     """Fetch a file that is shared on Google Drive, unless it is there."""
     if place.exists():
         return
@@ -332,7 +336,7 @@ class _Host:
 class _Client:
     """Requests with slots, time-outs, redirects and retries."""
 
-    def __init__(self, session: aiohttp.ClientSession, download: Download) -> None:
+    def __init__(self, session: aiohttp.ClientSession, download: DownloadSettings) -> None:
         self.attempt_s = download.connect_timeout_s + download.read_timeout_s
         self._session = session
         self._download = download
@@ -399,7 +403,7 @@ class _Client:
         host.asked += 1
 
 
-def _session(download: Download) -> aiohttp.ClientSession:
+def _session(download: DownloadSettings) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),  # the slots are the limit
         timeout=aiohttp.ClientTimeout(

@@ -15,9 +15,9 @@ SHRUNK = 0.6  # of the picture's width and height, on white as shops have it
 
 def view_of(picture: Image, view: str) -> Image:
     """Return an RGB picture whole, mirrored, or shrunk on white, in its own size."""
-    if view == "mirrored":
+    if view == "hflip":
         return PIL.ImageOps.mirror(picture)
-    if view == "shrunk":
+    if view == "zoom_out":
         small = picture.resize([round(SHRUNK * side) for side in picture.size])
         around = PIL.Image.new("RGB", picture.size, "white")
         corner = [(side - inner) // 2 for side, inner in zip(picture.size, small.size, strict=True)]

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from stages.common import paths
 from stages.common.cache import cache_folder
-from stages.common.kv_store import RowStore
-from stages.common.tables import embeddings_schema, vector_column, write_batches
+from stages.common.kv_store import SqliteCache
+from stages.common.tables import embeddings_schema, to_arrow, write_batches
 from stages.encoders.augmentation import Views
-from stages.encoders.backends.bfloat16_check import is_true_to_float32
-from stages.encoders.backends.selection import Engine, choose
+from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
+from stages.encoders.backends.selection import Backend, select_backend
 from stages.encoders.base import ImageEncoder, TextEncoder, module_of
 from stages.encoders.fingerprint import network_key, row_key
+from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import read_manifest
-from stages.params import AnyEncoder, Params
-from stages.params import TextEncoder as TextSettings
 
 STORE_FILE = "embeddings.sqlite"
 TOGETHER = 32  # rows that are put into the store at once: what a killed run loses
@@ -30,7 +30,10 @@ TOGETHER = 32  # rows that are put into the store at once: what a killed run los
 
 def write_embeddings(
     name: str,
-    params: Params,
+    settings: EncoderSettings,
+    engine_name: str,
+    precision: str,
+    cache: CacheSettings,
     output: Path,
     total: int,
     unit: str,
@@ -41,15 +44,15 @@ def write_embeddings(
     `tables` gives its parts, which hold `total` products that have a picture or a text: `unit` says
     which. Raises InputError where the encoder's weights are missing or cannot be run.
     """
-    settings, folder = params.encoders[name], Path("data/weights") / name
-    engine = choose(settings.kind, params.engine, params.precision)
+    folder = paths.weights(name)
+    engine = select_backend(settings.kind, engine_name, precision)
     facts = {"encoder": name, "weights": asdict(read_manifest(folder))}
     load = partial(_loaded, settings, folder)
     network = network_key(settings, folder)
-    store_file, max_bytes = cache_folder() / STORE_FILE, int(params.cache.max_gb * 1e9)
-    with RowStore(store_file, max_bytes) as store:
-        if params.precision == "auto" and engine.precision == "bfloat16":
-            is_text = isinstance(settings, TextSettings)
+    store_file, max_bytes = cache_folder() / STORE_FILE, int(cache.max_gb * 1e9)
+    with SqliteCache(store_file, max_bytes) as store:
+        if precision == "auto" and engine.precision == "bfloat16":
+            is_text = settings.modality == "text"
             if not _bears_bfloat16(load, engine, is_text, row_key(network, engine), store):
                 engine = replace(engine, precision="float32")
         facts |= {"engine": engine.name, "precision": engine.precision}
@@ -63,24 +66,24 @@ def write_embeddings(
     )
 
 
-def _loaded(settings: AnyEncoder, folder: Path, engine: Engine) -> ImageEncoder | TextEncoder:
+def _loaded(settings: EncoderSettings, folder: Path, engine: Backend) -> ImageEncoder | TextEncoder:
     encoder = module_of(settings.kind).load(settings, folder, engine)
-    views = getattr(settings, "views", ["whole"])
-    return encoder if views == ["whole"] else Views(encoder, views)
+    views = getattr(settings, "tta", ["identity"])
+    return encoder if views == ["identity"] else Views(encoder, views)
 
 
 def _bears_bfloat16(
-    load: Callable[[Engine], ImageEncoder | TextEncoder],
-    engine: Engine,
+    load: Callable[[Backend], ImageEncoder | TextEncoder],
+    engine: Backend,
     is_text: bool,
     key: str,
-    store: RowStore,
+    store: SqliteCache,
 ) -> bool:
     """Say whether an encoder's vectors stay what they are in bfloat16; the answer is kept."""
     key = f"{key} bears bfloat16"
     answer = store.get_many([key]).get(key)
     if answer is None:
-        answer = b"yes" if is_true_to_float32(load, engine, is_text) else b"no"
+        answer = b"yes" if passes_bfloat16_check(load, engine, is_text) else b"no"
         store.put_many([(key, answer)])
     return answer == b"yes"
 
@@ -91,7 +94,7 @@ class Embedder:
     `computed` and `kept` count the inputs that were computed and those found in the store.
     """
 
-    def __init__(self, encoder: ImageEncoder | TextEncoder, key: str, store: RowStore) -> None:
+    def __init__(self, encoder: ImageEncoder | TextEncoder, key: str, store: SqliteCache) -> None:
         """Take an encoder and where its vectors are kept; `key` is all that they depend on."""
         self.size = encoder.size
         self.computed = self.kept = 0
@@ -134,7 +137,7 @@ class Embedder:
         self.kept += len(known)
         self.computed += len(new)
         present = np.array([sha256 is not None for sha256 in hashes], dtype=bool)
-        columns = [skus, pa.array(hashes, pa.string()), vector_column(rows, present)]
+        columns = [skus, pa.array(hashes, pa.string()), to_arrow(rows, present)]
         return pa.table(columns, schema=embeddings_schema(self.size))
 
     def _known(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.files import sha256_of
-from stages.encoders.backends.selection import FRAMEWORKS, Engine
+from stages.encoders.backends.selection import FRAMEWORKS, Backend
+from stages.encoders.settings import EncoderSettings
 from stages.encoders.weights.manifest import MANIFEST_FILE
-from stages.params import AnyEncoder
 
 PACKAGES = (
     *("keras", "numpy", "openvino", "pillow", "safetensors", "tensorflow", "tensorflow-cpu"),
@@ -20,7 +20,7 @@ PACKAGES = (
 HERE = Path(__file__).parent
 
 
-def network_key(settings: AnyEncoder, folder: Path) -> str:
+def network_key(settings: EncoderSettings, folder: Path) -> str:
     """Return the hash of all that a network and what prepares its input are made of.
 
     These are the encoder's settings, the files in `folder`, the libraries' versions, and the code
@@ -38,7 +38,7 @@ def network_key(settings: AnyEncoder, folder: Path) -> str:
     )
 
 
-def row_key(network: str, engine: Engine) -> str:
+def row_key(network: str, engine: Backend) -> str:
     """Return the hash of all that a vector of `network` depends on beside its input."""
     return _hash(network, engine.name, engine.precision, engine.device, _processor())
 

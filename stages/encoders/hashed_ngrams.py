@@ -9,20 +9,29 @@ text's vector depends on that text alone. What is learnt, how much each place sa
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_array, hstack
 
+from stages.encoders.settings import TextEncoderSettings
 from stages.encoders.weights.manifest import Manifest
-from stages.params import HashedNgramsEncoder
 
 
-def fetch(settings: HashedNgramsEncoder, folder: Path, policy: str, seed: int) -> Manifest:
+class Settings(TextEncoderSettings):
+    """Counts of a text's n-grams, hashed to `n_features` numbers."""
+
+    kind: Literal["hashed_ngrams"]
+    n_features: Annotated[int, Field(ge=64, le=2**20, multiple_of=2)] = 16384
+
+
+def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
     """Say that there are no weights to fetch."""
     return Manifest("none", f"scikit-learn {version('scikit-learn')}", None, "")
 
 
-def count(settings: HashedNgramsEncoder, texts: Sequence[str]) -> csr_array:
+def count(settings: Settings, texts: Sequence[str]) -> csr_array:
     """Count the n-grams of each text: float32 of shape (n, size), the first half for words.
 
     Each half is of unit length, or zeros where a text has no such n-gram.
@@ -33,7 +42,7 @@ def count(settings: HashedNgramsEncoder, texts: Sequence[str]) -> csr_array:
     halves = []
     for analyzer, ngrams in (("word", (1, 2)), ("char_wb", (3, 5))):
         vectorizer = HashingVectorizer(
-            n_features=settings.size // 2,
+            n_features=settings.n_features // 2,
             alternate_sign=False,
             norm=None,
             analyzer=analyzer,

@@ -9,7 +9,6 @@ from typing import Any
 
 from stages.common.errors import InputError
 from stages.encoders.weights.manifest import Manifest, check_sha256, digest, package_folder
-from stages.params import HuggingFaceImageEncoder, HuggingFaceTextEncoder
 
 WEIGHTS = "model*.safetensors"
 _CONFIGURATION = ["*.json", "vocab.txt", "merges.txt", "*.model"]
@@ -19,7 +18,7 @@ class Unreachable(Exception):
     """The weights are nowhere on this machine, and the hub does not answer."""
 
 
-def fetch(settings: HuggingFaceImageEncoder | HuggingFaceTextEncoder, folder: Path) -> Manifest:
+def fetch(settings: Any, folder: Path) -> Manifest:
     """Copy a network's weights and configuration into `folder` and say where they are from.
 
     They are looked for at the encoder's path, in its package, then on the hub. Raises InputError

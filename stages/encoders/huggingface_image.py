@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL.Image import Image
+from pydantic import Field
 
 from stages.common.errors import InputError
+from stages.common.settings import Sha256
 from stages.encoders import huggingface
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.fingerprint import network_key
+from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest, digest, unavailable, warn_random
-from stages.params import HuggingFaceImageEncoder
 
 # What a picture goes through where the weights are random and no processor came with them: the
 # way of most networks that were trained on ImageNet.
@@ -24,7 +26,21 @@ _PLAIN_PROCESSOR = {
 }
 
 
-def fetch(settings: HuggingFaceImageEncoder, folder: Path, policy: str, seed: int) -> Manifest:
+class Settings(ImageEncoderSettings):
+    """An image network that Transformers' AutoModel loads."""
+
+    framework = "torch"
+
+    kind: Literal["huggingface_image"]
+    model: str
+    revision: str = "main"
+    architecture: str | None = None
+    path: Path | None = Field(default=None, strict=False)
+    package: str | None = None
+    sha256: Sha256 | None = None
+
+
+def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
     """Put weights, configuration and image processor into `folder`.
 
     Where the hub is out of reach and `policy` is "auto", weights are drawn with `seed` for the
@@ -54,7 +70,7 @@ def fetch(settings: HuggingFaceImageEncoder, folder: Path, policy: str, seed: in
     return Manifest("random", f"seed {seed}", None, digest(folder, huggingface.WEIGHTS))
 
 
-def load(settings: HuggingFaceImageEncoder, folder: Path, engine: Engine) -> "HuggingFaceImages":
+def load(settings: Settings, folder: Path, engine: Backend) -> "HuggingFaceImages":
     """Make an encoder of what `fetch` put into `folder`."""
     return HuggingFaceImages(settings, folder, engine)
 
@@ -62,7 +78,7 @@ def load(settings: HuggingFaceImageEncoder, folder: Path, engine: Engine) -> "Hu
 class HuggingFaceImages:
     """A network that turns pictures into its pooled output."""
 
-    def __init__(self, settings: HuggingFaceImageEncoder, folder: Path, engine: Engine) -> None:
+    def __init__(self, settings: Settings, folder: Path, engine: Backend) -> None:
         from transformers import AutoImageProcessor
 
         self._processor = huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
@@ -78,9 +94,7 @@ class HuggingFaceImages:
         return (np.asarray(self._processor(picture, return_tensors="np")["pixel_values"]),)
 
 
-def _network(
-    settings: HuggingFaceImageEncoder, folder: Path, engine: Engine, example: tuple[np.ndarray]
-) -> Any:
+def _network(settings: Settings, folder: Path, engine: Backend, example: tuple[np.ndarray]) -> Any:
     """Return the network in `folder` as `engine` runs it; `example` is an input."""
     if engine.name == "torch":
         from stages.encoders.backends.torch import TorchNetwork

@@ -2,22 +2,40 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 from tokenizers import Tokenizer
 
 from stages.common.errors import InputError
+from stages.common.settings import Positive, Sha256
 from stages.encoders import huggingface
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.fingerprint import network_key
+from stages.encoders.settings import TextEncoderSettings
 from stages.encoders.weights.manifest import Manifest, unavailable
-from stages.params import HuggingFaceTextEncoder
 
 TOKENIZER_FILE = "tokenizer.json"
 
 
-def fetch(settings: HuggingFaceTextEncoder, folder: Path, policy: str, seed: int) -> Manifest:
+class Settings(TextEncoderSettings):
+    """A text network that Transformers' AutoModel loads."""
+
+    framework = "torch"
+
+    kind: Literal["huggingface_text"]
+    model: str
+    revision: str = "main"
+    pooling: Literal["mean", "cls", "pooler"] = "mean"
+    normalize: bool = True
+    max_tokens: Positive = 256
+    path: Path | None = Field(default=None, strict=False)
+    package: str | None = None
+    sha256: Sha256 | None = None
+
+
+def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
     """Put weights, configuration and tokeniser into `folder`.
 
     There is no random stand-in, whatever `policy` says: a tokeniser cannot be drawn. Raises
@@ -30,7 +48,7 @@ def fetch(settings: HuggingFaceTextEncoder, folder: Path, policy: str, seed: int
         raise unavailable(settings.model, str(error), mend) from None
 
 
-def load(settings: HuggingFaceTextEncoder, folder: Path, engine: Engine) -> "HuggingFaceTexts":
+def load(settings: Settings, folder: Path, engine: Backend) -> "HuggingFaceTexts":
     """Make an encoder of what `fetch` put into `folder`."""
     if engine.name == "torch":
         from stages.encoders.backends.torch import TorchNetwork
@@ -76,7 +94,7 @@ def _tokens(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.ones_like(ids)
 
 
-def _tokenizer(settings: HuggingFaceTextEncoder, folder: Path) -> Tokenizer:
+def _tokenizer(settings: Settings, folder: Path) -> Tokenizer:
     """Load the tokeniser in `folder`, which is to cut texts at the encoder's `max_tokens`.
 
     Raises InputError where the tokeniser is none that the tokenizers package runs.
@@ -94,7 +112,7 @@ def _tokenizer(settings: HuggingFaceTextEncoder, folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _check_length(settings: HuggingFaceTextEncoder, most: int) -> None:
+def _check_length(settings: Settings, most: int) -> None:
     """Raise InputError if texts may be longer than `most`: OpenVINO would make numbers up."""
     if settings.max_tokens > most:
         raise InputError(
@@ -102,7 +120,7 @@ def _check_length(settings: HuggingFaceTextEncoder, most: int) -> None:
         )
 
 
-def _pooled(settings: HuggingFaceTextEncoder, folder: Path) -> Any:
+def _pooled(settings: Settings, folder: Path) -> Any:
     """Return the network in `folder` as a module that gives the encoder's pooling of its output."""
     import torch
 

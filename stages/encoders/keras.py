@@ -5,26 +5,39 @@ import warnings
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL.Image import Image
+from pydantic import Field
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of, write_text
 from stages.common.keras_weights import restore_variables, save_variables
+from stages.common.settings import Sha256
 from stages.encoders.backends.batching import GPU_BATCH, in_batches
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.fingerprint import network_key
+from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest, check_sha256, unavailable, warn_random
-from stages.params import KerasEncoder
 
 LAYERS_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
 SHAPE = (224, 224, 3)
 
 
-def fetch(settings: KerasEncoder, folder: Path, policy: str, seed: int) -> Manifest:
+class Settings(ImageEncoderSettings):
+    """A network of Keras Applications, by the name of its function."""
+
+    framework = "tensorflow"
+
+    kind: Literal["keras"]
+    model: Annotated[str, Field(pattern=r"^[A-Z]\w+$")]
+    path: Path | None = Field(default=None, strict=False)
+    sha256: Sha256 | None = None
+
+
+def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
     """Put the network into `folder`, with weights from a path, from Keras' store or of `seed`.
 
     The manifest's sha256 is that of the file at the path, else that of the file in `folder`.
@@ -56,7 +69,7 @@ def fetch(settings: KerasEncoder, folder: Path, policy: str, seed: int) -> Manif
     return Manifest("pretrained", origin, None, found)
 
 
-def load(settings: KerasEncoder, folder: Path, engine: Engine) -> "KerasImages":
+def load(settings: Settings, folder: Path, engine: Backend) -> "KerasImages":
     """Make an encoder of what `fetch` put into `folder`."""
     if engine.name == "tensorflow":
         return KerasImages(TensorflowNetwork(settings, folder, engine))
@@ -72,7 +85,7 @@ def load(settings: KerasEncoder, folder: Path, engine: Engine) -> "KerasImages":
 class TensorflowNetwork:
     """A network as TensorFlow runs it: on a GPU, or as the reference on a processor."""
 
-    def __init__(self, settings: KerasEncoder, folder: Path, engine: Engine) -> None:
+    def __init__(self, settings: Settings, folder: Path, engine: Backend) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -107,7 +120,7 @@ def _builder(model: str) -> Any:
     return getattr(applications, model)
 
 
-def _function(settings: KerasEncoder, folder: Path, batch: int) -> Any:
+def _function(settings: Settings, folder: Path, batch: int) -> Any:
     """Return the network in `folder` as a function of `batch` uint8 pictures."""
     import tensorflow as tf
 

@@ -3,20 +3,32 @@
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL.Image import Image
+from pydantic import Field
 
 from stages.common.errors import InputError
-from stages.encoders.backends.selection import Engine
+from stages.common.settings import Sha256
+from stages.encoders.backends.selection import Backend
+from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest, check_sha256, digest
-from stages.params import OnnxEncoder
 
 WEIGHTS_FILE = "model.onnx"
 
 
-def fetch(settings: OnnxEncoder, folder: Path, policy: str, seed: int) -> Manifest:
+class Settings(ImageEncoderSettings):
+    """A network in a file of the user's: an image in, a vector out."""
+
+    kind: Literal["onnx"]
+    path: Path = Field(strict=False)
+    sha256: Sha256 | None = None
+    mean: tuple[float, float, float] | None = Field(default=None, strict=False)
+    std: tuple[float, float, float] | None = Field(default=None, strict=False)
+
+
+def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
     """Copy the file into `folder`, having checked that it is a network of the kind that fits.
 
     Raises InputError where it is not, or where its sha256 is not the encoder's.
@@ -26,11 +38,11 @@ def fetch(settings: OnnxEncoder, folder: Path, policy: str, seed: int) -> Manife
     shutil.copyfile(settings.path, folder / WEIGHTS_FILE)
     found = digest(folder, WEIGHTS_FILE)
     check_sha256(found, settings.sha256, str(settings.path))
-    load(settings, folder, Engine("openvino", "float32"))
+    load(settings, folder, Backend("openvino", "float32"))
     return Manifest("pretrained", str(settings.path), None, found)
 
 
-def load(settings: OnnxEncoder, folder: Path, engine: Engine) -> "OnnxImages":
+def load(settings: Settings, folder: Path, engine: Backend) -> "OnnxImages":
     """Make an encoder of the file that `fetch` put into `folder`."""
     return OnnxImages(settings, folder / WEIGHTS_FILE, engine)
 
@@ -38,7 +50,7 @@ def load(settings: OnnxEncoder, folder: Path, engine: Engine) -> "OnnxImages":
 class OnnxImages:
     """A network that turns pictures into vectors, its normalisation put into the graph."""
 
-    def __init__(self, settings: OnnxEncoder, path: Path, engine: Engine) -> None:
+    def __init__(self, settings: Settings, path: Path, engine: Backend) -> None:
         from stages.encoders.backends.openvino import OpenVinoNetwork, ov
 
         try:
@@ -88,7 +100,7 @@ class OnnxImages:
         return (np.asarray(picture)[None],)
 
 
-def _with_normalisation(ov: Any, model: Any, settings: OnnxEncoder, channels_first: bool) -> Any:
+def _with_normalisation(ov: Any, model: Any, settings: Settings, channels_first: bool) -> Any:
     """Make the network take uint8 pictures of layout NHWC, whatever it takes itself."""
     takes_bytes = model.input(0).element_type == ov.Type.u8
     given = [value is not None for value in (settings.mean, settings.std)]

@@ -11,10 +11,10 @@ import pyarrow as pa
 from stages.common.errors import InputError
 from stages.common.tables import (
     check_schema,
-    facts_of,
+    from_arrow,
+    metadata_of,
     probabilities_schema,
     read_table,
-    vector_rows,
 )
 from stages.evaluation.metrics import Judged, judge, score
 
@@ -85,7 +85,7 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
     """
     path = folder / classifier / modality / "probabilities.parquet"
     table = read_table(path)
-    facts = facts_of(table.schema)
+    facts = metadata_of(table.schema)
     missing = [key for key in ("classes", "weights", "unseen") if key not in facts]
     if missing:
         raise InputError(f"{path} does not say its {missing[0]}: `dvc repro -f` rebuilds it")
@@ -118,7 +118,7 @@ def _held_out(table: pa.Table, classes: Sequence[str]) -> HeldOut:
     """Take a table of schema probabilities_schema apart."""
     labels = table["label"].to_pylist()
     judged = [
-        judge(classes, labels, vector_rows(table[name])[0])
+        judge(classes, labels, from_arrow(table[name])[0])
         for name in ("probabilities", "uncalibrated")
     ]
     texts = [np.array(table[name].to_pylist(), dtype=str) for name in ("sku", "group")]

@@ -14,7 +14,8 @@ from stages.evaluation.model_metrics import (
 )
 from stages.evaluation.predictions import Model, best_on_validation
 from stages.evaluation.significance import Difference, compare, in_words, on_average
-from stages.params import Params
+
+Inputs = Mapping[str, Mapping[str, str]]  # modality to encoder to image or text
 
 # What the twin of a model that sees both sees, and what is withheld from the model meanwhile.
 TWINS = {
@@ -26,16 +27,16 @@ SEEN = {"image": "pictures", "text": "texts"}
 
 
 def summary(
-    params: Params, models: Sequence[Model], best: Mapping[str, Model], resamples: Resamples
+    inputs: Inputs, models: Sequence[Model], best: Mapping[str, Model], resamples: Resamples
 ) -> dict[str, Any]:
     """Return what the models are good for; `best` has the best model of each modality."""
     chosen = best_on_validation(best.values())
     answers: dict[str, Any] = {"best_model": chosen.name}
-    gain = fusion_gain(params, best, resamples)
+    gain = fusion_gain(inputs, best, resamples)
     if gain:
         answers["fusion_gain"] = gain
     for question, (kind, withheld) in TWINS.items():
-        found = against_twins(params, models, kind, withheld, resamples)
+        found = against_twins(inputs, models, kind, withheld, resamples)
         if found:
             verdict = f"against the same classifier on {SEEN[kind]} alone: {never_below(found)}"
             if not withheld:
@@ -51,13 +52,13 @@ def summary(
 
 
 def fusion_gain(
-    params: Params, best: Mapping[str, Model], resamples: Resamples
+    inputs: Inputs, best: Mapping[str, Model], resamples: Resamples
 ) -> dict[str, Any] | None:
     """Compare the best model that sees pictures and texts with the best that sees one of them.
 
     None where there is no such model, or where they have no test product in common.
     """
-    kinds = {modality: len(kinds_of(params, modality)) for modality in best}
+    kinds = {modality: len(kinds_of(inputs, modality)) for modality in best}
     fused, single = ([best[modality] for modality in best if kinds[modality] == n] for n in (2, 1))
     if not fused or not single:
         return None
@@ -67,7 +68,7 @@ def fusion_gain(
 
 
 def against_twins(
-    params: Params, models: Sequence[Model], kind: str, withheld: str | None, resamples: Resamples
+    inputs: Inputs, models: Sequence[Model], kind: str, withheld: str | None, resamples: Resamples
 ) -> list[tuple[Model, Model, Difference]]:
     """Compare each model that sees both with its twin.
 
@@ -77,10 +78,10 @@ def against_twins(
     by_name = {model.name: model for model in models}
     differences = []
     for model in models:
-        kinds = kinds_of(params, model.modality)
+        kinds = kinds_of(inputs, model.modality)
         if len(kinds) < 2:
             continue
-        modality = modality_of(params, kinds[kind])
+        modality = modality_of(inputs, kinds[kind])
         products = model.withheld.get(withheld) if withheld else model.test
         if modality and products:
             twin = by_name[f"{modality}-{model.classifier}"]
@@ -130,16 +131,17 @@ def coverage_in_words(model: Model) -> str:
     return f"{model.name}: {'; '.join(parts)}"
 
 
-def kinds_of(params: Params, modality: str) -> dict[str, set[str]]:
+def kinds_of(inputs: Inputs, modality: str) -> dict[str, set[str]]:
     """Return a modality's encoders by what they see, `image` or `text`, without empty kinds."""
-    encoders = set(params.encoders_of(modality))
-    kinds = {"image": params.image.encoders, "text": params.text.encoders}
-    return {kind: encoders & set(names) for kind, names in kinds.items() if encoders & set(names)}
+    kinds: dict[str, set[str]] = {}
+    for encoder, kind in inputs[modality].items():
+        kinds.setdefault(kind, set()).add(encoder)
+    return kinds
 
 
-def modality_of(params: Params, encoders: set[str]) -> str | None:
+def modality_of(inputs: Inputs, encoders: set[str]) -> str | None:
     """Return the first modality that sees with exactly these encoders; None if there is none."""
-    for modality in params.modalities:
-        if set(params.encoders_of(modality)) == encoders:
+    for modality, seen in inputs.items():
+        if set(seen) == encoders:
             return modality
     return None

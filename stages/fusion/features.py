@@ -13,14 +13,14 @@ from stages.common.errors import InputError
 from stages.common.tables import (
     SPARSE,
     SPLITS,
-    Rows,
+    Matrix,
     check_schema,
-    facts_of,
     features_schema,
+    from_arrow,
+    metadata_of,
     read_batches,
     read_schema,
     read_table,
-    vector_rows,
 )
 
 FEATURES = Path("data/features.parquet")
@@ -37,7 +37,7 @@ class Features:
     is brought to.
     """
 
-    blocks: dict[str, Rows]
+    blocks: dict[str, Matrix]
     present: dict[str, np.ndarray]
     scales: dict[str, float]
     labels: np.ndarray
@@ -84,7 +84,7 @@ class Features:
         )
 
 
-def unit_length(rows: Rows) -> Rows:
+def unit_length(rows: Matrix) -> Matrix:
     """Scale each row of `rows`, float32 of shape (n, size), to unit length; zeros stay zeros."""
     if isinstance(rows, csr_array):
         lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
@@ -98,7 +98,7 @@ def unit_length(rows: Rows) -> Rows:
 def read_products(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read the columns of schema SPLITS of a table that `fuse` wrote, and its facts."""
     schema = read_schema(path)
-    facts = facts_of(schema)
+    facts = metadata_of(schema)
     names = [name for name in schema.names if name not in SPLITS.names]
     if not names:
         raise InputError(f"{path} holds no block: `dvc repro -f` rebuilds it")
@@ -110,7 +110,7 @@ def read_products(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         sizes[name] = None if kind == SPARSE else kind.list_size
     check_schema(path, schema, features_schema(sizes))
     sparse = {name for name, size in sizes.items() if size is None}
-    for key, needed in {"encoders": set(names), "kinds": set(names), "places": sparse}.items():
+    for key, needed in {"encoders": set(names), "kinds": set(names), "n_features": sparse}.items():
         if not needed <= set(facts.get(key, ())):
             raise InputError(f"{path} does not say its blocks' {key}: `dvc repro -f` rebuilds it")
     for key in ("modalities", "components"):
@@ -126,7 +126,7 @@ def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Featur
     these are, boolean of shape (n,).
     """
     schema = read_schema(path)
-    facts = facts_of(schema)
+    facts = metadata_of(schema)
     scales = facts["modalities"][modality]
     # Filled in place: parts joined in the end would be in memory twice.
     dense = {
@@ -138,7 +138,7 @@ def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Featur
     present: dict[str, list[np.ndarray]] = {name: [] for name in scales}
     labels, kept, at, filled = [], [], 0, 0
     for batch in read_batches(path, ["label", *scales]):
-        read = {name: vector_rows(batch[name], facts["places"].get(name)) for name in scales}
+        read = {name: from_arrow(batch[name], facts["n_features"].get(name)) for name in scales}
         seen = np.logical_or.reduce([has for _, has in read.values()])
         here = chosen[at : at + len(batch)] & seen
         until = filled + int(here.sum())
@@ -152,7 +152,7 @@ def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Featur
         kept.append(here)
         at, filled = at + len(batch), until
     pa.default_memory_pool().release_unused()  # it would keep as much again as was read
-    blocks: dict[str, Rows] = {
+    blocks: dict[str, Matrix] = {
         name: dense[name][:filled] if name in dense else vstack(sparse.pop(name), format="csr")
         for name in scales
     }

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from stages.common.tables import Rows
+from stages.common.tables import Matrix
 from stages.fusion.features import Features
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ class Fits:
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], object] = {}
 
-    def once(self, fit: Callable[[], T], *inputs: str | Features | Rows | None) -> T:
+    def once(self, fit: Callable[[], T], *inputs: str | Features | Matrix | None) -> T:
         """Return what `fit()` gives, or gave before with inputs of the same bytes."""
         key = tuple(_digest(each) for each in inputs)
         if key not in self._known:
@@ -27,7 +27,7 @@ class Fits:
         return self._known[key]
 
 
-def _digest(given: str | Features | Rows | None) -> str:
+def _digest(given: str | Features | Matrix | None) -> str:
     if given is None or isinstance(given, str):
         return repr(given)
     if isinstance(given, Features):

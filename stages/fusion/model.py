@@ -122,7 +122,13 @@ class Fitted:
 
 
 def fit(
-    settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray, fits: Fits
+    kind: str,
+    settings: Any,
+    strategy: str,
+    seed: int,
+    features: Features,
+    parts: np.ndarray,
+    fits: Fits,
 ) -> Fitted:
     """Fit the members on training products, and pool them on validation products.
 
@@ -152,7 +158,8 @@ def fit(
         fit_on, watched = ready.where(train), ready.where(validation)
         del ready  # or a large catalogue would be in memory once more
         members = {
-            view: _member(settings, seed, _seen(fit_on, view), watched, fits) for view in views
+            view: _member(kind, settings, seed, _seen(fit_on, view), watched, fits)
+            for view in views
         }
         histories.append({view: member.history for view, member in members.items()})
         for view, answers in _raw(members, watched, classes).items():
@@ -163,6 +170,7 @@ def fit(
         ready = projected.apply(features)
         members = {
             view: _member(
+                kind,
                 _stopped(settings, [history[view] for history in histories]),
                 seed,
                 _seen(ready, view),
@@ -187,7 +195,7 @@ def fit(
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
         truth = np.searchsorted(classes, waiting.labels[usable])
         pools[view] = fit_pool({name: raw[name][usable] for name in judging}, truth, frequencies)
-    model = FusedModel(settings.kind, classes, projected, members, pools)
+    model = FusedModel(kind, classes, projected, members, pools)
     validated = _answers(raw, waiting, pools)
     return Fitted(model, held, validated, histories[0][views[0]])
 
@@ -212,7 +220,7 @@ def _seen(features: Features, view: str) -> Features:
 
 
 def _member(
-    settings: Any, seed: int, train: Features, validation: Features | None, fits: Fits
+    kind: str, settings: Any, seed: int, train: Features, validation: Features | None, fits: Fits
 ) -> Model:
     """Fit a member; raises InputError where there is nothing to tell apart or to validate with."""
     kinds = {train.kinds[name] for name in train.blocks}
@@ -232,8 +240,8 @@ def _member(
                 "split.validation or lower split.validation_folds in params.yaml, or give more "
                 "products"
             )
-    fit_one = partial(module_of(settings.kind).fit, settings, seed, train, validation)
-    return fits.once(fit_one, "member", f"{settings!r} {seed}", train, validation)
+    fit_one = partial(module_of(kind).fit, settings, seed, train, validation)
+    return fits.once(fit_one, "member", f"{kind} {settings!r} {seed}", train, validation)
 
 
 def _stopped(settings: Any, histories: Sequence[dict[str, list[float]]]) -> Any:
@@ -241,7 +249,7 @@ def _stopped(settings: Any, histories: Sequence[dict[str, list[float]]]) -> Any:
     if not histories[0]:
         return settings
     best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
-    return settings.model_copy(update={"epochs": int(np.median(best))})
+    return settings.model_copy(update={"max_epochs": int(np.median(best))})
 
 
 def _raw(

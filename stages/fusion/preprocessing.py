@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
 from stages.common.errors import InputError
-from stages.common.files import whole_file
-from stages.common.tables import Rows
+from stages.common.files import atomic_file
+from stages.common.tables import Matrix
 from stages.fusion.features import Features, unit_length
 from stages.fusion.fits import Fits
 
@@ -47,7 +47,7 @@ class Projection:
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`."""
-        with whole_file(folder / FILE) as part:
+        with atomic_file(folder / FILE) as part:
             save_file(self._arrays, part)
 
 
@@ -70,7 +70,7 @@ def fit(features: Features, seed: int, fits: Fits) -> Projection:
     return Projection(arrays)
 
 
-def _fitted(rows: Rows, components: int | None, seed: int) -> dict[str, np.ndarray]:
+def _fitted(rows: Matrix, components: int | None, seed: int) -> dict[str, np.ndarray]:
     """Return a block's mean and, where it is brought to `components` numbers, how."""
     arrays = {}
     if components:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.catalog.group_split import check_no_leak, classes_not_everywhere, folds_of
+from stages.catalog.settings import SplitSettings
 from stages.common.errors import InputError
-from stages.params import Split
 
 SIZES = {"Appliances": 331, "Audio": 99, "Toys": 13, "Cables": 10, "Wearables": 7}
 SKUS = [f"{label}-{n:03}" for label, size in SIZES.items() for n in range(size)]
@@ -17,7 +17,7 @@ LABELS = [sku.rpartition("-")[0] for sku in SKUS]
 FAMILIES = [f"{label}-{int(sku[-3:]) // 4}" for sku, label in zip(SKUS, LABELS, strict=True)]
 
 
-def settings_of(**changed) -> Split:
+def settings_of(**changed) -> SplitSettings:
     defaults = {
         "strategy": "grouped",
         "group_by": [],
@@ -26,7 +26,7 @@ def settings_of(**changed) -> Split:
         "validation_folds": 1,
         "validation": 0.1,
     }
-    return Split(**(defaults | changed))
+    return SplitSettings(**(defaults | changed))
 
 
 def dealt(groups, labels, seed=42, **changed):

@@ -2,10 +2,10 @@
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.repository import SHARED
 from PIL import Image, ImageDraw
 
 from stages.catalog.near_duplicates import (
@@ -18,7 +18,7 @@ from stages.catalog.near_duplicates import (
     same_values,
 )
 
-SAMPLE = Path(__file__).parents[2] / "shared/bestbuy"
+SAMPLE = SHARED / "bestbuy"
 TEXT = "Snap-on shell with raised edges and soft lining"
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from stages.classifiers.base import (
     load,
 )
 from stages.common.errors import InputError
-
-TOP = Path(__file__).parents[2]
 
 
 class RunsWhenLoaded:

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.repository import TOP
 
 from stages.classifiers.base import module_of
 from stages.common.files import sha256_of
 from stages.fusion.features import Features
 from stages.params import load_params
 
-TOP = Path(__file__).parents[2]
 QUICK: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
     "svm": {},
     "random_forest": {"n_estimators": 40},
-    "mlp": {"batch_size": 16, "epochs": 40},
+    "mlp": {"batch_size": 16, "max_epochs": 40},
 }
 SIZES = {"picture": 24, "words": 12}
 CLASSES = ["a, b", "Z", "é", "10", "9"]
@@ -135,7 +135,8 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, s
     runs = [
         subprocess.Popen(
             [sys.executable, __file__, folder],
-            env=os.environ | {"PYTHONPATH": str(TOP), "PYTHONHASHSEED": str(at + 1)},
+            env=os.environ
+            | {"PYTHONPATH": f"{TOP}{os.pathsep}{TOP / 'tests'}", "PYTHONHASHSEED": str(at + 1)},
         )
         for at, folder in enumerate(folders)
     ]

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.repository import TOP
 from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
+from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
 from stages.fusion.features import Features
-from stages.params import Mlp, load_params
-
-TOP = Path(__file__).parents[2]
+from stages.params import load_params
 
 
-def settings(**changed: Any) -> Mlp:
+def settings(**changed: Any) -> MlpSettings:
     known = load_params(TOP / "params.yaml").classifiers["mlp"]
     return known.model_copy(update={"branch_units": 32, "hidden_units": 32} | changed)
 
@@ -38,7 +38,7 @@ def accuracy(model: mlp.MlpModel, features: Features) -> float:
 
 def test_it_stops_early_and_keeps_the_best_epochs_variables(tmp_path):
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
-    chosen = settings(epochs=90, patience=6, learning_rate=0.01, dropout=0.0)
+    chosen = settings(max_epochs=90, patience=6, learning_rate=0.01, dropout=0.0)
     model = mlp.fit(chosen, 3, train, validation)
     assert list(model.history) == [
         "train_loss",
@@ -65,7 +65,7 @@ def test_it_stops_early_and_keeps_the_best_epochs_variables(tmp_path):
 
 def test_the_best_epoch_is_kept_where_epochs_run_out():
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
-    chosen = settings(epochs=25, patience=25, learning_rate=0.02, dropout=0.0)
+    chosen = settings(max_epochs=25, patience=25, learning_rate=0.02, dropout=0.0)
     model = mlp.fit(chosen, 3, train, validation)
     losses = model.history["validation_loss"]
     assert len(losses) == 25 and losses[-1] > min(losses) + 0.01
@@ -77,7 +77,7 @@ def test_the_best_epoch_is_kept_where_epochs_run_out():
 def test_without_validation_products_it_keeps_the_last_epoch_s_variables():
     train = products([20, 20, 20], 1, noise=2)
     known = products([12, 12, 12], 2, noise=2)
-    chosen = settings(epochs=7, patience=7, dropout=0.0)
+    chosen = settings(max_epochs=7, patience=7, dropout=0.0)
     model = mlp.fit(chosen, 3, train, None)
     assert len(model.history["train_loss"]) == 7
     assert model.history["validation_loss"] == model.history["validation_accuracy"] == []
@@ -92,7 +92,7 @@ def test_a_last_batch_of_one_product_does_no_harm():
     train, validation = products([43, 43, 43], 1, noise=0.5), products([6, 6, 6], 2, noise=0.5)
     test = products([50, 50, 50], 3, noise=0.5)
     assert len(train.labels) % 64 == 1
-    model = mlp.fit(settings(epochs=20, batch_size=64), 3, train, validation)
+    model = mlp.fit(settings(max_epochs=20, batch_size=64), 3, train, validation)
     assert accuracy(model, test) > 0.9
     assert np.isfinite(model.predict_proba(test)).all()
 
@@ -103,7 +103,7 @@ def test_balanced_weights_find_more_of_a_rare_class():
     rare = test.where(test.labels == "c1")
     found = {
         weight: accuracy(
-            mlp.fit(settings(class_weight=weight, epochs=15), 3, train, validation), rare
+            mlp.fit(settings(class_weight=weight, max_epochs=15), 3, train, validation), rare
         )
         for weight in ("balanced", None)
     }
@@ -114,7 +114,7 @@ def test_balanced_weights_find_more_of_a_rare_class():
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     train, validation = products([20, 20], 1, noise=0.5), products([4, 4], 2, noise=0.5)
-    mlp.fit(settings(epochs=2), 3, train, validation).save(folder)
+    mlp.fit(settings(max_epochs=2), 3, train, validation).save(folder)
     return folder
 
 

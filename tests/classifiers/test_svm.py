@@ -1,9 +1,8 @@
 """A support vector machine's probabilities: the class that wins its duels, and by how much."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.repository import TOP
 from sklearn.svm import SVC
 
 from stages.classifiers import svm
@@ -12,7 +11,7 @@ from stages.classifiers.svm import SvmModel, closest_duels
 from stages.fusion.features import Features, unit_length
 from stages.params import load_params
 
-SETTINGS = load_params(Path(__file__).parents[2] / "params.yaml").classifiers["svm"]
+SETTINGS = load_params(TOP / "params.yaml").classifiers["svm"]
 
 
 def machine(classes: int) -> tuple[SVC, np.ndarray, np.ndarray]:
@@ -74,7 +73,7 @@ def catalogue(classes: int, seed: int) -> Features:
 def test_beyond_a_number_of_products_it_is_approximated_and_says_much_the_same(tmp_path, classes):
     train, test = catalogue(classes, 1), catalogue(classes, 2)
     exact, approximated = (
-        svm.fit(SETTINGS.model_copy(update={"exact_up_to": most}), 3, train, None)
+        svm.fit(SETTINGS.model_copy(update={"nystroem_above": most}), 3, train, None)
         for most in (400, 399)
     )
     assert isinstance(exact.estimator, SVC) and not isinstance(approximated.estimator, SVC)
@@ -92,7 +91,7 @@ def test_beyond_a_number_of_products_it_is_approximated_and_says_much_the_same(t
 def test_fewer_landmarks_make_a_smaller_model(tmp_path):
     train = catalogue(3, 1)
     for landmarks in (20, 200):
-        settings = SETTINGS.model_copy(update={"exact_up_to": 0, "landmarks": landmarks})
+        settings = SETTINGS.model_copy(update={"nystroem_above": 0, "n_components": landmarks})
         svm.fit(settings, 3, train, None).save(tmp_path / str(landmarks))
     few, many = ((tmp_path / name / MODEL_FILE).stat().st_size for name in ("20", "200"))
     assert few < many / 4

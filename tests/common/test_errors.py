@@ -8,10 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 
 from stages.common.errors import InputError
 
-TOP = Path(__file__).parents[2]
 START = """
     from pathlib import Path
     from stages.common.errors import InputError, run_stage
@@ -99,9 +99,9 @@ signal.pause()
 
 
 def test_control_c_in_the_middle_of_a_write_is_said_in_one_line_and_leaves_nothing(tmp_path):
-    body = "with whole_file(Path('out/a')) as part:\n    part.write_text('half')"
+    body = "with atomic_file(Path('out/a')) as part:\n    part.write_text('half')"
     ended = run(
-        "from stages.common.files import whole_file\n" + body + textwrap.indent(INTERRUPT, "    "),
+        "from stages.common.files import atomic_file\n" + body + textwrap.indent(INTERRUPT, "    "),
         tmp_path,
     )
     assert ended.returncode != 0

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 
-from stages.common.files import sha256_of, whole_file, whole_folder, write_json, write_text
+from stages.common.files import atomic_file, atomic_folder, sha256_of, write_json, write_text
 
-TOP = Path(__file__).parents[2]
 ENDS = [RuntimeError("no"), KeyboardInterrupt()]
 
 
@@ -22,7 +22,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_is_there_once_the_block_has_ended(tmp_path):
     path = tmp_path / "deep" / "a.txt"
-    with whole_file(path) as part:
+    with atomic_file(path) as part:
         part.write_text("new")
         assert not path.exists()
     assert path.read_text() == "new"
@@ -33,7 +33,7 @@ def test_a_file_is_there_once_the_block_has_ended(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_no_debris(tmp_path, end):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(type(end)), whole_file(path) as part:
+    with pytest.raises(type(end)), atomic_file(path) as part:
         part.write_text("half")
         raise end
     assert path.read_text() == "old"
@@ -41,7 +41,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_debris(tmp_path, end):
 
 
 def test_a_failed_first_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "a.txt") as part:
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as part:
         part.write_text("half")
         raise RuntimeError
     assert names(tmp_path) == []
@@ -69,8 +69,8 @@ def test_a_write_does_not_reach_through_a_link(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from stages.common.files import whole_file, whole_folder
-with whole_file(Path("f")) as file, whole_folder(Path("d")) as folder:
+from stages.common.files import atomic_file, atomic_folder
+with atomic_file(Path("f")) as file, atomic_folder(Path("d")) as folder:
     file.write_text("half of a file")
     (folder / "half").write_text("")
     print("ready", flush=True)
@@ -91,7 +91,7 @@ def test_the_run_after_a_killed_one_clears_up(tmp_path):
     run.communicate()
     assert not {"f", "d"} & set(names(tmp_path))
 
-    with whole_file(tmp_path / "f") as file, whole_folder(tmp_path / "d") as folder:
+    with atomic_file(tmp_path / "f") as file, atomic_folder(tmp_path / "d") as folder:
         assert not file.exists()
         file.write_text("whole")
         (folder / "whole").write_text("")
@@ -110,7 +110,7 @@ def test_two_processes_that_write_one_file_do_not_share_what_is_unfinished(tmp_p
     ) as other:
         assert other.stdout and other.stdout.readline() == "ready\n"
         halves = {name for name in names(tmp_path) if name.endswith(".part")}
-        with whole_file(tmp_path / "f") as file, whole_folder(tmp_path / "d") as folder:
+        with atomic_file(tmp_path / "f") as file, atomic_folder(tmp_path / "d") as folder:
             file.write_text("whole")
             (folder / "whole").write_text("")
         assert (tmp_path / "f").read_text() == "whole"
@@ -122,7 +122,7 @@ def test_two_processes_that_write_one_file_do_not_share_what_is_unfinished(tmp_p
 def test_a_folder_replaces_the_old_one_whole(tmp_path):
     path = tmp_path / "deep" / "folder"
     for name in ("old", "new"):
-        with whole_folder(path) as part:
+        with atomic_folder(path) as part:
             assert names(part) == []
             (part / "deeper").mkdir()
             (part / name).write_text(name)
@@ -135,7 +135,7 @@ def test_a_failed_folder_leaves_the_old_one_and_no_debris(tmp_path, end):
     path = tmp_path / "folder"
     path.mkdir()
     (path / "old").write_text("old")
-    with pytest.raises(type(end)), whole_folder(path) as part:
+    with pytest.raises(type(end)), atomic_folder(path) as part:
         (part / "half").write_text("half")
         raise end
     assert names(path) == ["old"]

@@ -9,20 +9,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 
 from stages.common.errors import InputError
-from stages.common.kv_store import RowStore
-
-TOP = Path(__file__).parents[2]
+from stages.common.kv_store import SqliteCache
 
 
 def test_rows_are_there_in_the_next_run(tmp_path):
     path = tmp_path / "deep" / "rows.sqlite"
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         assert store.get_many(["a"]) == {}
         store.put_many([("a", b"1"), ("b", b""), ("é", bytes(100_000))])
         store.put_many([("a", b"2")])
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         assert store.get_many(["é", "a", "b", "c", "a"]) == {
             "a": b"2",
             "b": b"",
@@ -32,7 +31,7 @@ def test_rows_are_there_in_the_next_run(tmp_path):
 
 def test_many_keys_may_be_asked_for_at_once(tmp_path):
     rows = {str(number): bytes([number % 256]) for number in range(40_000)}
-    with RowStore(tmp_path / "rows.sqlite") as store:
+    with SqliteCache(tmp_path / "rows.sqlite") as store:
         store.put_many(rows.items())
         assert store.get_many(rows) == rows
 
@@ -42,7 +41,7 @@ def test_a_transaction_is_written_whole_or_not_at_all(tmp_path):
         yield "a", b"1"
         raise KeyboardInterrupt
 
-    with RowStore(tmp_path / "rows.sqlite") as store:
+    with SqliteCache(tmp_path / "rows.sqlite") as store:
         with pytest.raises(KeyboardInterrupt):
             store.put_many(rows())
         assert store.get_many(["a"]) == {}
@@ -52,7 +51,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path):
     path = tmp_path / "rows.sqlite"
     content = b"no database, but long enough to be read as one\n" * 99
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"rows\.sqlite is damaged"), RowStore(path) as store:
+    with pytest.warns(UserWarning, match=r"rows\.sqlite is damaged"), SqliteCache(path) as store:
         store.put_many([("a", b"1")])
         assert store.get_many(["a"]) == {"a": b"1"}
     assert (tmp_path / "rows.sqlite.damaged").read_bytes() == content
@@ -60,12 +59,12 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path):
 
 def test_damage_that_is_met_while_it_is_open_is_set_aside(tmp_path):
     path = tmp_path / "rows.sqlite"
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         store.put_many((str(number), bytes(500)) for number in range(2000))
     data = bytearray(path.read_bytes())
     data[4096:] = os.urandom(len(data) - 4096)  # the first page, with the schema, stays
     path.write_bytes(data)
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         with pytest.warns(UserWarning, match="damaged"):
             assert store.get_many(["7"]) == {}
         store.put_many([("7", b"new")])
@@ -74,31 +73,31 @@ def test_damage_that_is_met_while_it_is_open_is_set_aside(tmp_path):
 
 def test_a_value_whose_bytes_have_changed_is_not_given_out(tmp_path):
     path = tmp_path / "rows.sqlite"
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         store.put_many([("a", b"picture " * 1000), ("b", b"2")])
     data = path.read_bytes()
     assert data.count(b"picture picture") > 0
     path.write_bytes(data.replace(b"picture picture", b"picture pictura"))
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         assert store.get_many(["a", "b"]) == {"b": b"2"}
 
 
 def test_it_may_be_deleted_at_any_time(tmp_path):
     path = tmp_path / "rows.sqlite"
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         store.put_many([("a", b"1")])
         for file in tmp_path.iterdir():
             file.unlink()
         store.put_many([("b", b"2")])
         assert store.get_many(["b"]) == {"b": b"2"}
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         store.put_many([("c", b"3")])
         assert store.get_many(["c"]) == {"c": b"3"}
 
 
 def test_a_store_that_is_full_forgets_what_was_used_longest_ago(tmp_path):
     path, limit = tmp_path / "rows.sqlite", 1_000_000
-    with RowStore(path, limit) as store:
+    with SqliteCache(path, limit) as store:
         store.put_many([("often", bytes(5000))])
         for at in range(1000):
             store.put_many([(str(at), bytes(5000))])
@@ -107,7 +106,7 @@ def test_a_store_that_is_full_forgets_what_was_used_longest_ago(tmp_path):
     assert path.stat().st_size <= 1.1 * limit
     assert 100 < len(found) < 200
     assert sorted(map(int, found)) == list(range(1000 - len(found), 1000))
-    with RowStore(path, limit // 10) as store:
+    with SqliteCache(path, limit // 10) as store:
         store.put_many([("last", b"1")])
         assert store.get_many(["last"]) == {"last": b"1"}
     assert path.stat().st_size <= 1.2 * limit // 10
@@ -116,8 +115,8 @@ def test_a_store_that_is_full_forgets_what_was_used_longest_ago(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from stages.common.kv_store import RowStore
-with RowStore(Path(sys.argv[1])) as store:
+from stages.common.kv_store import SqliteCache
+with SqliteCache(Path(sys.argv[1])) as store:
     for number in range(int(sys.argv[3])):
         store.put_many([(f"{sys.argv[2]}{number}", b"x" * 5000)])
         print(number, flush=True)
@@ -134,7 +133,7 @@ def test_what_was_written_outlives_a_kill(tmp_path):
     with writer(path, "a", 10**9) as process:
         last = [int(process.stdout.readline()) for _ in range(300)][-1]
         process.send_signal(signal.SIGKILL)
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         assert len(store.get_many(f"a{number}" for number in range(last + 1))) == last + 1
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -146,7 +145,7 @@ def test_several_processes_may_write_at_once(tmp_path):
     for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
-    with RowStore(path) as store:
+    with SqliteCache(path) as store:
         assert len(store.get_many(f"{name}{row}" for name in "abc" for row in range(200))) == 600
 
 
@@ -154,6 +153,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(InputError, match=r"file/rows\.sqlite cannot be used"),
-        RowStore(tmp_path / "file" / "rows.sqlite"),
+        SqliteCache(tmp_path / "file" / "rows.sqlite"),
     ):
         pass

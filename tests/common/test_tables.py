@@ -9,12 +9,12 @@ from stages.common.errors import InputError
 from stages.common.tables import (
     SPLITS,
     embeddings_schema,
-    facts_of,
     features_schema,
+    from_arrow,
+    metadata_of,
     probabilities_schema,
     read_table,
-    vector_column,
-    vector_rows,
+    to_arrow,
     vectors,
     write_batches,
     write_table,
@@ -33,7 +33,7 @@ def splits(*rows):
 
 def embeddings(present):
     columns = [pa.array(["a", "b", "c", "d"]), pa.nulls(4, pa.string())]
-    return pa.table([*columns, vector_column(ROWS, present)], schema=embeddings_schema(3))
+    return pa.table([*columns, to_arrow(ROWS, present)], schema=embeddings_schema(3))
 
 
 @pytest.mark.parametrize("present", [PRESENT, ~PRESENT, np.full(4, True), np.full(4, False)])
@@ -41,7 +41,7 @@ def test_vectors_with_nulls_come_back(tmp_path, present):
     path = tmp_path / "below" / "embeddings.parquet"
     write_table(path, embeddings(present))
     column = read_table(path, embeddings_schema(3))["embedding"]
-    rows, found = vector_rows(column)
+    rows, found = from_arrow(column)
     assert rows.dtype == np.float32
     assert np.array_equal(found, present)
     assert np.array_equal(rows, np.where(present[:, None], ROWS, 0))
@@ -49,34 +49,34 @@ def test_vectors_with_nulls_come_back(tmp_path, present):
 
 
 def test_vectors_without_a_mask_are_all_there():
-    rows, present = vector_rows(pa.chunked_array([vector_column(ROWS[:, ::-1].astype(float))]))
+    rows, present = from_arrow(pa.chunked_array([to_arrow(ROWS[:, ::-1].astype(float))]))
     assert np.array_equal(rows, ROWS[:, ::-1])
     assert present.all()
 
 
 def test_vectors_of_a_part_of_a_table():
     column = embeddings(PRESENT)["embedding"]
-    rows, present = vector_rows(column.slice(1, 2))
+    rows, present = from_arrow(column.slice(1, 2))
     assert present.tolist() == [False, True]
     assert np.array_equal(rows, [[0, 0, 0], ROWS[2]])
     twice = pa.chunked_array([*column.slice(2).chunks, *column.slice(0, 1).chunks])
-    assert np.array_equal(vector_rows(twice)[0], [ROWS[2], [0, 0, 0], ROWS[0]])
+    assert np.array_equal(from_arrow(twice)[0], [ROWS[2], [0, 0, 0], ROWS[0]])
 
 
 def test_no_vectors_at_all():
-    rows, present = vector_rows(pa.chunked_array([], type=vectors(3)))
+    rows, present = from_arrow(pa.chunked_array([], type=vectors(3)))
     assert rows.shape == (0, 3)
     assert present.shape == (0,)
-    assert len(vector_column(np.zeros((0, 3)))) == 0
+    assert len(to_arrow(np.zeros((0, 3)))) == 0
 
 
 def test_facts_come_back(tmp_path):
     path = tmp_path / "splits.parquet"
     facts = {"classes": ["TV", "Pokémon"], "size": 3, "from": {"sha256": None}}
     write_table(path, splits(("a", "train")), facts)
-    assert facts_of(read_table(path, SPLITS).schema) == facts
+    assert metadata_of(read_table(path, SPLITS).schema) == facts
     write_table(path, read_table(path, SPLITS))
-    assert facts_of(read_table(path).schema) == {}
+    assert metadata_of(read_table(path).schema) == {}
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):
@@ -92,7 +92,7 @@ def test_batches_become_one_table(tmp_path):
     write_batches(path, SPLITS, iter(parts), {"size": 3})
     table = read_table(path, SPLITS)
     assert table["sku"].to_pylist() == ["a", "b", "c"]
-    assert facts_of(table.schema) == {"size": 3}
+    assert metadata_of(table.schema) == {"size": 3}
 
 
 ROW = {"label": ["x"], "group": ["a"], "parts": [["test"]]}

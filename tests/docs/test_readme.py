@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 
 from stages.report import table
 
-TOP = Path(__file__).parents[2]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 
 

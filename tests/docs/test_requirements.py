@@ -1,10 +1,8 @@
 """The three requirements files differ where they must, and pin every package exactly."""
 
-from pathlib import Path
-
 import pytest
+from helpers.repository import TOP
 
-TOP = Path(__file__).parents[2]
 FILES = {"requirements.txt": "tensorflow-cpu", "requirements_gpu.txt": "tensorflow[and-cuda]"}
 FILES["requirements_mac.txt"] = "tensorflow"
 

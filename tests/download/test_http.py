@@ -26,12 +26,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from stages.common.errors import InputError
 from stages.download import http
 from stages.download.http import Failure, fetch_each, fetch_file, mirrored
-from stages.params import Download
+from stages.download.settings import DownloadSettings
 
 BODY = b"a whole body " * 50
 
 
-def settings(**changes) -> Download:
+def settings(**changes) -> DownloadSettings:
     defaults = {
         "concurrency": 8,
         "per_host": 8,
@@ -44,7 +44,7 @@ def settings(**changes) -> Download:
         "retry_failed": False,
         "shard_rows": 10,
     }
-    return Download(**{**defaults, **changes})
+    return DownloadSettings(**{**defaults, **changes})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -698,7 +698,7 @@ def test_a_google_drive_link_to_too_large_a_file_is_refused(
     "error",
     [
         gdown.FileURLRetrievalError("Cannot retrieve the public link"),
-        gdown.DownloadError("Download is incomplete"),
+        gdown.DownloadError("DownloadSettings is incomplete"),
         requests.ConnectionError("no route"),
         requests.HTTPError("404"),
     ],

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers.repository import TOP
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -25,7 +26,6 @@ from stages import download_images
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 
-TOP = Path(__file__).parents[2]
 SAMPLE = TOP.parent / "shared" / "bestbuy"
 
 

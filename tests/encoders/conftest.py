@@ -3,19 +3,19 @@
 import io
 import json
 import socket
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
+from helpers.repository import SHARED
 
 from stages.download.demo_images import draw
 from stages.encoders.backends import openvino as openvino_network
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.weights.manifest import package_folder
 
-BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
+BESTBUY = SHARED / "bestbuy"
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def bfloat16():
     """OpenVINO in bfloat16."""
     if not openvino_network.has_bfloat16():
         pytest.skip("this processor does not compute in bfloat16")
-    return Engine("openvino", "bfloat16")
+    return Backend("openvino", "bfloat16")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def engine(request):
     """OpenVINO in the precision that a test is parametrised with."""
     if request.param == "bfloat16":
         return request.getfixturevalue("bfloat16")
-    return Engine("openvino", request.param)
+    return Backend("openvino", request.param)
 
 
 @pytest.fixture(scope="session")

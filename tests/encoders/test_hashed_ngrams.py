@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from stages.encoders.hashed_ngrams import Settings as NgramSettings
 from stages.encoders.hashed_ngrams import count, fetch
-from stages.params import HashedNgramsEncoder
 
-SETTINGS = HashedNgramsEncoder(kind="hashed_ngrams", size=1024)
+SETTINGS = NgramSettings(kind="hashed_ngrams", size=1024)
 
 
 def encoded(*texts: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_there_are_no_weights_to_fetch(tmp_path):
 
 @pytest.mark.parametrize("size", [64, 4096])
 def test_the_halves_share_the_places(size):
-    settings = HashedNgramsEncoder(kind="hashed_ngrams", size=size)
+    settings = NgramSettings(kind="hashed_ngrams", size=size)
     (row,) = count(settings, ["a cable"]).toarray()
     assert row.shape == (size,)
     assert np.linalg.norm(row[: size // 2]) == pytest.approx(1)

@@ -17,11 +17,12 @@ from transformers import (
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface, huggingface_image
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
+from stages.encoders.huggingface_image import Settings as ImageSettings
 from stages.encoders.weights.manifest import digest
-from stages.params import HuggingFaceImageEncoder, load_params
+from stages.params import load_params
 
-FLOAT32 = Engine("openvino", "float32")
+FLOAT32 = Backend("openvino", "float32")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 NETWORKS = {
     "convnextv2": ConvNextV2Config(depths=[1, 1, 2, 1], hidden_sizes=[8, 16, 24, 40]),
@@ -32,9 +33,7 @@ NETWORKS = {
 
 
 def settings_for(folder, **changes):
-    return HuggingFaceImageEncoder(
-        kind="huggingface_image", **{"model": "tiny", "path": folder, **changes}
-    )
+    return ImageSettings(kind="huggingface_image", **{"model": "tiny", "path": folder, **changes})
 
 
 def save_processor(folder):
@@ -114,7 +113,7 @@ def test_convnextv2_in_bfloat16_points_where_transformers_does(convnextv2, pictu
 
 def test_pytorch_itself_runs_it_as_a_reference(convnextv2, pictures):
     folder, settings = convnextv2[0], load_params().encoders["convnextv2"]
-    encoder = huggingface_image.load(settings, folder, Engine("torch", "float32"))
+    encoder = huggingface_image.load(settings, folder, Backend("torch", "float32"))
     found = encoded(encoder, pictures[:3])
     assert np.allclose(found, eager(folder, pictures[:3]), rtol=1e-4, atol=1e-4)
 

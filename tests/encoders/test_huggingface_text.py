@@ -8,11 +8,12 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, Distil
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_text
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
+from stages.encoders.huggingface_text import Settings as TextSettings
 from stages.encoders.weights.manifest import digest
-from stages.params import HuggingFaceTextEncoder, load_params
+from stages.params import load_params
 
-FLOAT32 = Engine("openvino", "float32")
+FLOAT32 = Backend("openvino", "float32")
 LONG = "a washing machine with a very long description, " * 100
 TEXTS = [
     *["phone", "4K", "a", "-", "?", "1080p", "Ω", "🎧", "x" * 3000, "&amp;", "...", "TV TV TV TV"],
@@ -95,7 +96,7 @@ def test_minilm_in_bfloat16_points_where_sentence_transformers_does(
 
 
 def test_pytorch_itself_runs_it_as_a_reference(weights, sentence_transformer):
-    engine = Engine("torch", "float32")
+    engine = Backend("torch", "float32")
     encoder = huggingface_text.load(load_params().encoders["minilm"], weights, engine)
     assert np.allclose(encoded(encoder, TEXTS), sentence_transformer.encode(TEXTS), atol=1e-6)
 
@@ -132,7 +133,7 @@ def bert_folder(tmp_path_factory, minilm_folder):
 
 
 def settings_for(folder, **changes):
-    return HuggingFaceTextEncoder(
+    return TextSettings(
         kind="huggingface_text", model="tiny", path=folder, **{"max_tokens": 64, **changes}
     )
 

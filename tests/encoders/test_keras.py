@@ -18,10 +18,10 @@ from keras.src.legacy.saving import legacy_h5_format  # isort: skip
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
-from stages.encoders.backends.selection import Engine
-from stages.params import KerasEncoder
+from stages.encoders.backends.selection import Backend
+from stages.encoders.keras import Settings as KerasSettings
 
-FLOAT32 = Engine("openvino", "float32")
+FLOAT32 = Backend("openvino", "float32")
 NOWHERE = "http://127.0.0.1:9/"  # the port of a service that machines no longer run
 RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SMALL = "EfficientNetB0"  # cut down to two blocks
@@ -29,7 +29,7 @@ SMALL_FILE = "efficientnetb0_notop.h5"
 
 
 def settings_for(model, **changes):
-    return KerasEncoder(kind="keras", model=model, **changes)
+    return KerasSettings(kind="keras", model=model, **changes)
 
 
 def build(model, weights=None):
@@ -180,7 +180,7 @@ def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, pictures, bfloat
 
 def test_tensorflow_itself_runs_it_as_a_reference(resnet50, pictures):
     network, file, _ = resnet50
-    engine = Engine("tensorflow", "float32")
+    engine = Backend("tensorflow", "float32")
     encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", engine)
     found = encoded(encoder, pictures[:3])
     reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures[:3])

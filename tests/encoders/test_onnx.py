@@ -3,21 +3,20 @@
 The files are put together here byte by byte, as protocol buffers: https://onnx.ai/onnx/repo-docs/IR.html
 """
 
-from pathlib import Path
-
 import numpy as np
 import openvino as ov
 import PIL.Image
 import pytest
+from helpers.repository import SHARED
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.encoders import onnx
-from stages.encoders.backends.selection import Engine
-from stages.params import OnnxEncoder
+from stages.encoders.backends.selection import Backend
+from stages.encoders.onnx import Settings as OnnxSettings
 
-MOBILENET = Path(__file__).parents[2] / "shared" / "models" / "mobilenet_v2_imagenet.onnx"
-FLOAT32 = Engine("openvino", "float32")
+MOBILENET = SHARED / "models" / "mobilenet_v2_imagenet.onnx"
+FLOAT32 = Backend("openvino", "float32")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FLOAT, UINT8, INT64 = 1, 2, 7  # ONNX's numbers for types of elements
 
@@ -99,7 +98,7 @@ def of_reals(path, shape=("batch", 3, 8, 6)):
 
 
 def settings_for(path, **changes):
-    return OnnxEncoder(kind="onnx", path=path, **changes)
+    return OnnxSettings(kind="onnx", path=path, **changes)
 
 
 def fetched(folder, settings):

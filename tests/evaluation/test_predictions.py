@@ -7,7 +7,7 @@ import pytest
 from helpers.held_out_products import held_out
 
 from stages.common.errors import InputError
-from stages.common.tables import probabilities_schema, vector_column, write_table
+from stages.common.tables import probabilities_schema, to_arrow, write_table
 from stages.evaluation.predictions import Model, best_on_validation, load_model
 
 ROWS = [  # sku, fold, part, withheld
@@ -20,7 +20,7 @@ ROWS = [  # sku, fold, part, withheld
 
 
 def write(folder: Path, rows: list[tuple[str, int, str, str]]) -> None:
-    probabilities = vector_column(np.tile([0.9, 0.1], (len(rows), 1)))
+    probabilities = to_arrow(np.tile([0.9, 0.1], (len(rows), 1)))
     columns = [
         [row[0] for row in rows],
         ["x"] * len(rows),

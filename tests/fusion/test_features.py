@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from stages.common.errors import InputError
-from stages.common.tables import SPLITS, features_schema, vector_column, write_table
+from stages.common.tables import SPLITS, features_schema, to_arrow, write_table
 from stages.fusion.features import Features, read_features, read_products, unit_length
 
 SIZES = {"a": 3, "b": 5}
@@ -25,7 +25,7 @@ FACTS = {
     "encoders": {"a": 1, "b": 2, "c": 3},
     "kinds": KINDS | {"c": "text"},
     "components": {"c": 2},
-    "places": {"c": 9},
+    "n_features": {"c": 9},
     "modalities": {"both": SCALES, "words": {"b": 0.6, "c": 0.8}},
 }
 PARTS = [["train", "test"], ["train", "validation"], ["validation", "test"], ["test", "train"]]
@@ -44,8 +44,8 @@ def unit_blocks() -> dict[str, np.ndarray]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     splits = [["1", "2", "3", "4"], LABELS, ["g", "g", "h", "h"], PARTS]
-    columns = [vector_column(rows, PRESENT[name]) for name, rows in unit_blocks().items()]
-    columns.append(vector_column(csr_array(COUNTS), PRESENT["b"]))
+    columns = [to_arrow(rows, PRESENT[name]) for name, rows in unit_blocks().items()]
+    columns.append(to_arrow(csr_array(COUNTS), PRESENT["b"]))
     schema = features_schema(SIZES | {"c": None})
     table = pa.table([*map(pa.array, splits), *columns], schema=schema)
     write_table(tmp_path / "f.parquet", table, FACTS)
@@ -180,7 +180,7 @@ def test_a_column_that_is_no_block_is_refused_by_name(path, column, said):
 def test_a_table_that_is_not_there_or_lacks_a_column_is_refused(path):
     with pytest.raises(InputError, match=r"gone\.parquet is not there"):
         read_products(path.with_name("gone.parquet"))
-    write_table(path, pa.table([pa.array(["1"]), vector_column(np.ones((1, 2)))], ["sku", "a"]))
+    write_table(path, pa.table([pa.array(["1"]), to_arrow(np.ones((1, 2)))], ["sku", "a"]))
     with pytest.raises(InputError, match=r"f\.parquet lacks the column label"):
         read_products(path)
 

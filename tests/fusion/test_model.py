@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.repository import TOP
 from scipy.sparse import csr_array, issparse
 
 from stages.classifiers import logistic_regression
@@ -16,7 +17,6 @@ from stages.fusion.features import Features, unit_length
 from stages.fusion.fits import Fits
 from stages.params import load_params
 
-TOP = Path(__file__).parents[2]
 N = 150
 SIZES = {"photo": 10, "words": 8, "pieces": 40}
 KINDS = {"photo": "image", "words": "text", "pieces": "text"}
@@ -25,7 +25,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
     "svm": {},
     "random_forest": {"n_estimators": 10},
-    "mlp": {"branch_units": 8, "hidden_units": 8, "epochs": 2},
+    "mlp": {"branch_units": 8, "hidden_units": 8, "max_epochs": 2},
 }
 ONE = np.array((["train"] * 3 + ["validation"] * 2) * (N // 5))
 TURNS = np.array([f"validation-{at % 3 + 1}" for at in range(N)])
@@ -67,7 +67,8 @@ def catalogue(noise: float = 2.0, seed: int = 1, n: int = N) -> Features:
 def fitted_as(
     settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray
 ) -> fusion.Fitted:
-    return fusion.fit(settings, strategy, seed, features, parts, Fits())
+    kind = type(settings).__module__.rpartition(".")[2]
+    return fusion.fit(kind, settings, strategy, seed, features, parts, Fits())
 
 
 def withheld(features: Features, kind: str) -> Features:
@@ -403,7 +404,7 @@ def test_after_turns_epochs_are_as_many_as_were_best_in_the_median(monkeypatch):
     features = features.where(features.has("text")).of({"text"})
     n = len(features.labels)
     parts = TURNS[:n]
-    fitted = fitted_as(settings("mlp", epochs=100), "early", 3, features, parts)
+    fitted = fitted_as(settings("mlp", max_epochs=100), "early", 3, features, parts)
     turns = [(100, int((parts != name).sum()), True) for name in sorted(set(parts))]
     assert asked == [*turns, (3, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers.repository import TOP
 from PIL import Image
 from ruamel.yaml import YAML
 
 from stages.common.files import sha256_of
 
-TOP = Path(__file__).parents[2]
 CLASSES = {"Audio": "red", "Phones": "navy", "Toys": "gold"}
 
 
@@ -165,7 +165,7 @@ def own_table(params: Any) -> None:
     for section, kept in (("modalities", "multimodal"), ("classifiers", "svm")):
         for name in set(params[section]) - {kept, "mlp"}:
             del params[section][name]
-    params["classifiers"]["mlp"]["epochs"] = 3
+    params["classifiers"]["mlp"]["max_epochs"] = 3
 
 
 def write_catalogue(folder: Path, products_per_class: int = 30) -> None:

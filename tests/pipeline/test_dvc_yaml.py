@@ -4,9 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 
-TOP = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load(TOP / "dvc.yaml")["stages"]
 CLASSIFIER = "stages/classifiers/${item.classifier}.py"
 # They decide nothing that is written: params.py can only refuse, and the package does nothing.

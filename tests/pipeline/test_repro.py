@@ -79,7 +79,7 @@ def test_the_text_encoder_leaves_pictures_and_their_models_as_they_were(copy):
 
 
 def test_an_experiment_computes_no_vector_that_the_pipeline_has_computed(copy):
-    said = copy.run("dvc", "exp", "run", "--set-param", "engine=openvino")
+    said = copy.run("dvc", "exp", "run", "--set-param", "backend=openvino")
     computed = dict(re.findall(r"^(\w+): (\d+) of \d+ (?:picture|text)s computed", said, re.M))
     assert computed == {"mobilenet": "0", "mobilenetv2": "0", "minilm": "0"}
 

@@ -12,26 +12,25 @@ import numpy as np
 import PIL.Image
 import pyarrow as pa
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from stages import embed_images, fetch_weights
 from stages.common.errors import InputError
-from stages.common.kv_store import RowStore
+from stages.common.kv_store import SqliteCache
 from stages.common.tables import (
     IMAGES,
     embeddings_schema,
-    facts_of,
+    from_arrow,
+    metadata_of,
     read_table,
-    vector_rows,
     write_table,
 )
 from stages.encoders import embedding_cache as embeddings
 from stages.encoders.backends.openvino import has_bfloat16
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.embedding_cache import Embedder
-
-TOP = Path(__file__).parents[2]
 
 
 class MeanColour:
@@ -78,7 +77,7 @@ def embedded(tmp_path):
     """A function that embeds a shard by an encoder, with a store of the test's own."""
 
     def embed(encoder, table, bar=None):
-        with RowStore(tmp_path / "rows.sqlite") as store:
+        with SqliteCache(tmp_path / "rows.sqlite") as store:
             embedder = Embedder(encoder, "mean colour", store)
             return embed_images.embed_shard(embedder, table, bar or tqdm(disable=True))
 
@@ -91,7 +90,7 @@ def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null(emb
     assert found.schema.equals(embeddings_schema(3))
     assert found["sku"].to_pylist() == ["0", "1", "2", "3", "4", "5"]
     assert found["sha256"].equals(table["sha256"])
-    rows, present = vector_rows(found["embedding"])
+    rows, present = from_arrow(found["embedding"])
     assert present.tolist() == [True, False, True, True, False, True]
     wanted = np.array([[0, 0, 254], [254, 0, 0], [0, 128, 0], [254, 0, 0]])
     assert np.allclose(rows[present], wanted, atol=2)
@@ -155,15 +154,15 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     output = repository / "data/embeddings/image/tiny.parquet"
     table = read_table(output, embeddings_schema(12))
     assert table["sku"].to_pylist() == ["0", "1", "2", "3", "4"]
-    rows, present = vector_rows(table["embedding"])
+    rows, present = from_arrow(table["embedding"])
     assert present.tolist() == [True, False, True, True, True]
     assert np.array_equal(rows[0], rows[4])
     assert not np.array_equal(rows[0], rows[2])
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
     assert manifest["kind"] == "pretrained"
-    facts = facts_of(table.schema)
+    facts = metadata_of(table.schema)
     assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
-    assert facts["engine"] == "openvino"
+    assert facts["backend"] == "openvino"
 
     first = output.read_bytes()
     embed_images.main()
@@ -179,7 +178,7 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
 def test_another_precision_or_engine_computes_anew(repository, capsys):
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
-    for changes in ({}, {"precision": "float32"}, {"engine": "torch"}, {"engine": "openvino"}):
+    for changes in ({}, {"precision": "float32"}, {"backend": "torch"}, {"engine": "openvino"}):
         params = json.loads(Path("params.yaml").read_text())
         Path("params.yaml").write_text(json.dumps({**params, "precision": "float32", **changes}))
         embed_images.main()
@@ -200,11 +199,11 @@ def test_views_make_a_picture_and_its_mirror_image_one(repository):
     apart = []
     for views in (["whole"], ["whole", "mirrored"]):
         params = json.loads(Path("params.yaml").read_text())
-        params["encoders"]["tiny"]["views"] = views
+        params["encoders"]["tiny"]["tta"] = views
         Path("params.yaml").write_text(json.dumps(params))
         embed_images.main()
         table = read_table(Path("data/embeddings/image/tiny.parquet"))
-        one, other = vector_rows(table["embedding"])[0]
+        one, other = from_arrow(table["embedding"])[0]
         apart.append(np.linalg.norm(one - other) / np.linalg.norm(one))
     assert apart[1] < apart[0] / 5
 
@@ -252,17 +251,17 @@ def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
         pytest.skip("this processor does not compute in bfloat16")
     asked = []
 
-    def is_true_to_float32(load, engine, is_text):
+    def passes_bfloat16_check(load, engine, is_text):
         asked.append(engine)
         return bears
 
-    engine = Engine("openvino", "bfloat16")
-    monkeypatch.setattr(embeddings, "choose", lambda *_: engine)
-    monkeypatch.setattr(embeddings, "is_true_to_float32", is_true_to_float32)
+    engine = Backend("openvino", "bfloat16")
+    monkeypatch.setattr(embeddings, "select_backend", lambda *_: engine)
+    monkeypatch.setattr(embeddings, "passes_bfloat16_check", passes_bfloat16_check)
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED))
     for _ in range(2):
         embed_images.main()
         table = read_table(Path("data/embeddings/image/tiny.parquet"))
-        assert facts_of(table.schema)["precision"] == precision
+        assert metadata_of(table.schema)["precision"] == precision
     assert asked == [engine]  # the answer is kept

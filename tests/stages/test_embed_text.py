@@ -10,26 +10,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from stages import embed_text, fetch_weights
 from stages.common.errors import InputError
-from stages.common.kv_store import RowStore
+from stages.common.kv_store import SqliteCache
 from stages.common.tables import (
     PRODUCTS,
     embeddings_schema,
-    facts_of,
+    from_arrow,
+    metadata_of,
     read_table,
-    vector_rows,
     write_table,
 )
 from stages.encoders.embedding_cache import TOGETHER, Embedder
+from stages.encoders.hashed_ngrams import Settings as NgramSettings
 from stages.encoders.hashed_ngrams import count
 from stages.encoders.weights.manifest import package_folder
-from stages.params import HashedNgramsEncoder
-
-TOP = Path(__file__).parents[2]
 
 
 class Lengths:
@@ -68,7 +67,7 @@ def embedded(tmp_path):
 
     def embed(encoder, texts, bar=None):
         skus = pa.chunked_array([[str(at) for at in range(len(texts))]], pa.string())
-        with RowStore(tmp_path / "rows.sqlite") as store:
+        with SqliteCache(tmp_path / "rows.sqlite") as store:
             embedder = Embedder(encoder, "lengths", store)
             return embed_text.embed(embedder, skus, texts, bar or tqdm(disable=True))
 
@@ -180,13 +179,13 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     output = repository / "data/embeddings/text/tiny.parquet"
     table = read_table(output, embeddings_schema(16))
     assert table["sku"].to_pylist() == ["0", "1", "2", "3"]
-    rows, present = vector_rows(table["embedding"])
+    rows, present = from_arrow(table["embedding"])
     assert present.tolist() == [True, False, True, True]
     assert np.array_equal(rows[0], rows[3])
     assert not np.allclose(rows[0], rows[2])
     assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
-    facts = facts_of(table.schema)
+    facts = metadata_of(table.schema)
     assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
 
     first = output.read_bytes()
@@ -196,7 +195,7 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
 
 def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, monkeypatch):
     params = json.loads((repository / "params.yaml").read_text())
-    params["encoders"]["tiny"] = {"kind": "hashed_ngrams", "size": 512, "fields": ["name"]}
+    params["encoders"]["tiny"] = {"kind": "hashed_ngrams", "n_features": 512, "fields": ["name"]}
     (repository / "params.yaml").write_text(json.dumps(params))
     fetch_weights.main()
     texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
@@ -204,11 +203,11 @@ def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, 
     monkeypatch.setattr(embed_text, "TOGETHER", 3)
     embed_text.main()
     table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
-    places = facts_of(table.schema)["places"]
+    places = metadata_of(table.schema)["n_features"]
     assert places == 512
-    rows, present = vector_rows(table["embedding"], places)
+    rows, present = from_arrow(table["embedding"], places)
     assert present.tolist() == [True, False, True, True]
-    counts = count(HashedNgramsEncoder(kind="hashed_ngrams", size=512), ["HDMI cable", "Radio"])
+    counts = count(NgramSettings(kind="hashed_ngrams", n_features=512), ["HDMI cable", "Radio"])
     np.testing.assert_array_equal(rows.toarray()[[0, 2, 3]], counts.toarray()[[0, 1, 0]])
     assert rows[[1]].nnz == 0
 

@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from PIL import Image
 from ruamel.yaml import YAML
 
 from stages import evaluate
 from stages.common.errors import InputError
-from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, vector_column, write_table
+from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, to_arrow, write_table
 
 CLASSES = ["audio", "cables, long", "games"]
-TOP = Path(__file__).parent.parent
 WEIGHTS = {"resnet50": "random", "convnextv2": "random", "minilm": "bundled"}
 Mistakes = Mapping[str, tuple[int, int]]
 
@@ -105,7 +105,7 @@ class Repository:
             pa.array([row[1] for row in rows], pa.int32()),
             pa.array([row[2] for row in rows]),
             pa.array([row[3] for row in rows]),
-            *map(vector_column, vectors),
+            *map(to_arrow, vectors),
         ]
         facts = {
             "classes": CLASSES,

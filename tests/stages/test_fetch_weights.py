@@ -11,17 +11,16 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 from stages import fetch_weights
 from stages.common.errors import InputError
 
-TOP = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = save({"layer": np.arange(6, dtype=np.float32)})
 FILES = {

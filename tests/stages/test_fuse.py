@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 from scipy.sparse import csr_array, issparse
 
@@ -20,16 +21,15 @@ from stages.common.errors import InputError
 from stages.common.tables import (
     SPLITS,
     embeddings_schema,
-    facts_of,
     features_schema,
+    from_arrow,
+    metadata_of,
     read_table,
-    vector_column,
-    vector_rows,
+    to_arrow,
     write_table,
 )
 from stages.fusion.features import FEATURES, read_features
 
-TOP = Path(__file__).parents[2]
 IMAGE, TEXT = Path("data/embeddings/image"), Path("data/embeddings/text")
 POINTS = Path("plots/pca/multimodal.csv")
 FILES = [FEATURES, POINTS]
@@ -75,12 +75,12 @@ def write_embeddings(
     skus: Sequence[str] = SKUS,
 ) -> None:
     is_sparse = path.stem == "ngrams"
-    column = vector_column(csr_array(rows) if is_sparse else rows, present)
+    column = to_arrow(csr_array(rows) if is_sparse else rows, present)
     schema = embeddings_schema(None if is_sparse else rows.shape[1])
     table = pa.table([pa.array(skus), pa.nulls(len(skus), pa.string()), column], schema=schema)
     weights = {"kind": "random", "origin": path.stem, "revision": None, "sha256": "0" * 64}
     facts = {"encoder": path.stem, "weights": weights}
-    write_table(path, table, facts | ({"places": rows.shape[1]} if is_sparse else {}))
+    write_table(path, table, facts | ({"n_features": rows.shape[1]} if is_sparse else {}))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def run(monkeypatch: pytest.MonkeyPatch):
 def blocks() -> dict[str, np.ndarray]:
     """Read the blocks that fuse wrote, with NaN where one is null."""
     table = read_table(FEATURES, SCHEMA)
-    read = {name: vector_rows(table[name], SIZES[name]) for name in SIZES}
+    read = {name: from_arrow(table[name], SIZES[name]) for name in SIZES}
     return {
         name: np.where(there[:, None], rows.toarray() if issparse(rows) else rows, np.nan)
         for name, (rows, there) in read.items()
@@ -213,10 +213,12 @@ def test_the_same_inputs_give_the_same_bytes_in_another_process(catalogue, run):
 def test_facts_say_where_each_encoders_weights_are_from(catalogue, run):
     catalogue.write()
     run()
-    encoders = facts_of(read_table(FEATURES).schema)["encoders"]
+    encoders = metadata_of(read_table(FEATURES).schema)["encoders"]
     assert list(encoders) == list(SIZES)
     for name, weights in encoders.items():
-        assert weights == facts_of(read_table(PLACES[name] / f"{name}.parquet").schema)["weights"]
+        assert (
+            weights == metadata_of(read_table(PLACES[name] / f"{name}.parquet").schema)["weights"]
+        )
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
@@ -224,7 +226,7 @@ def test_facts_say_how_much_each_block_counts(catalogue, run, weight):
     catalogue.params["fusion"] |= {"image": weight, "encoders": {"ngrams": 0.7}}
     catalogue.write()
     run()
-    modalities = facts_of(read_table(FEATURES).schema)["modalities"]
+    modalities = metadata_of(read_table(FEATURES).schema)["modalities"]
     assert modalities["text"]["ngrams"] ** 2 == pytest.approx(0.49 / 1.49)
     scales = modalities["multimodal"]
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
@@ -236,10 +238,10 @@ def test_facts_say_how_much_each_block_counts(catalogue, run, weight):
 
 
 def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
-    catalogue.params["fusion"]["components"] = 4
+    catalogue.params["fusion"]["svd_components"] = 4
     catalogue.write()
     run()
-    facts = facts_of(read_table(FEATURES).schema)
+    facts = metadata_of(read_table(FEATURES).schema)
     assert facts["kinds"] == {
         "resnet50": "image",
         "convnextv2": "image",
@@ -247,7 +249,7 @@ def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
         "ngrams": "text",
     }
     assert facts["components"] == {"ngrams": 4}
-    assert facts["places"] == {"ngrams": 9}
+    assert facts["n_features"] == {"ngrams": 9}
 
 
 def test_a_modality_may_name_some_of_its_folders_encoders(catalogue, run):

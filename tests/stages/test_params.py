@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 
+from stages.catalog.settings import min_class_size
 from stages.common.errors import InputError
-from stages.params import Params, Section, load_params, parse_params
+from stages.common.settings import Settings
+from stages.fusion.settings import block_weights
+from stages.params import Params, load_params, parse_params
 
-TOP = Path(__file__).parents[2]
 CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
 
 
@@ -57,6 +60,10 @@ def test_the_repository_s_own_params_are_good():
     ]
 
 
+def weights_of(params, modality):
+    return block_weights(params.fusion, params.inputs_of(modality))
+
+
 def test_modalities_see_the_encoders_of_their_folder():
     params = parse_params(CONTENT)
     image, text = CONTENT["image"]["encoders"], CONTENT["text"]["encoders"]
@@ -82,7 +89,7 @@ def test_a_modality_may_name_fewer_encoders():
 def test_the_smallest_class_goes_by_the_source(source, given, smallest):
     content = changed("data.source", source)
     content["data"]["min_class_size"] = given
-    assert parse_params(content).data.smallest_class == smallest
+    assert min_class_size(parse_params(content).data) == smallest
 
 
 @pytest.mark.parametrize(
@@ -92,15 +99,15 @@ def test_the_smallest_class_goes_by_the_source(source, given, smallest):
         ("data.sorce", ["source", "folder"]),
         ("data.table.labels", ["label", "sku", "image_path"]),
         ("split.train", ["validation", "test", "folds", "group_by"]),
-        ("fusion.weight", ["strategy", "image", "text", "encoders", "components"]),
+        ("fusion.weight", ["strategy", "image", "text", "encoders", "svd_components"]),
         ("image.weight", ["encoders"]),
-        ("encoders.ngrams.places", ["size"]),
+        ("encoders.ngrams.places", ["n_features"]),
         ("download.retry", ["retries", "backoff_s"]),
         ("encoders.resnet50.modle", ["model", "path", "sha256"]),
         ("encoders.minilm.pool", ["pooling", "max_tokens"]),
         ("modalities.image.encoder", ["encoders", "embeddings"]),
         ("classifiers.svm.c", ["C", "gamma"]),
-        ("classifiers.mlp.epoch", ["epochs", "patience"]),
+        ("classifiers.mlp.epoch", ["max_epochs", "patience"]),
     ],
 )
 def test_an_unknown_key_is_named_with_those_that_are_known(place, known):
@@ -123,12 +130,12 @@ def test_an_unknown_key_is_named_with_those_that_are_known(place, known):
         ("split.folds", 2.5, "integer"),
         ("split.group_by", "manufacturer", "list"),
         ("fusion.image", "half", "number"),
-        ("fusion.components", 0.5, "integer"),
+        ("fusion.svd_components", 0.5, "integer"),
         ("download.retry_failed", "no", "boolean"),
         ("image.encoders", "resnet50", "list"),
         ("image.encoders.0", 5, "string"),
         ("encoders.minilm.sha256", "abc", "[0-9a-f]{64}"),
-        ("classifiers.mlp.epochs", 1.5, "integer"),
+        ("classifiers.mlp.max_epochs", 1.5, "integer"),
         ("classifiers", [], "dict"),
     ],
 )
@@ -165,12 +172,12 @@ def test_a_password_is_refused_and_not_repeated(place):
         ("split.validation_folds", 0, "greater than or equal to 1"),
         ("fusion.text", 0, "greater than 0"),
         ("fusion.encoders", {"ngrams": -1.0}, "greater than 0"),
-        ("fusion.components", 0, "greater than or equal to 1"),
-        ("encoders.ngrams.size", 65, "multiple of 2"),
+        ("fusion.svd_components", 0, "greater than or equal to 1"),
+        ("encoders.ngrams.n_features", 65, "multiple of 2"),
         ("encoders.ngrams.fields", ["title"], "'name', 'description' or 'manufacturer'"),
-        ("encoders.resnet50.views", [], "at least 1 item"),
-        ("encoders.resnet50.views", ["upside_down"], "'whole', 'mirrored' or 'shrunk'"),
-        ("encoders.ngrams.size", 32, "greater than or equal to 64"),
+        ("encoders.resnet50.tta", [], "at least 1 item"),
+        ("encoders.resnet50.tta", ["upside_down"], "'identity', 'hflip' or 'zoom_out'"),
+        ("encoders.ngrams.n_features", 32, "greater than or equal to 64"),
         ("download.concurrency", 0, "greater than or equal to 1"),
         ("download.max_failed", 1.1, "less than or equal to 1"),
         ("classifiers.mlp.dropout", 1.0, "less than 1"),
@@ -226,8 +233,12 @@ def test_a_missing_key_is_named(place):
         ("data.table.archive", "pictures.zip", "data.table: archive needs image_path"),
         ("image.encoders", ["resnet50", "resnet50"], "image.encoders names one encoder twice"),
         ("text.encoders", [], "modalities.text has no encoder left"),
-        ("encoders.Bert-Base", {}, "encoders.Bert-Base: "),
-        ("classifiers.svm.kind", "mlp", "classifiers: svm has the key kind"),
+        (
+            "encoders.Bert-Base",
+            {"kind": "keras", "model": "ResNet50"},
+            "encoders.Bert-Base: String should match",
+        ),
+        ("classifiers.svm.kind", "mlp", "classifiers.svm.kind is not a key that is known"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(place, value, said):
@@ -293,7 +304,7 @@ def sections(model, content, place=()):
 
 def sections_in(annotation):
     """Yield the sections that an annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         yield annotation
     for part in get_args(annotation):
         yield from sections_in(part)
@@ -339,7 +350,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize("image", [0.5, 2.0])
 def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights(image):
     content = changed("fusion", CONTENT["fusion"] | {"image": image, "text": 1.5, "encoders": {}})
-    scales = parse_params(content).scales_of("multimodal")
+    scales = weights_of(parse_params(content), "multimodal")
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
     pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
     texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
@@ -349,16 +360,16 @@ def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights(image):
 
 def test_the_encoders_of_a_kind_share_its_weight_as_the_squares_of_theirs():
     params = parse_params(changed("fusion.encoders", {"ngrams": 0.5, "resnet50": 3.0}))
-    both, text = params.scales_of("multimodal"), params.scales_of("text")
+    both, text = weights_of(params, "multimodal"), weights_of(params, "text")
     assert text["ngrams"] / text["minilm"] == pytest.approx(0.5)
     assert both["ngrams"] / both["minilm"] == pytest.approx(0.5)
     assert both["resnet50"] / both["convnextv2"] == pytest.approx(3)
     assert sum(scale**2 for scale in text.values()) == pytest.approx(1)
     params = parse_params(changed("modalities.text.encoders", ["ngrams"]))
-    assert params.scales_of("text") == {"ngrams": 1.0}
+    assert weights_of(params, "text") == {"ngrams": 1.0}
 
 
 def test_each_encoder_is_of_the_image_or_of_the_text():
     params = parse_params(CONTENT)
     wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
-    assert params.kinds() == wanted
+    assert params.inputs_of("multimodal") == wanted

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -18,7 +19,6 @@ from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
 from stages.common.tables import PRODUCTS
 
-TOP = Path(__file__).parents[2]
 COLUMNS = ("sku", "name", "description", "manufacturer", "label", "image_url")
 GOOD = [(str(n), f"Radio {n}", "", "", "Audio", f"http://x.example/{n}.jpg") for n in range(4)] + [
     (str(n), "", f"TV {n}", "Sony", "TV &amp; Home", "") for n in range(10, 13)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
@@ -17,8 +18,6 @@ from stages import split as stage
 from stages.catalog.near_duplicates import same_values
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, SPLITS, write_table
-
-TOP = Path(__file__).parents[2]
 
 
 def picture(seed: int | str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.repository import TOP
 from ruamel.yaml import YAML
 
 from stages import train
@@ -16,18 +17,17 @@ from stages.classifiers import svm
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.common.tables import (
-    facts_of,
     features_schema,
+    from_arrow,
+    metadata_of,
     probabilities_schema,
     read_table,
-    vector_column,
-    vector_rows,
+    to_arrow,
     write_table,
 )
 from stages.fusion import model as fusion
 from stages.fusion.features import FEATURES, read_features
 
-TOP = Path(__file__).parents[2]
 KINDS = ["logistic_regression", "svm", "random_forest", "mlp"]
 CLASSES = ["audio", "cables, long", "games"]
 ENCODERS = {
@@ -40,7 +40,7 @@ FACTS = {
     "encoders": ENCODERS,
     "kinds": SEEN_AS,
     "components": {},
-    "places": {},
+    "n_features": {},
     "modalities": {
         "text": {"minilm": 1.0},
         "multimodal": {"resnet50": 0.5**0.5, "minilm": 0.5**0.5},
@@ -60,7 +60,7 @@ class Products:
     def __init__(self) -> None:
         self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
         self.params["classifiers"]["random_forest"]["n_estimators"] = 10
-        self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "epochs": 3}
+        self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "max_epochs": 3}
         self.parts = FOLDS
         rng = np.random.default_rng(0)
         at = rng.integers(3, size=N)
@@ -77,7 +77,7 @@ class Products:
         groups = [f"g{at // 2}" for at in range(N)]
         present = {"resnet50": ~WITHOUT_PICTURE, "minilm": ~WITHOUT_TEXT}
         blocks = [
-            vector_column(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
+            to_arrow(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
             for name, rows in self.rows.items()
         ]
         columns = [skus, self.labels.tolist(), groups, self.parts.tolist()]
@@ -112,7 +112,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def answers(folder: Path, **wanted: Any) -> dict[tuple[str, int], np.ndarray]:
     """Return the probabilities by sku and fold, of the rows that hold what is wanted."""
     table = read_table(folder / "probabilities.parquet", probabilities_schema(len(CLASSES)))
-    rows, _ = vector_rows(table["probabilities"])
+    rows, _ = from_arrow(table["probabilities"])
     return {
         (row["sku"], row["fold"]): vector
         for row, vector in zip(table.to_pylist(), rows, strict=True)
@@ -153,7 +153,7 @@ def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, par
         assert row["label"] == splits[row["sku"]]["label"]
         assert row["group"] == splits[row["sku"]]["group"]
     for name in ("probabilities", "uncalibrated"):
-        rows, present = vector_rows(table[name])
+        rows, present = from_arrow(table[name])
         assert present.all()
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
     columns = np.searchsorted(CLASSES, table["label"].to_pylist())
@@ -163,7 +163,7 @@ def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, par
 def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
     products.parts = FIRST[:, None]
     products.write()
-    facts = facts_of(read_table(run() / "probabilities.parquet").schema)
+    facts = metadata_of(read_table(run() / "probabilities.parquet").schema)
     unseen = FIRST[WITHOUT_PICTURE & WITHOUT_TEXT]
     assert facts == {
         "classes": CLASSES,
@@ -181,7 +181,7 @@ def test_a_product_that_is_not_seen_is_counted_once_however_many_turns_it_takes(
     products.parts[WITHOUT_PICTURE & WITHOUT_TEXT] = "train"
     products.parts[at] = ["validation-1", "validation-2", "test"]
     products.write()
-    facts = facts_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
+    facts = metadata_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
     assert facts["unseen"] == {"validation": 1, "test": 1}
 
 
@@ -239,9 +239,9 @@ def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
     products.parts = FIRST[:, None]
     products.write()
     table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
-    assert facts_of(table.schema)["classes"] == CLASSES
+    assert metadata_of(table.schema)["classes"] == CLASSES
     for name in ("probabilities", "uncalibrated"):
-        rows, _ = vector_rows(table[name])
+        rows, _ = from_arrow(table[name])
         assert not rows[:, CLASSES.index("games")].any()
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 

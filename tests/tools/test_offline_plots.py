@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import vl_convert
 from dvc_render import VegaRenderer
+from helpers.repository import TOP
 
 from stages.common.errors import InputError
 from tools import offline_plots
 
-TOP = Path(__file__).parent.parent
 DVC = [sys.executable, "-m", "dvc"]
 PLOTS = """
 plots:

@@ -28,7 +28,7 @@ def every_classifier_and_several_shards(params):
     mlp = params["classifiers"]["mlp"]
     small(params)
     params["classifiers"]["mlp"] = mlp
-    mlp["epochs"] = 10
+    mlp["max_epochs"] = 10
     params["download"]["shard_rows"] = 50
 
 

@@ -22,7 +22,7 @@ CACHE = ".cache"  # kept from run to run and safe to delete: no dependency and n
 
 # Declared, and read for other catalogues than a table with pictures beside it, or other encoders.
 OTHERS = {
-    ("embed_text@ngrams", "engine"),
+    ("embed_text@ngrams", "backend"),
     ("embed_text@ngrams", "precision"),
     ("embed_text@ngrams", "text.fields"),
     ("prepare", "download"),

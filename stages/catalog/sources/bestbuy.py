@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, TypeAdapter, ValidationError
 
+from stages.catalog.settings import DataSettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
 from stages.download.http import fetch_file
-from stages.params import Data, Download
+from stages.download.settings import DownloadSettings
 
 MAX_BYTES = 500_000_000  # ten times the data set's size: more would not fit into memory as records
 
@@ -35,7 +36,7 @@ class _Product(_Record):
 _PRODUCTS = TypeAdapter(Annotated[list[_Product], FailFast()])
 
 
-def read(data: Data, download: Download) -> Iterator[RawProduct]:
+def read(data: DataSettings, download: DownloadSettings) -> Iterator[RawProduct]:
     """Yield the products of `data.bestbuy.products`, fetched through `data.mirror` if there is one.
 
     Raises InputError where the file cannot be had, or naming the first record and field that are

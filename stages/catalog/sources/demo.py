@@ -14,8 +14,8 @@ from random import Random
 from types import MappingProxyType
 from urllib.parse import urlencode
 
+from stages.catalog.settings import DataSettings
 from stages.catalog.sources.product import RawProduct
-from stages.params import Data
 
 NO_PICTURE = 0.03
 IN_CARTON = 0.18  # pictures that show nothing but the carton
@@ -461,7 +461,7 @@ SPOILT = ("no sku", "used sku", "no text", "no label")  # why a product cannot b
 SPOILT_SHARE = 0.005  # of the catalogue, each
 
 
-def read(data: Data, seed: int) -> Iterator[RawProduct]:
+def read(data: DataSettings, seed: int) -> Iterator[RawProduct]:
     """Yield the demo's products, `data.demo.products` of them, the same ones for the same seed.
 
     They come family by family, in no order of their classes.

@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.catalog.settings import DataSettings, TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
-from stages.params import Data, Table
 
 Row = Mapping[str, Any]
 
 
-def read(data: Data) -> Iterator[RawProduct]:
+def read(data: DataSettings) -> Iterator[RawProduct]:
     """Yield the products of the table at `data.table.path` in `data.folder`, in its order.
 
     Raises InputError where the path leaves the folder, is not there or has an unknown ending, where
@@ -59,7 +59,7 @@ def _path_in(folder: Path, name: str) -> Path:
     return path
 
 
-def _image(table: Table, texts: Mapping[str | None, str | None]) -> str | None:
+def _image(table: TableSettings, texts: Mapping[str | None, str | None]) -> str | None:
     """Return where a product's picture is, as the column `image` of `tables.PRODUCTS` says it."""
     place = (texts[table.image_url] or texts[table.image_path] or "").strip()
     if not place or table.image_path is None:

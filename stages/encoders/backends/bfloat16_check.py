@@ -8,7 +8,7 @@ import PIL.Image
 import PIL.ImageDraw
 from PIL.Image import Image
 
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 from stages.encoders.base import ImageEncoder, TextEncoder
 
 LEAST_COSINE = 0.99995  # so that inputs that are harder than these keep to 0.9999
@@ -24,8 +24,8 @@ TEXTS = (
 )
 
 
-def is_true_to_float32(
-    load: Callable[[Engine], ImageEncoder | TextEncoder], engine: Engine, is_text: bool
+def passes_bfloat16_check(
+    load: Callable[[Backend], ImageEncoder | TextEncoder], engine: Backend, is_text: bool
 ) -> bool:
     """Say whether each trial's vector by `engine` has a cosine of almost 1 to float32's.
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.cache import cache_folder, locked
-from stages.common.files import whole_folder
-from stages.encoders.backends.selection import Engine
+from stages.common.files import atomic_folder
+from stages.encoders.backends.selection import Backend
 
 # OpenVINO's converter tells Google Analytics of each use, unless it finds no package to do so.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -30,7 +30,7 @@ KEPT = 12  # converted networks: those used last
 class OpenVinoNetwork:
     """A compiled network with one output, [batch, size]: a vector per row."""
 
-    def __init__(self, model: ov.Model, engine: Engine) -> None:
+    def __init__(self, model: ov.Model, engine: Backend) -> None:
         self.size: int = model.output(0).get_partial_shape()[1].get_length()
         precision = {"float32": "f32", "bfloat16": "bf16"}[engine.precision]
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
@@ -74,7 +74,7 @@ def converted(key: str, convert: Callable[[Path], ov.Model]) -> tuple[ov.Model, 
         try:
             model = ov.Core().read_model(folder / MODEL_FILE)
         except RuntimeError:  # not there, or damaged
-            with whole_folder(folder) as part:
+            with atomic_folder(folder) as part:
                 ov.save_model(convert(part), part / MODEL_FILE, compress_to_fp16=False)
             # What is run is what is kept, so that the first run gives the bits of all others.
             model = ov.Core().read_model(folder / MODEL_FILE)

@@ -9,7 +9,7 @@ from stages.common.errors import InputError
 
 
 @dataclass(frozen=True)
-class Engine:
+class Backend:
     """How a network is run.
 
     `name` is openvino, torch or tensorflow, `precision` float32 or bfloat16, and `device` cpu,
@@ -30,7 +30,7 @@ FRAMEWORKS = {
 }
 
 
-def choose(kind: str, engine: str, precision: str) -> Engine:
+def select_backend(kind: str, engine: str, precision: str) -> Backend:
     """Return how networks of `kind` are run where params.yaml says `engine` and `precision`.
 
     `auto` is OpenVINO on a processor and the network's own framework on a GPU; in bfloat16 where
@@ -53,7 +53,7 @@ def choose(kind: str, engine: str, precision: str) -> Engine:
             f"precision: bfloat16 is not to be had with {engine} on this {device}: set it to auto "
             "or float32"
         )
-    return Engine(engine, precision, device)
+    return Backend(engine, precision, device)
 
 
 def _device(framework: str) -> str:

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from stages.encoders.backends.batching import GPU_BATCH, Row, in_batches
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 
 
 class TorchNetwork:
     """A module that gives [batch, size]: a vector per row. `example` is a row."""
 
-    def __init__(self, module: torch.nn.Module, example: Row, engine: Engine) -> None:
+    def __init__(self, module: torch.nn.Module, example: Row, engine: Backend) -> None:
         self.size: int = module(*_tensors(example)).shape[1]
         self._module = module.to(engine.device)
         self._engine = engine

@@ -2,16 +2,15 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from helpers.repository import TOP
 
 from stages.catalog.sources import bestbuy
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
 from stages.params import load_params
 
-TOP = Path(__file__).parents[3]
 SAMPLE = TOP.parent / "shared/bestbuy/products.json"
 
 RECORD = {

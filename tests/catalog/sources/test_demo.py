@@ -5,15 +5,16 @@ from collections import Counter, defaultdict
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from stages.catalog.settings import DataSettings
 from stages.catalog.sources.demo import read
 from stages.common.errors import InputError
 from stages.download.demo_images import COLOURS, PAINTERS, draw
-from stages.params import Data, load_params
+from stages.params import load_params
 
 
-def data(products: int) -> Data:
+def data(products: int) -> DataSettings:
     params = load_params().data.model_dump()
-    return Data.model_validate(params | {"demo": {"products": products}})
+    return DataSettings.model_validate(params | {"demo": {"products": products}})
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import csv
 import decimal
 import json
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,6 @@ from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
 from stages.params import load_params
 
-TOP = Path(__file__).parents[3]
 SAMPLE = TOP.parent / "shared/bestbuy/processed_products_with_images.csv"
 DATA = load_params(TOP / "params.yaml").data
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.encoders.backends.bfloat16_check import is_true_to_float32
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
+from stages.encoders.backends.selection import Backend
 
 
 class Stub:
@@ -24,5 +24,5 @@ class Stub:
 @pytest.mark.parametrize("is_text", [True, False])
 @pytest.mark.parametrize(("error", "is_true"), [(0.0, True), (0.005, True), (0.05, False)])
 def test_one_vector_that_goes_astray_is_enough(is_text, error, is_true):
-    engine = Engine("openvino", "bfloat16")
-    assert is_true_to_float32(lambda tried: Stub(tried, error), engine, is_text) is is_true
+    engine = Backend("openvino", "bfloat16")
+    assert passes_bfloat16_check(lambda tried: Stub(tried, error), engine, is_text) is is_true

@@ -4,15 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.repository import TOP
 
 from stages.encoders.backends.openvino import KEPT, OpenVinoNetwork, converted, ov
-from stages.encoders.backends.selection import Engine
+from stages.encoders.backends.selection import Backend
 
-TOP = Path(__file__).parents[3]
 ops = ov.opset13
 
 
@@ -21,7 +20,7 @@ def network():
     """A network that doubles two numbers."""
     row = ops.parameter([1, 2], np.float32)
     model = ov.Model([ops.multiply(row, np.float32(2))], [row])
-    return OpenVinoNetwork(model, Engine("openvino", "float32"))
+    return OpenVinoNetwork(model, Backend("openvino", "float32"))
 
 
 def rows(count):
@@ -115,7 +114,7 @@ def test_a_network_is_converted_once_and_again_when_it_was_deleted_or_damaged(ow
 
     def run():
         model, folder = converted("doubling", convert)
-        network = OpenVinoNetwork(model, Engine("openvino", "float32"))
+        network = OpenVinoNetwork(model, Backend("openvino", "float32"))
         assert np.stack(list(network.run(rows(3))))[2].tolist() == [4, -4]
         assert (folder / "beside").read_text() == "kept"
         return folder

@@ -5,7 +5,7 @@ import pytest
 from stages.common.errors import InputError
 from stages.encoders.backends import openvino as openvino_network
 from stages.encoders.backends import selection as engine
-from stages.encoders.backends.selection import Engine, choose
+from stages.encoders.backends.selection import Backend, select_backend
 
 
 @pytest.fixture(autouse=True)
@@ -19,33 +19,33 @@ def processor(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["keras", "huggingface_image", "huggingface_text", "onnx"])
 def test_on_a_processor_auto_is_openvino(kind, processor):
-    assert choose(kind, "auto", "auto") == Engine("openvino", "bfloat16", "cpu")
-    assert choose(kind, "auto", "float32") == Engine("openvino", "float32", "cpu")
+    assert select_backend(kind, "auto", "auto") == Backend("openvino", "bfloat16", "cpu")
+    assert select_backend(kind, "auto", "float32") == Backend("openvino", "float32", "cpu")
     processor["bfloat16"] = False
-    assert choose(kind, "auto", "auto") == Engine("openvino", "float32", "cpu")
+    assert select_backend(kind, "auto", "auto") == Backend("openvino", "float32", "cpu")
     with pytest.raises(InputError, match="bfloat16 is not to be had with openvino on this cpu"):
-        choose(kind, "auto", "bfloat16")
+        select_backend(kind, "auto", "bfloat16")
 
 
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        ("keras", Engine("tensorflow", "float32", "cuda")),
-        ("huggingface_text", Engine("torch", "float32", "cuda")),
-        ("onnx", Engine("openvino", "float32", "cpu")),
+        ("keras", Backend("tensorflow", "float32", "cuda")),
+        ("huggingface_text", Backend("torch", "float32", "cuda")),
+        ("onnx", Backend("openvino", "float32", "cpu")),
     ],
 )
 def test_on_a_gpu_auto_is_the_network_s_own_framework(kind, found, processor):
     processor["device"] = "cuda"
-    assert choose(kind, "auto", "float32") == found
-    assert choose(kind, "openvino", "float32") == Engine("openvino", "float32", "cpu")
+    assert select_backend(kind, "auto", "float32") == found
+    assert select_backend(kind, "openvino", "float32") == Backend("openvino", "float32", "cpu")
 
 
 def test_a_framework_on_a_processor_is_a_reference_in_float32():
-    assert choose("keras", "tensorflow", "auto") == Engine("tensorflow", "float32", "cpu")
-    assert choose("huggingface_text", "torch", "auto") == Engine("torch", "float32", "cpu")
+    assert select_backend("keras", "tensorflow", "auto") == Backend("tensorflow", "float32", "cpu")
+    assert select_backend("huggingface_text", "torch", "auto") == Backend("torch", "float32", "cpu")
     with pytest.raises(InputError, match="with torch on this cpu: set it to auto or float32"):
-        choose("huggingface_text", "torch", "bfloat16")
+        select_backend("huggingface_text", "torch", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_a_framework_on_a_processor_is_a_reference_in_float32():
 )
 def test_a_pair_that_does_not_exist_is_refused(kind, name, fit):
     with pytest.raises(InputError, match=rf"engine: {name} runs no .* {kind}: set it to {fit}$"):
-        choose(kind, name, "auto")
+        select_backend(kind, name, "auto")

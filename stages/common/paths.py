@@ -1,0 +1,33 @@
+"""Where everything lies, from the top of the repository: what dvc.yaml says, said once in code."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+PRODUCTS = Path("data/products.parquet")
+REJECTED = Path("data/rejected.csv")
+IMAGES = Path("data/images")
+SPLITS = Path("data/splits.parquet")
+WEIGHTS = Path("data/weights")
+EMBEDDINGS = Path("data/embeddings")
+FEATURES = Path("data/features.parquet")
+MODELS = Path("models")
+PREDICTIONS = Path("data/predictions")
+LABEL_ISSUES = Path("data/label_issues.csv")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+
+
+def weights(encoder: str) -> Path:
+    """Return the folder of an encoder's weights."""
+    return WEIGHTS / encoder
+
+
+def embeddings(modality: str, encoder: str) -> Path:
+    """Return the file of an encoder's embeddings of the image or the text."""
+    return EMBEDDINGS / modality / f"{encoder}.parquet"
+
+
+def image_shards() -> list[Path]:
+    """Return the shards of the images, in their order; none where they are not built."""
+    return sorted(IMAGES.glob("*.parquet"))

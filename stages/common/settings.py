@@ -1,0 +1,31 @@
+"""The types that the settings of params.yaml are made of; each room composes its own from them."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+TextFields = Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]
+
+
+def _without_password(url: str) -> str:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError(
+            "a user or password would be written to dvc.lock: leave it out, and put it in ~/.netrc"
+        )
+    return url
+
+
+PathOrUrl = Annotated[Name, AfterValidator(_without_password)]
+HttpUrl = Annotated[PathOrUrl, Field(pattern=r"^https?://[^/\s]+")]
+
+
+class Settings(BaseModel):
+    """A mapping of params.yaml: only known keys, each value of its type, and nothing to change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
