@@ -28,6 +28,7 @@ from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 from stages.download.archives import read_members
 from stages.download.http import Failure, fetch_each, fetch_file, too_large
 from stages.download.image_conversion import CONVERSION, PictureError, to_jpeg
+from stages.download.perceptual_hash import perceptual_hash
 from stages.download.settings import DownloadSettings
 from stages.params import load_params
 
@@ -264,15 +265,16 @@ def _converted(content: bytes | Failure) -> Result:
         return Failure(str(error))
 
 
-def _row(sku: str, result: Result | None) -> dict[str, str | bytes | None]:
+def _row(sku: str, result: Result | None) -> dict[str, str | bytes | int | None]:
     """Return a row of `tables.IMAGES`."""
-    row: dict[str, str | bytes | None] = dict.fromkeys(IMAGES.names)
+    row: dict[str, str | bytes | int | None] = dict.fromkeys(IMAGES.names)
     if result is None:
         return {**row, "sku": sku, "status": "none"}
     if isinstance(result, Failure):
         return {**row, "sku": sku, "status": "failed", "reason": result.reason}
     sha256 = hashlib.sha256(result).hexdigest()
-    return {**row, "sku": sku, "status": "ok", "jpeg": result, "sha256": sha256}
+    row |= {"sha256": sha256, "perceptual_hash": perceptual_hash(result)}
+    return {**row, "sku": sku, "status": "ok", "jpeg": result}
 
 
 def _is_url(reference: str) -> bool:
