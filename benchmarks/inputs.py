@@ -20,7 +20,7 @@ def pictures(count: int) -> tuple[pa.Table, str]:
     """Return `count` different pictures as a shard of schema IMAGES, and what they are."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if files:
-        jpegs, what = (to_jpeg(file.read_bytes()) for file in files), "Best Buy's pictures"
+        jpegs, what = (to_jpeg(file.read_bytes(), 224) for file in files), "Best Buy's pictures"
     else:
         names = (f"demo:{KINDS[at % 3]}?look={at}&colour=Navy&shot=1" for at in range(2 * count))
         jpegs, what = map(draw, names), "the demo's pictures"
@@ -44,7 +44,7 @@ def texts(count: int, params: Params) -> tuple[list[str], str]:
         found = [f"{entry['name']}. {entry.get('description') or ''}" for entry in entries]
         what = "Best Buy's texts"
     else:
-        products = demo.read(params.data, params.seed)
+        products = demo.read(params.data.demo, params.seed)
         found = [f"{product.name}. {product.description or ''}" for product in products]
         what = "the demo's texts"
     different = list(dict.fromkeys(found))

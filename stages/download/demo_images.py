@@ -1,26 +1,27 @@
-"""The pictures of the demo catalogue: a product drawn from the reference that names it.
+"""The images of the demo catalogue: each is drawn from its reference.
 
-A reference reads `demo:phone?look=81&colour=Navy&shot=2`: what is drawn, the seed of its shape,
-pose and surroundings, its colour, and the seed of the little things that differ between two
-pictures of the same thing. Painters draw in a square from -1 to 1, y pointing down; what they take
-from their random generator does not depend on the colour, so that the colours of a product share
-its shape.
+A reference is, for example, `demo:phone?look=81&colour=Navy&shot=2`: what is drawn, the seed of its
+shape, pose and background, its colour, and the seed of what differs between two images of the same
+product. Painters draw in a square from -1 to 1, y pointing down. What they draw from their random
+generator does not depend on the colour, so that the colours of a product have the same shape.
 """
 
 import io
 import math
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import cast
 from urllib.parse import parse_qsl
 
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from stages.common.errors import InputError
+from stages.common.image_ref import ImageRef
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-SIZE = 224  # pixels, of the finished picture
+SIZE = 224  # pixels, of the finished image
 CANVAS = 2 * SIZE  # drawn larger and halved, for smooth edges
 
 COLOURS: dict[str, Colour] = {
@@ -619,34 +620,35 @@ STANDING = (carton, fridge, monitor, speaker, television, washer)  # these are s
 
 
 def draw(reference: str) -> bytes:
-    """Draw the picture that a demo product refers to: a 224×224 RGB JPEG's bytes.
+    """Draw the image of a demo product. Return the bytes of a JPEG of 224×224 pixels, RGB.
 
-    The same reference always gives the same bytes. Raises InputError for a reference that names
-    nothing that can be drawn.
+    The same reference always gives the same bytes. Raises InputError for an unknown reference.
     """
     paint, look, colour, shot = _parse(reference)
     rng, little = Random(look), Random(f"{look}/{shot}")
     canvas = _surroundings(rng)
     pen = _pose(canvas, paint, rng, little)
-    pen.oval(0, 0.97, 1.5, 0.12, mix(canvas.getpixel((CANVAS // 2, CANVAS - 1)), DARK, 0.12))
+    floor = cast(Colour, canvas.getpixel((CANVAS // 2, CANVAS - 1)))
+    pen.oval(0, 0.97, 1.5, 0.12, mix(floor, DARK, 0.12))
     paint(pen, rng, colour)
-    picture = _grain(canvas.reduce(2), rng.randint(2, 8), little)
+    image = _grain(canvas.reduce(2), rng.randint(2, 8), little)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=88)
+    image.save(file, "JPEG", quality=88)
     return file.getvalue()
 
 
 def _parse(reference: str) -> tuple[Painter, int, Colour, int]:
     """Return what to draw, the seed of its look, its colour and the seed of the shot."""
-    kind, _, query = reference.removeprefix("demo:").partition("?")
-    fields = dict(parse_qsl(query))
     try:
-        if not reference.startswith("demo:") or fields.keys() != {"look", "colour", "shot"}:
+        parsed = ImageRef.parse(reference)
+        name, _, query = parsed.location.partition("?")
+        fields = dict(parse_qsl(query))
+        if parsed.scheme != "demo" or fields.keys() != {"look", "colour", "shot"}:
             raise ValueError
-        return PAINTERS[kind], int(fields["look"]), COLOURS[fields["colour"]], int(fields["shot"])
+        return PAINTERS[name], int(fields["look"]), COLOURS[fields["colour"]], int(fields["shot"])
     except (KeyError, ValueError):
         raise InputError(
-            f"{reference!r} is no picture of the demo: one reads demo:<what>?look=<number>&"
+            f"{reference!r} is no image of the demo: write demo:<what>?look=<number>&"
             f"colour=<colour>&shot=<number>, where <what> is one of {', '.join(PAINTERS)} and "
             f"<colour> one of {', '.join(COLOURS)}"
         ) from None
@@ -687,8 +689,8 @@ def _pose(canvas: Image.Image, paint: Painter, rng: Random, little: Random) -> P
     return Pen(canvas, x_axis, y_axis, (centre[0], centre[1]))
 
 
-def _grain(picture: Image.Image, amount: int, rng: Random) -> Image.Image:
+def _grain(image: Image.Image, amount: int, rng: Random) -> Image.Image:
     """Add the grain of a camera: `amount` grey levels from the darkest to the lightest."""
-    noise = Image.frombytes("L", picture.size, rng.randbytes(SIZE * SIZE))
+    noise = Image.frombytes("L", image.size, rng.randbytes(SIZE * SIZE))
     levels = noise.point([value * amount // 255 for value in range(256)])
-    return ImageChops.add(picture, Image.merge("RGB", [levels] * 3), offset=-(amount // 2))
+    return ImageChops.add(image, Image.merge("RGB", [levels] * 3), offset=-(amount // 2))

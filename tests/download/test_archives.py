@@ -8,7 +8,7 @@ import pytest
 
 from stages.common.errors import InputError
 from stages.download.archives import read_members
-from stages.download.http import Failure
+from stages.download.failures import Failure
 
 LIMIT = 1000
 KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
@@ -162,9 +162,9 @@ def test_an_encrypted_member_is_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Sign in</html>" * 99, b"PK\x03\x04 and no more"])
-def test_what_is_no_archive_is_an_input_error(tmp_path, content):
+def test_what_is_not_an_archive_is_an_input_error(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.zip is no zip or tar archive"):
+    with pytest.raises(InputError, match=r"a\.zip is not a zip or tar archive"):
         read(tmp_path / "a.zip", ["1.jpg"])
 
 

@@ -39,9 +39,9 @@ def test_every_model_is_judged_and_every_product_has_its_place(copy):
         "multimodal": 3,
     }
     data = metrics["data"]
-    assert data["products"]["read"] == data["products"]["kept"] + data["left_out"]["all"]
-    left_out = (copy.top / "data/left_out.csv").read_text().splitlines()[1:]
-    assert len(left_out) == data["left_out"]["all"] > 0
+    assert data["products"]["read"] == data["products"]["kept"] + data["rejected"]["all"]
+    rejected = (copy.top / "data/rejected.csv").read_text().splitlines()[1:]
+    assert len(rejected) == data["rejected"]["all"] > 0
 
 
 def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):

@@ -17,7 +17,7 @@ from stages.common.errors import InputError
 from stages.params import load_params
 
 SAMPLE = TOP.parent / "shared/bestbuy/processed_products_with_images.csv"
-DATA = load_params(TOP / "params.yaml").data
+SETTINGS = load_params(TOP / "params.yaml").data.table
 
 HEADER = "sku,name,description,manufacturer,label"
 COLUMNS = HEADER.split(",")
@@ -36,8 +36,8 @@ def read(folder, file="products.csv", content=None, **columns):
     """Return what the source yields for a file of `folder`, written first if content is given."""
     if content is not None:
         (folder / file).write_bytes(content)
-    changed = DATA.table.model_copy(update={"path": file} | columns)
-    return list(table.read(DATA.model_copy(update={"folder": folder, "table": changed})))
+    settings = SETTINGS.model_copy(update={"path": file} | columns)
+    return list(table.read(settings, folder))
 
 
 def refusal(folder, file="products.csv", content=None, **columns):
@@ -141,7 +141,7 @@ def test_columns_have_the_names_in_params_and_some_may_be_none(tmp_path):
         ({}, [None, None, None]),
     ],
 )
-def test_where_the_pictures_are(tmp_path, columns, images):
+def test_where_the_images_are(tmp_path, columns, images):
     content = HEADER + ",pic\n1,a,b,c,d, http://x.example/1.jpg\n2,a,b,c,d, \n3,a,b,c,d,ftp://y\n"
     products = read(tmp_path, content=content.encode(), **columns)
     assert [product.image for product in products] == images
