@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import atomic_file, atomic_folder, write_json, write_text
+from stages.common.process import run_stage
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 from stages.evaluation.bootstrap import Resamples
 from stages.evaluation.error_gallery import Case, contact_sheet

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
+from stages.common.process import run_stage
 
 METRICS = Path("metrics")
 WIDTH = 100

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stages.common.cache import locked
+from filelock import FileLock
+
 from stages.common.errors import InputError
 
 BUSY_S = 60  # how long one process waits for another's transaction
@@ -126,7 +127,7 @@ class SqliteCache:
 
     def _open(self) -> None:
         """Connect, setting a damaged file aside first."""
-        with locked(self._beside(".lock")):
+        with FileLock(self._beside(".lock")):
             try:
                 self._db = self._connected()
             except sqlite3.DatabaseError as error:
@@ -155,7 +156,7 @@ class SqliteCache:
         if not _is_damage(error):
             raise error
         self._db.close()
-        with locked(self._beside(".lock")):
+        with FileLock(self._beside(".lock")):
             # Another process may have begun anew already, or somebody may have deleted the file.
             if self._path.exists() and self._path.stat().st_ino == self._inode:
                 self._set_aside(error)
