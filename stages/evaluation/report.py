@@ -113,7 +113,7 @@ def summary_in_words(summary: Mapping[str, Any]) -> dict[str, str]:
         f"{error['after']:.4f} after"
     )
     issues = summary["label_issues"]
-    words["labels"] = f"{issues['suspect']} of {issues['audited']} labels look wrong to {best}"
+    words["labels"] = f"{issues['suspect']} of {issues['audited']} labels look wrong, according to {best}"
     return words
 
 
@@ -133,11 +133,11 @@ def against_unimodal(entry: Mapping[str, Any], baseline: str) -> str:
         for name, found in models.items()
         if any(found[key]["high"] < 0 for key in PRIMARY_METRICS)
     ]
-    verdict = f"{', '.join(worse)} worse" if worse else f"none of {len(models)} models is worse"
     gains = [found["accuracy"]["difference"] for found in models.values()]
     words = (
-        f"compared with the same classifier on {baseline} alone, {verdict} by more than the 95 % "
-        f"interval; accuracy {min(gains):+.4f} to {max(gains):+.4f}"
+        f"{len(models)} models against the same classifier on {baseline} alone: "
+        f"{', '.join(worse) or 'none'} worse by more than the 95 % interval; "
+        f"accuracy {min(gains):+.4f} to {max(gains):+.4f}"
     )
     return words + (f"; on average {differences(entry['mean'])}" if "mean" in entry else "")
 
