@@ -69,9 +69,9 @@ def shortened(name: str) -> str:
 
 def origins(models: Mapping[str, Any], source: str) -> list[str]:
     """Return what the figures rest on: the weights and the data; warn where they prove nothing."""
-    kinds = {name: kind for entry in models.values() for name, kind in entry["weights"].items()}
-    lines = wrapped("weights", ", ".join(f"{name}: {kind}" for name, kind in kinds.items()))
-    random = [name for name, kind in kinds.items() if kind == "random"]
+    weights = {name: kind for entry in models.values() for name, kind in entry["weights"].items()}
+    lines = wrapped("weights", ", ".join(f"{name}: {kind}" for name, kind in weights.items()))
+    random = [name for name, kind in weights.items() if kind == "random"]
     if random:
         affected = [name for name, entry in models.items() if "random" in entry["weights"].values()]
         lines += warning(
@@ -87,12 +87,19 @@ def origins(models: Mapping[str, Any], source: str) -> list[str]:
 def wrapped(title: str, text: str) -> list[str]:
     """Return a titled text as lines of at most WIDTH characters."""
     title = f"{title}:".ljust(14)
-    return textwrap.wrap(text, WIDTH, initial_indent=title, subsequent_indent=" " * 14)
+    return _lines(text, title, " " * 14)
 
 
 def warning(text: str) -> list[str]:
     """Return a text as lines that stand out."""
-    return textwrap.wrap(text, WIDTH, initial_indent="!!! ", subsequent_indent="!!! ")
+    return _lines(text, "!!! ", "!!! ")
+
+
+def _lines(text: str, first: str, others: str) -> list[str]:
+    """Wrap a text, with one indent for the first line and one for the others; keep names whole."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+    )
 
 
 def summary_in_words(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -113,7 +120,7 @@ def summary_in_words(summary: Mapping[str, Any]) -> dict[str, str]:
         f"{error['after']:.4f} after"
     )
     issues = summary["label_issues"]
-    words["labels"] = f"{issues['suspect']} of {issues['audited']} labels look wrong, according to {best}"
+    words["labels"] = f"{issues['suspect']} of {issues['audited']} labels look wrong to {best}"
     return words
 
 
@@ -135,9 +142,9 @@ def against_unimodal(entry: Mapping[str, Any], baseline: str) -> str:
     ]
     gains = [found["accuracy"]["difference"] for found in models.values()]
     words = (
-        f"{len(models)} models against the same classifier on {baseline} alone: "
-        f"{', '.join(worse) or 'none'} worse by more than the 95 % interval; "
-        f"accuracy {min(gains):+.4f} to {max(gains):+.4f}"
+        f"worse than the same classifier on {baseline} alone, by more than the 95 % interval: "
+        f"{', '.join(worse) or f'none of {len(models)}'}; "
+        f"accuracy differs by {min(gains):+.4f} to {max(gains):+.4f}"
     )
     return words + (f"; on average {differences(entry['mean'])}" if "mean" in entry else "")
 

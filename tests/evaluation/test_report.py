@@ -67,7 +67,7 @@ def test_the_figures_of_the_summary_are_said_in_words():
         "those are right; at 99% target accuracy none, no threshold reaches it on validation",
         "calibration": "text-mlp: expected calibration error 0.2000 before calibration, "
         "0.1000 after",
-        "labels": "1 of 146 labels look wrong, according to text-mlp",
+        "labels": "1 of 146 labels look wrong to text-mlp",
     }
 
 
@@ -85,13 +85,13 @@ def test_a_model_that_is_worse_than_its_unimodal_baseline_is_named():
         | {"text_ablated": {"models": {"both-mlp": models["both-mlp"]}}}
     )
     assert words["both inputs"] == (
-        "2 models against the same classifier on text alone: both-svm worse by more than the 95 % "
-        "interval; accuracy -0.2000 to +0.2500; on average accuracy -0.2000 (-0.3000 to "
+        "worse than the same classifier on text alone, by more than the 95 % interval: both-svm; "
+        "accuracy differs by -0.2000 to +0.2500; on average accuracy -0.2000 (-0.3000 to "
         "-0.1000), lower; macro F1 +0.2500 (+0.1000 to +0.3000), higher"
     )
     assert words["no text"] == (
-        "1 models against the same classifier on images alone: none worse by more than the 95 % "
-        "interval; accuracy +0.2500 to +0.2500"
+        "worse than the same classifier on images alone, by more than the 95 % interval: none of "
+        "1; accuracy differs by +0.2500 to +0.2500"
     )
     assert "no images" not in words
 

@@ -322,6 +322,27 @@ def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: R
     assert (rows[-1]["coverage"], rows[-1]["risk"]) == ("1.0", "0.1667")
 
 
+def test_every_plot_of_the_pipeline_finds_its_file_columns_and_template(repository: Repository):
+    repository.write()
+    evaluate.main()
+    plots = YAML(typ="safe").load(TOP / "dvc.yaml")["plots"]
+    drawn = set()
+    for entry in plots:
+        title, looks = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+        files = looks["y"] if isinstance(looks.get("y"), dict) else {title: looks.get("y")}
+        for name, y in files.items():
+            if name == "plots/pca":  # of another stage
+                continue
+            drawn.add(name)
+            path = Path(name)
+            assert path.exists()
+            for table in [path] if path.suffix == ".csv" else path.glob("*.csv"):
+                assert {looks["x"], y} <= set(read_csv(str(table))[0])
+                assert (TOP / f".dvc/plots/{looks['template']}.json").is_file()
+    written = {str(path) for path in Path("plots/evaluation").iterdir()}
+    assert written - drawn == {"plots/evaluation/confused_pairs.csv"}  # to be read, not drawn
+
+
 def test_there_is_no_fusion_gain_without_a_modality_of_both_inputs(repository: Repository):
     del repository.params["modalities"]["multimodal"]
     repository.write()
