@@ -107,10 +107,10 @@ def probabilities_schema(classes: int) -> pa.Schema:
             pa.field("sku", pa.string(), nullable=False),
             pa.field("label", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("fold", pa.int32(), nullable=False),
-            pa.field("part", pa.string(), nullable=False),  # validation or test
-            # What was kept from the model although the product has it: nothing, image or text.
-            pa.field("withheld", pa.string(), nullable=False),
+            pa.field("fold", pa.int32(), nullable=False),  # from 1
+            pa.field("role", pa.string(), nullable=False),  # validation or test
+            # The input that was hidden from the model although the product has it: "", image, text.
+            pa.field("ablated_modality", pa.string(), nullable=False),
             pa.field("probabilities", vectors(classes), nullable=False),
             pa.field("uncalibrated", vectors(classes), nullable=False),
         ]
