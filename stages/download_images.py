@@ -7,7 +7,7 @@ outputs, and so are failures: a run that was interrupted continues where it stop
 import warnings
 
 from stages.common import paths
-from stages.common.errors import run_stage
+from stages.common.process import run_stage
 from stages.common.tables import PRODUCTS, read_table
 from stages.download.image_counts import count_words
 from stages.download.product_images import Catalogue, write_product_images

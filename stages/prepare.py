@@ -19,8 +19,8 @@ from stages.catalog.validation import (
     reject_invalid,
 )
 from stages.common import paths
-from stages.common.errors import run_stage
 from stages.common.files import write_csv, write_json
+from stages.common.process import run_stage
 from stages.common.tables import PRODUCTS, write_table
 from stages.params import Params, load_params
 

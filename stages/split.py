@@ -18,8 +18,9 @@ from stages.catalog.near_duplicates import (
 )
 from stages.catalog.split_metrics import split_metrics
 from stages.common import paths
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import write_json
+from stages.common.process import run_stage
 from stages.common.splits import write_splits
 from stages.common.tables import IMAGES, PRODUCTS, read_table
 from stages.params import load_params
