@@ -64,11 +64,11 @@ def duplicate_signals(
         normalize_name(name, manufacturer)
         for name, manufacturer in zip(names, manufacturers, strict=True)
     ]
-    texts = [normalize_description(text) for text in descriptions]
+    long_descriptions = [normalize_description(text) for text in descriptions]
     return {
         "image": _group_close_hashes(_drop_shared(image_hashes, labels, manufacturers)),
         "name": group_equal(_drop_shared(short_names, labels, manufacturers)),
-        "description": group_equal(_drop_shared(texts, labels, manufacturers)),
+        "description": group_equal(_drop_shared(long_descriptions, labels, manufacturers)),
     }
 
 

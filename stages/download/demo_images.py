@@ -48,7 +48,7 @@ METAL = (150, 154, 160)
 
 
 class Pen:
-    """Draws shapes, given in a product's own coordinates, at the product's place on a canvas."""
+    """Draws shapes, given in a product's own coordinates, at its position on a canvas."""
 
     def __init__(self, canvas: Image.Image, x_axis: Point, y_axis: Point, centre: Point) -> None:
         """Take the canvas, where (1, 0) and (0, 1) point to, and where (0, 0) lies, in pixels."""
@@ -57,19 +57,19 @@ class Pen:
         self._centre = centre
         self._unit = math.sqrt(abs(x_axis[0] * y_axis[1] - x_axis[1] * y_axis[0]))
 
-    def _place(self, points: Sequence[Point]) -> list[Point]:
+    def _to_pixels(self, points: Sequence[Point]) -> list[Point]:
         a, b, c, d = self._axes
         left, top = self._centre
         return [(left + a * x + c * y, top + b * x + d * y) for x, y in points]
 
     def shape(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a polygon."""
-        self._draw.polygon(self._place(points), fill=fill)
+        self._draw.polygon(self._to_pixels(points), fill=fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a line through points."""
         pixels = max(1, round(width * self._unit))
-        self._draw.line(self._place(points), fill=fill, width=pixels, joint="curve")
+        self._draw.line(self._to_pixels(points), fill=fill, width=pixels, joint="curve")
 
     def oval(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
         """Fill an ellipse around (x, y)."""
@@ -625,13 +625,13 @@ def draw(reference: str) -> bytes:
     The same reference always gives the same bytes. Raises InputError for an unknown reference.
     """
     paint, look, colour, shot = _parse(reference)
-    rng, little = Random(look), Random(f"{look}/{shot}")
-    canvas = _surroundings(rng)
-    pen = _pose(canvas, paint, rng, little)
+    rng, shot_rng = Random(look), Random(f"{look}/{shot}")
+    canvas = _background(rng)
+    pen = _pose(canvas, paint, rng, shot_rng)
     floor = cast(Colour, canvas.getpixel((CANVAS // 2, CANVAS - 1)))
     pen.oval(0, 0.97, 1.5, 0.12, mix(floor, DARK, 0.12))
     paint(pen, rng, colour)
-    image = _grain(canvas.reduce(2), rng.randint(2, 8), little)
+    image = _grain(canvas.reduce(2), rng.randint(2, 8), shot_rng)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
     return file.getvalue()
@@ -654,13 +654,13 @@ def _parse(reference: str) -> tuple[Painter, int, Colour, int]:
         ) from None
 
 
-def _surroundings(rng: Random) -> Image.Image:
+def _background(rng: Random) -> Image.Image:
     """Return a canvas: mostly white as in shops, else tinted or a plain room."""
-    place = rng.choices(["white", "tinted", "room"], [84, 10, 6])[0]
-    if place == "white":
+    background = rng.choices(["white", "tinted", "room"], [84, 10, 6])[0]
+    if background == "white":
         return Image.new("RGB", (CANVAS, CANVAS), (255, 255, 255))
     tint = any_colour(rng, 150, 245)
-    if place == "tinted":
+    if background == "tinted":
         ramp = Image.linear_gradient("L").resize((CANVAS, CANVAS))
         return ImageOps.colorize(ramp, lighter(tint, 0.7), tint)
     canvas = Image.new("RGB", (CANVAS, CANVAS), lighter(tint, 0.3))
@@ -675,17 +675,17 @@ def _surroundings(rng: Random) -> Image.Image:
     return canvas
 
 
-def _pose(canvas: Image.Image, paint: Painter, rng: Random, little: Random) -> Pen:
-    """Return a pen that draws the product at its size, angle and place on the canvas."""
+def _pose(canvas: Image.Image, paint: Painter, rng: Random, shot_rng: Random) -> Pen:
+    """Return a pen that draws the product at its size, angle and position on the canvas."""
     tilt = 3 if paint in STANDING else 28  # degrees
-    scale = CANVAS / 2 * rng.uniform(0.74, 0.94) * little.uniform(0.98, 1.02)
-    angle = math.radians(rng.choice([0, 0, 0, rng.uniform(-tilt, tilt)]) + little.uniform(-1, 1))
+    scale = CANVAS / 2 * rng.uniform(0.74, 0.94) * shot_rng.uniform(0.98, 1.02)
+    angle = math.radians(rng.choice([0, 0, 0, rng.uniform(-tilt, tilt)]) + shot_rng.uniform(-1, 1))
     squeeze = rng.choice([1, rng.uniform(0.8, 1)]) * rng.choice([-1, 1])
     lean = rng.choice([0, rng.uniform(-0.14, 0.14)])
     x_axis = (scale * squeeze * math.cos(angle), scale * squeeze * (math.sin(angle) + lean))
     y_axis = (-scale * math.sin(angle), scale * math.cos(angle))
     slack = (CANVAS / 2 - scale) * 0.6
-    centre = [CANVAS / 2 + slack * rng.uniform(-1, 1) + little.uniform(-3, 3) for _ in range(2)]
+    centre = [CANVAS / 2 + slack * rng.uniform(-1, 1) + shot_rng.uniform(-3, 3) for _ in range(2)]
     return Pen(canvas, x_axis, y_axis, (centre[0], centre[1]))
 
 
