@@ -17,7 +17,9 @@ def text_of(document: Path) -> str:
 
 def blocks(document: Path, language: str) -> list[str]:
     """Return the fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^```(.*)\n", text_of(document), flags=re.MULTILINE)
+    # Text, opening fence, block, closing fence, text, and so on.
+    return [parts[i + 1] for i in range(1, len(parts), 4) if parts[i] == language]
 
 
 def commands(document: Path) -> list[str]:
