@@ -33,6 +33,7 @@ class Clone:
         """
         start = time.perf_counter()
         with self._started(command) as process:
+            assert process.stdout  # it is a pipe
             said = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -45,6 +46,7 @@ class Clone:
         """Run `dvc repro`; return each stage's seconds, as they followed each other."""
         times: list[tuple[str, float]] = []
         with self._started(("dvc", "repro")) as process:
+            assert process.stdout
             for line in process.stdout:
                 if found := re.match(r"Running stage '(.+)':", line):
                     times.append((found[1], time.perf_counter()))

@@ -21,9 +21,10 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from stages.common.cache import cache_folder
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import atomic_folder
 from stages.common.kv_store import SqliteCache
+from stages.common.process import run_stage
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
 from stages.download.archives import read_members
 from stages.download.http import Failure, fetch_each, fetch_file, too_large

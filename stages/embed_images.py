@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
+from stages.common.process import run_stage
 from stages.common.tables import IMAGES, read_table
 from stages.encoders.base import decoded
 from stages.encoders.embedding_cache import Embedder, write_embeddings

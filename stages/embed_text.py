@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from stages.common.errors import run_stage
+from stages.common.process import run_stage
 from stages.common.tables import (
     PRODUCTS,
     embeddings_schema,

@@ -7,8 +7,8 @@ revision, sha256). It is the only stage that looks for weights on the network.
 import argparse
 from pathlib import Path
 
-from stages.common.errors import run_stage
 from stages.common.files import atomic_folder
+from stages.common.process import run_stage
 from stages.encoders.base import module_of
 from stages.encoders.weights.manifest import write_manifest
 from stages.params import load_params

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import atomic_folder, write_text
+from stages.common.process import run_stage
 from stages.common.tables import (
     SPARSE,
     SPLITS,

@@ -215,8 +215,8 @@ def _explain(entry: Any, model: type[Settings], section: str = "") -> str:
 def _keys_at(model: Any, loc: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the mapping at `loc` in a model may have."""
     for part in loc:
-        if isinstance(model, type) and part in getattr(model, "model_fields", {}):
-            annotation = model.model_fields[str(part)].annotation
-            values = get_args(annotation)
-            model = values[-1] if values and not isinstance(annotation, type(None)) else annotation
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None:
+            values = get_args(field.annotation)
+            model = values[-1] if values else field.annotation
     return sorted(getattr(model, "model_fields", ()))

@@ -15,8 +15,9 @@ import pyarrow as pa
 from stages.catalog.settings import min_class_size
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.text_cleaning import clean
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import atomic_file, write_json
+from stages.common.process import run_stage
 from stages.common.tables import PRODUCTS, write_table
 from stages.params import Params, load_params
 

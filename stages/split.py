@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from stages.catalog.group_split import check_no_leak, classes_not_everywhere, folds_of, trained_on
 from stages.catalog.near_duplicates import joined, picture_hash, relations, same_values
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import write_json
+from stages.common.process import run_stage
 from stages.common.tables import IMAGES, PRODUCTS, SPLITS, read_table, write_table
 from stages.params import load_params
 

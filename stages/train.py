@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import atomic_folder, sha256_of, write_json, write_text
+from stages.common.process import run_stage
 from stages.common.tables import probabilities_schema, to_arrow, write_table
 from stages.fusion import model as fusion
 from stages.fusion.features import FEATURES, Features, read_features, read_products

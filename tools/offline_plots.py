@@ -10,8 +10,9 @@ from pathlib import Path
 
 import vl_convert
 
-from stages.common.errors import InputError, run_stage
+from stages.common.errors import InputError
 from stages.common.files import write_text
+from stages.common.process import run_stage
 
 DVC_FOLDER = Path(".dvc")
 TEMPLATE = Path("tmp/plots.html")  # in DVC's folder: Git ignores it, and DVC leaves it alone
@@ -47,7 +48,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the HTML template, about 900 kB of it the libraries, that `dvc plots` fills."""
-    return PAGE % vl_convert.javascript_bundle()
+    return PAGE % vl_convert.javascript_bundle()  # type: ignore[call-arg]  # has a default
 
 
 if __name__ == "__main__":

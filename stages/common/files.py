@@ -1,16 +1,20 @@
 """Files that are either whole or absent: written beside their place, then renamed into it."""
 
-import fcntl
+import csv
 import glob
 import hashlib
+import io
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -19,8 +23,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     Several processes may do so at once: the last one's stays. What a killed one left is removed.
     """
-    with _room_for(path) as room:
-        part = room / path.name
+    with _temporary_folder(path) as folder:
+        part = folder / path.name
         yield part
         part.replace(path)
 
@@ -31,8 +35,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
     """
-    with _room_for(path) as room:
-        part = room / path.name
+    with _temporary_folder(path) as folder:
+        part = folder / path.name
         part.mkdir()
         yield part
         if path.exists():
@@ -41,41 +45,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _room_for(path: Path) -> Iterator[Path]:
+def _temporary_folder(path: Path) -> Iterator[Path]:
     """Give a folder beside `path`, of this process alone, which is removed in the end.
 
-    It is locked meanwhile: one that is not has been left by a process that was killed.
+    A lock is held meanwhile: a folder without one was left by a process that was killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with _lock(left) as is_free:
-            if is_free:
-                shutil.rmtree(left, ignore_errors=True)
-    room = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
-    with _lock(room):
-        try:
-            yield room
-        finally:
-            shutil.rmtree(room, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Lock a folder until the block, or this process, ends; says whether no other process has."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(Timeout), FileLock(leftover / LOCK, timeout=0):
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
     try:
-        number = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # removed meanwhile by the process that had it
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        with FileLock(folder / LOCK):
+            yield folder
     finally:
-        os.close(number)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,6 +71,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, its keys in the order in which they were put."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a header and `rows` as CSV; each row has a value for each of `columns`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def sha256_of(path: Path) -> str:

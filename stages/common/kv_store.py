@@ -1,6 +1,6 @@
-"""Rows of bytes by key, in a SQLite file that outlives a run: what was dear to get is kept here.
+"""A key-value store in a SQLite file that outlives a run: for what is expensive to get again.
 
-The file is no output of a stage, for DVC removes a stage's outputs before it runs. It may be
+The file is no output of a stage, because DVC removes the outputs before a stage runs. It may be
 deleted at any time, which costs time and nothing else.
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stages.common.cache import locked
+from filelock import FileLock
+
 from stages.common.errors import InputError
 
 BUSY_S = 60  # how long one process waits for another's transaction
@@ -33,21 +34,21 @@ USE = (
     "SELECT key, ? FROM rows WHERE key IN (SELECT value FROM json_each(?))"
 )
 OLDEST = "SELECT key FROM uses ORDER BY at LIMIT ?"
-SPARE = 0.05  # how far below its limit a store is brought, lest every row that comes moves another
+SPARE = 0.05  # share of the limit that is freed at once, so that not every new row deletes one
 
 
 class SqliteCache:
     """A mapping of strings to bytes in a file, which several processes may use at once.
 
-    What `put_many` has written stays if the process is killed at any moment. A file that turns out
-    to be damaged is set aside as `<name>.damaged` with a warning, and begun anew. Use it as a
+    What `put_many` has written stays if the process is killed at any moment. A damaged file is
+    renamed to `<name>.damaged` with a warning, and a new one is started. Use the store as a
     context manager, in one thread.
     """
 
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:
-        """Take the file, which is created with its folder when the block is entered.
+        """Take the path of the file, which is created when the block is entered.
 
-        Once it holds more than `max_bytes`, the rows go that were put or asked for longest ago.
+        Once it holds more than `max_bytes`, the rows that were used longest ago are deleted.
         """
         self._path = path
         self._max_bytes = max_bytes
@@ -55,7 +56,7 @@ class SqliteCache:
         self._inode: int
 
     def __enter__(self) -> Self:
-        """Open the file. Raises InputError where that is not possible."""
+        """Open the file. Raises InputError if that is not possible."""
         with self._explained():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._open()
@@ -71,7 +72,7 @@ class SqliteCache:
         self._db.close()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the rows that are there among `keys`, in no particular order.
+        """Return the rows of those `keys` that the store has, in no particular order.
 
         Raises InputError where the file cannot be read.
         """
@@ -83,7 +84,7 @@ class SqliteCache:
                     with self._db:
                         self._db.execute(USE, (time.time(), asked))
             except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
+                self._start_again(error)
                 return {}
         # SQLite does not notice changed bytes inside a value: such a row counts as absent.
         return {key: value for key, value, crc in rows if zlib.crc32(value) == crc}
@@ -98,7 +99,7 @@ class SqliteCache:
             try:
                 self._write(entries)
             except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
+                self._start_again(error)
                 self._write(entries)
 
     def _write(self, entries: list[tuple[str, bytes, int]]) -> None:
@@ -107,32 +108,32 @@ class SqliteCache:
             if self._max_bytes is not None:
                 used = json.dumps([key for key, *_ in entries])
                 self._db.execute(USE, (time.time(), used))
-                self._make_room(self._max_bytes)
+                self._evict(self._max_bytes)
 
-    def _make_room(self, most: int) -> None:
-        """Delete the rows used longest ago if the file holds more than `most` bytes."""
+    def _evict(self, max_bytes: int) -> None:
+        """Delete the rows used longest ago if the file holds more than `max_bytes` bytes."""
         pages, free, page_bytes = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
         )
         held = (pages - free) * page_bytes
-        if held <= most:
+        if held <= max_bytes:
             return
         rows = self._db.execute("SELECT count(*) FROM uses").fetchone()[0]
-        share = 1 - (1 - SPARE) * most / held
+        share = 1 - (1 - SPARE) * max_bytes / held
         oldest = self._db.execute(OLDEST, (math.ceil(share * rows),)).fetchall()
         for table in ("rows", "uses"):
             self._db.executemany(f"DELETE FROM {table} WHERE key = ?", oldest)
 
     def _open(self) -> None:
-        """Connect, setting a damaged file aside first."""
-        with locked(self._beside(".lock")):
+        """Connect, replacing a damaged file first."""
+        with FileLock(self._sibling(".lock")):
             try:
                 self._db = self._connected()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-                self._set_aside(error)
+                self._rename_damaged(error)
                 self._db = self._connected()
             self._inode = self._path.stat().st_ino
 
@@ -150,28 +151,29 @@ class SqliteCache:
             raise
         return db
 
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
-        """Go on after damage that was met while the file was open; raise any other error again."""
+    def _start_again(self, error: sqlite3.DatabaseError) -> None:
+        """Replace a file that turned out to be damaged; raise any other error again."""
         if not _is_damage(error):
             raise error
         self._db.close()
-        with locked(self._beside(".lock")):
-            # Another process may have begun anew already, or somebody may have deleted the file.
+        with FileLock(self._sibling(".lock")):
+            # Another process may have replaced it already, or somebody may have deleted it.
             if self._path.exists() and self._path.stat().st_ino == self._inode:
-                self._set_aside(error)
+                self._rename_damaged(error)
         self._open()
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        damaged = self._beside(".damaged")
+    def _rename_damaged(self, error: sqlite3.DatabaseError) -> None:
+        damaged = self._sibling(".damaged")
         for suffix in ("-wal", "-shm"):
-            self._beside(suffix).unlink(missing_ok=True)
+            self._sibling(suffix).unlink(missing_ok=True)
         self._path.replace(damaged)
         warnings.warn(
-            f"{self._path} is damaged ({error}): begun anew, the old one is {damaged.name}",
+            f"{self._path} is damaged ({error}): a new file replaces it, and the old one is now "
+            f"{damaged.name}",
             stacklevel=2,
         )
 
-    def _beside(self, suffix: str) -> Path:
+    def _sibling(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
 
     @contextmanager

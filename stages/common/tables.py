@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +62,7 @@ SPARSE = pa.list_(
         ]
     )
 )
-Matrix = np.ndarray | csr_array  # float32 of shape (n, size)
+Matrix: TypeAlias = np.ndarray | csr_array  # float32 of shape (n, size)
 
 
 def vectors(size: int) -> pa.DataType:
@@ -107,10 +107,10 @@ def probabilities_schema(classes: int) -> pa.Schema:
             pa.field("sku", pa.string(), nullable=False),
             pa.field("label", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("fold", pa.int32(), nullable=False),
-            pa.field("part", pa.string(), nullable=False),  # validation or test
-            # What was kept from the model although the product has it: nothing, image or text.
-            pa.field("withheld", pa.string(), nullable=False),
+            pa.field("fold", pa.int32(), nullable=False),  # from 1
+            pa.field("role", pa.string(), nullable=False),  # validation or test
+            # The input that was hidden from the model although the product has it: "", image, text.
+            pa.field("ablated_modality", pa.string(), nullable=False),
             pa.field("probabilities", vectors(classes), nullable=False),
             pa.field("uncalibrated", vectors(classes), nullable=False),
         ]
@@ -142,16 +142,18 @@ def from_arrow(
     present = np.asarray(column.is_valid())
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     if column.type == SPARSE:
+        if n_features is None:
+            raise ValueError("a sparse column does not say how many numbers its vectors have")
         parts = [_sparse_rows(chunk, n_features) for chunk in chunks if len(chunk)]
         empty = csr_array((0, n_features), dtype=np.float32)
         return (vstack(parts, format="csr") if parts else empty), present
     rows = np.zeros((len(column), column.type.list_size), dtype=np.float32)
-    at = 0
+    start = 0
     for chunk in chunks:
-        there = present[at : at + len(chunk)]
+        stop = start + len(chunk)
         numbers = chunk.drop_null().flatten().to_numpy()
-        rows[at : at + len(chunk)][there] = numbers.reshape(-1, rows.shape[1])
-        at += len(chunk)
+        rows[start:stop][present[start:stop]] = numbers.reshape(-1, rows.shape[1])
+        start = stop
     return rows, present
 
 

@@ -134,6 +134,13 @@ class Copy:
         change(content)
         yaml.dump(content, file)
 
+    def edit_code(self, name: str, old: str, new: str) -> None:
+        """Change a text that stands once in a file of the copy."""
+        file = self.top / name
+        content = file.read_text(encoding="utf-8")
+        assert content.count(old) == 1, f"{name} has {content.count(old)} times {old!r}"
+        file.write_text(content.replace(old, new), encoding="utf-8")
+
     def commit(self) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "state")
@@ -141,16 +148,16 @@ class Copy:
     def back(self) -> None:
         """Return to the last commit, data included."""
         self.run("git", "checkout", "--quiet", ".")
+        self.run("git", "clean", "--quiet", "--force", "-d")
         self.run("dvc", "checkout", "--quiet", "--force")
 
 
 def small(params: Any) -> None:
-    """Make the default pipeline one of a minute: fewer products, smaller networks, no MLP."""
+    """Make the default pipeline one of half a minute: fewer products, one small network, no MLP."""
     params["data"]["demo"]["products"] = 240
     params["data"]["min_class_size"] = 5
     params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
-    params["encoders"]["mobilenetv2"] = {"kind": "keras", "model": "MobileNetV2"}
-    params["image"]["encoders"] = ["mobilenet", "mobilenetv2"]
+    params["image"]["encoders"] = ["mobilenet"]
     del params["classifiers"]["mlp"]
     params["classifiers"]["random_forest"]["n_estimators"] = 20
 

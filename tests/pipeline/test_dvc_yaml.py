@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from helpers.imports import closure
 from helpers.repository import TOP
 from ruamel.yaml import YAML
 
@@ -12,32 +13,6 @@ CLASSIFIER = "stages/classifiers/${item.classifier}.py"
 # They decide nothing that is written: params.py can only refuse, and the package does nothing.
 DECLARED_NOWHERE = {TOP / "stages/params.py", TOP / "stages/__init__.py"}
 USES_A_KIND = {"fetch_image_weights", "fetch_text_weights", "embed_images", "embed_text"}
-
-
-def imported(file: Path) -> set[Path]:
-    """Return the files of the repository that a module imports itself, wherever in its text."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            path = TOP / name.replace(".", "/")
-            found |= {path.with_suffix(".py"), path / "__init__.py"}
-    return {path for path in found if path.is_file()}
-
-
-def closure(files: set[Path]) -> set[Path]:
-    """Return the files and all that they import, directly or not, but for DECLARED_NOWHERE."""
-    seen: set[Path] = set()
-    todo = set(files)
-    while todo:
-        file = todo.pop()
-        seen.add(file)
-        todo |= imported(file) - seen - DECLARED_NOWHERE
-    return seen
 
 
 def says_something(file: Path) -> bool:
@@ -62,7 +37,7 @@ def test_what_a_stage_imports_lies_in_what_it_declares(name):
         starts |= {TOP / f"stages/classifiers/{kind}.py" for kind in kinds}
         declared.remove(CLASSIFIER)
         declared += [f"stages/classifiers/{kind}.py" for kind in kinds]
-    needed = {file for file in closure(starts) if says_something(file)}
+    needed = {file for file in closure(starts, DECLARED_NOWHERE) if says_something(file)}
     undeclared = {
         str(file.relative_to(TOP))
         for file in needed

@@ -7,6 +7,66 @@ import pytest
 from helpers.copies import Copy, small
 
 UP_TO_DATE = "Data and pipelines are up to date."
+COMPUTED = re.compile(r"^(\w+): (\d+) of [\d,]+ (?:image|text)s computed", re.MULTILINE)
+
+ENCODER_KIND = '''
+"""The lengths of a text's words: a kind of encoder in one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from stages.encoders.settings import TextEncoderSettings
+from stages.encoders.weights.manifest import Manifest
+
+
+class Settings(TextEncoderSettings):
+    kind: Literal["word_lengths"]
+    longest: int = 12
+
+
+def fetch(settings: Settings, folder: Path) -> Manifest:
+    return Manifest("none", "no weights", None, "")
+
+
+def load(settings: Settings, folder: Path, backend: object) -> "Encoder":
+    return Encoder(settings.longest)
+
+
+class Encoder:
+    is_sparse = False
+
+    def __init__(self, longest: int) -> None:
+        self.n_features = longest + 1
+
+    def encode(self, batch: Sequence[str]) -> np.ndarray:
+        rows = np.zeros((len(batch), self.n_features), dtype=np.float32)
+        for row, text in zip(rows, batch, strict=True):
+            for word in text.split():
+                row[min(len(word), self.n_features - 1)] += 1
+        return rows
+'''
+
+CLASSIFIER_KIND = '''
+"""The nearest mean of a class: a kind of classifier in one file."""
+
+from typing import Any
+
+from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+
+
+class Settings(ClassifierSettings):
+    shrink_threshold: float | None
+
+
+class Classifier(SklearnClassifier):
+    def estimator(self, n_products: int) -> Any:
+        from sklearn.neighbors import NearestCentroid
+
+        return NearestCentroid(shrink_threshold=self.settings.shrink_threshold)
+'''
 
 
 def metrics_of(copy: Copy) -> dict:
@@ -31,7 +91,7 @@ def copy(built):
     built.back()
 
 
-def test_every_model_is_judged_and_every_product_has_its_place(copy):
+def test_every_model_is_evaluated_and_every_product_has_its_place(copy):
     metrics = metrics_of(copy)
     assert {name: len(entries) - 1 for name, entries in metrics["models"].items()} == {
         "image": 3,
@@ -39,9 +99,9 @@ def test_every_model_is_judged_and_every_product_has_its_place(copy):
         "multimodal": 3,
     }
     data = metrics["data"]
-    assert data["products"]["read"] == data["products"]["kept"] + data["left_out"]["all"]
-    left_out = (copy.top / "data/left_out.csv").read_text().splitlines()[1:]
-    assert len(left_out) == data["left_out"]["all"] > 0
+    assert data["products"]["read"] == data["products"]["kept"] + data["rejected"]["all"]
+    rejected = (copy.top / "data/rejected.csv").read_text().splitlines()[1:]
+    assert len(rejected) == data["rejected"]["all"] > 0
 
 
 def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):
@@ -52,10 +112,7 @@ def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):
 
 def test_figures_on_random_weights_are_called_so(copy):
     metrics = metrics_of(copy)
-    assert metrics["models"]["image"]["weights"] == {
-        "mobilenet": "random",
-        "mobilenetv2": "random",
-    }
+    assert metrics["models"]["image"]["weights"] == {"mobilenet": "random"}
     assert metrics["models"]["text"]["weights"] == {"minilm": "bundled", "ngrams": "none"}
     assert "RANDOM" in metrics["headline"]["weights"]["multimodal"]
     report = copy.run("python", "-m", "stages.report")
@@ -67,7 +124,55 @@ def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
     assert copy.repro() == ["train@svm", "evaluate"]
 
 
-def test_the_text_encoder_leaves_pictures_and_their_models_as_they_were(copy):
+def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):
+    copy.edit_code("stages/classifiers/svm.py", "C=self.settings.C", "C=self.settings.C / 10")
+    assert copy.repro() == ["train@svm", "evaluate"]
+
+
+def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothing_changed(copy):
+    before = copy.outputs()
+    copy.edit_code("stages/catalog/text_cleaning.py", "_DEPTH = 5", "_DEPTH = 6")
+    assert copy.repro() == ["prepare", "split"]
+    assert copy.outputs() == before
+
+
+def test_an_edit_of_evaluation_reruns_evaluate_alone(copy):
+    copy.edit_code("stages/evaluation/calibration_error.py", "BINS = 15", "BINS = 10")
+    assert copy.repro() == ["evaluate"]
+
+
+def test_a_comment_in_the_encoders_embeds_nothing_anew(copy):
+    before = copy.outputs()
+    for name in ("keras", "huggingface_text", "backends/openvino"):
+        file = copy.top / f"stages/encoders/{name}.py"
+        file.write_text(file.read_text() + "\n# a comment\n")
+    said = copy.run("dvc", "repro")
+    assert dict(COMPUTED.findall(said)) == {"mobilenet": "0", "minilm": "0"}
+    assert "Running stage 'fuse'" not in said
+    assert copy.outputs() == before
+
+
+def test_a_new_kind_of_encoder_and_of_classifier_are_a_file_and_an_entry_each(copy):
+    (copy.top / "stages/encoders/word_lengths.py").write_text(ENCODER_KIND)
+    (copy.top / "stages/classifiers/nearest_mean.py").write_text(CLASSIFIER_KIND)
+
+    def name_them(params):
+        params["encoders"]["lengths"] = {"kind": "word_lengths"}
+        params["text"]["encoders"].append("lengths")
+        params["classifiers"]["nearest_mean"] = {"shrink_threshold": None}
+        for name in ("logistic_regression", "random_forest"):
+            del params["classifiers"][name]
+
+    copy.edit(name_them)
+    said = copy.run("dvc", "repro")
+    assert dict(COMPUTED.findall(said)) == {"mobilenet": "0", "minilm": "0", "lengths": "231"}
+    models = metrics_of(copy)["models"]
+    assert models["text"]["weights"] == {"minilm": "bundled", "ngrams": "none", "lengths": "none"}
+    assert models["multimodal"]["nearest_mean"]["accuracy"] > 0.3
+    assert UP_TO_DATE in copy.run("dvc", "status")
+
+
+def test_the_text_encoder_leaves_images_and_their_models_as_they_were(copy):
     before = copy.outputs()
     copy.edit(lambda params: params["encoders"]["minilm"].update(max_tokens=16))
     ran = copy.repro()
@@ -80,20 +185,19 @@ def test_the_text_encoder_leaves_pictures_and_their_models_as_they_were(copy):
 
 def test_an_experiment_computes_no_vector_that_the_pipeline_has_computed(copy):
     said = copy.run("dvc", "exp", "run", "--set-param", "backend=openvino")
-    computed = dict(re.findall(r"^(\w+): (\d+) of \d+ (?:picture|text)s computed", said, re.M))
-    assert computed == {"mobilenet": "0", "mobilenetv2": "0", "minilm": "0"}
+    assert dict(COMPUTED.findall(said)) == {"mobilenet": "0", "minilm": "0"}
 
 
 def test_a_shrunken_list_of_encoders_gives_the_same_under_repro_and_exp_run(copy):
-    copy.run("dvc", "exp", "run", "--set-param", "image.encoders=[mobilenet]")
+    copy.run("dvc", "exp", "run", "--set-param", "text.encoders=[minilm]")
     by_exp_run = metrics_of(copy)
-    assert by_exp_run["models"]["image"]["weights"] == {"mobilenet": "random"}
+    assert by_exp_run["models"]["text"]["weights"] == {"minilm": "bundled"}
     copy.back()
-    copy.edit(lambda params: params["image"].update(encoders=["mobilenet"]))
+    copy.edit(lambda params: params["text"].update(encoders=["minilm"]))
     copy.repro()
     assert metrics_of(copy) == by_exp_run
     assert UP_TO_DATE in copy.run("dvc", "status")
-    assert not (copy.top / "data/embeddings/image/mobilenetv2.parquet").exists()
+    assert not (copy.top / "data/embeddings/text/ngrams.parquet").exists()
 
 
 def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from stages.common.cache import cache_folder, locked
+from stages.common.cache import cache_folder
 from stages.common.files import atomic_folder
 from stages.encoders.backends.selection import Backend
 
@@ -70,7 +71,7 @@ def converted(key: str, convert: Callable[[Path], ov.Model]) -> tuple[ov.Model, 
     """
     networks = cache_folder() / "networks"
     folder = networks / key
-    with locked(networks / ".lock"):
+    with FileLock(networks / ".lock"):
         try:
             model = ov.Core().read_model(folder / MODEL_FILE)
         except RuntimeError:  # not there, or damaged

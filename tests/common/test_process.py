@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,8 @@ from stages.common.errors import InputError
 
 START = """
     from pathlib import Path
-    from stages.common.errors import InputError, run_stage
+    from stages.common.errors import InputError
+    from stages.common.process import run_stage
     from stages.common.files import write_text
 """
 
@@ -119,11 +121,15 @@ except KeyboardInterrupt as error:
 
 @pytest.mark.parametrize("slow", [INTERRUPT, COMPILED], ids=["python", "compiled"])
 def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path, slow):
+    for name in ("__init__", "common/__init__", "common/process", "common/errors"):
+        copy = tmp_path / f"stages/{name}.py"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TOP / f"stages/{name}.py", copy)
     (tmp_path / "slow.py").write_text(slow)
+    (tmp_path / "stages/any.py").write_text("import slow")
     ended = subprocess.run(
-        [sys.executable, "-c", "import stages, slow"],
+        [sys.executable, "-m", "stages.any"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{TOP}{os.pathsep}{tmp_path}"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,44 @@
+"""How a stage runs as a process: one BLAS thread, and one line for an error that can be mended."""
+
+import os
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from stages.common.errors import InputError
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; on an error that the user can mend, say it in one line and exit 1."""
+    from threadpoolctl import threadpool_limits
+
+    say_interrupts_in_one_line()
+    # BLAS rounds differently with each number of threads. One is the number that every machine
+    # has, and the fastest on shared cores. The variable is for libraries that are loaded later.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        with threadpool_limits(1, "blas"):
+            main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the system's words say it all.
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+
+
+def say_interrupts_in_one_line() -> None:
+    """Say in one line that Ctrl-C ended the process; any other error keeps its traceback."""
+    sys.excepthook = _explain
+
+
+def _explain(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    # A compiled module that is being imported makes Ctrl-C the cause of an ImportError.
+    root: BaseException | None = error
+    while root is not None and not isinstance(root, KeyboardInterrupt):
+        root = root.__cause__ or root.__context__
+    if root is not None:
+        print("interrupted: run `dvc repro` again to go on", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
