@@ -8,7 +8,7 @@ from helpers.copies import Copy
 from helpers.documents import README, blocks, readme_command, text_of
 from ruamel.yaml import YAML
 
-COLUMNS = ["sku", "title", "long_text", "brand", "category", "picture"]
+COLUMNS = ["sku", "title", "long_text", "brand", "category", "photo"]
 WORDS = {"Audio": "speaker", "Phones": "handset", "Toys": "puzzle"}
 QUEUED_FILES = ["-C", "data/catalogue/products.csv"]
 
@@ -76,4 +76,6 @@ def test_a_sweep_is_shown_in_a_table(copy):
     assert copy.run(*readme_command("dvc queue status")).count("Success") == 2
     shown = copy.run(*readme_command("dvc exp show"), COLUMNS="200")
     assert all(name in shown for name in ("text.accuracy", "text.macro_f1", "classifiers.svm.C"))
-    assert re.search(r"\] +[\d.]+ +[\d.]+ +10 ", shown)
+    (name,) = re.findall(r"\[([\w-]+)\] +[\d.]+ +[\d.]+ +10 ", shown)
+    copy.run("dvc", "exp", "apply", name)
+    assert "C: 10\n" in (copy.top / "params.yaml").read_text(encoding="utf-8")
