@@ -1,7 +1,7 @@
 """How fast the embedding stages are, beside the encoders' own frameworks and the machine's limit.
 
 Run as `python -m benchmarks.encoders`. Decoding and tokenising are counted on both sides. Where the
-picture networks' weights cannot be had, they are random, which changes no time.
+image networks' weights cannot be had, they are random, which changes no time.
 """
 
 import argparse
@@ -9,48 +9,49 @@ import io
 import statistics
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pyarrow as pa
-from tqdm import tqdm
 
 from benchmarks import inputs
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages import embed_images, embed_text
+from stages.common.keras_weights import import_keras, restore_variables
 from stages.common.kv_store import SqliteCache
-from stages.encoders import keras as keras_kind
-from stages.encoders.backends.selection import Backend, select_backend
-from stages.encoders.base import decoded, module_of
-from stages.encoders.embedding_cache import Embedder
+from stages.encoders.backends.base import Backend
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.base import module_of
+from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.images import open_jpeg
+from stages.encoders.weights import keras as keras_weights
 from stages.encoders.weights.manifest import package_folder
+from stages.encoders.weights.obtain import obtain_weights
 from stages.params import Params, load_params
 
 SIDE = 2048  # of the matrices whose product is timed
-QUIET = partial(tqdm, disable=True)
 
 
 def main() -> None:
     """Time every way in turn and print their medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--texts", type=int, default=512)
     asked = parser.parse_args()
     params = load_params()
-    shard, what = inputs.pictures(asked.pictures)
+    shard, what = inputs.images(asked.images)
     texts, texts_what = inputs.texts(asked.texts, params)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        engine = select_backend("keras", "openvino", "auto")
-        ways = ways_of(params, folder, engine, shard, texts)
+        backend = select_backend(params.encoders["resnet50"], "openvino", "auto")
+        ways = ways_of(params, folder, backend, shard, texts)
         rates = in_turn(ways, asked.rounds)
         flops = resnet50_flops(folder / "resnet50")
     print(
-        f"{machine()}\n{engine.precision}; {len(shard)} of {what}, {len(texts)} of {texts_what}; "
+        f"{machine()}\n{backend.precision}; {len(shard)} of {what}, {len(texts)} of {texts_what}; "
     )
     print(f"medians of {asked.rounds} rounds in turn, least to most in brackets\n")
     print(table([(way, figures(way, found)) for way, found in rates.items()]))
@@ -58,61 +59,62 @@ def main() -> None:
     limit = statistics.median(rates["matrix product"])
     ratios = {
         "resnet50: stage / keras predict": ratio(rates, "resnet50: stage", "resnet50: keras"),
-        "resnet50: stage / bare engine": ratio(rates, "resnet50: stage", "resnet50: bare"),
+        "resnet50: stage / bare network": ratio(rates, "resnet50: stage", "resnet50: bare"),
         "resnet50: stage / matrix product, in FLOP/s": stage * flops / limit,
         "convnextv2: stage / transformers": ratio(
             rates, "convnextv2: stage", "convnextv2: transformers"
         ),
-        "convnextv2: stage / bare engine": ratio(rates, "convnextv2: stage", "convnextv2: bare"),
+        "convnextv2: stage / bare network": ratio(rates, "convnextv2: stage", "convnextv2: bare"),
         "minilm: stage / sentence-transformers": ratio(
             rates, "minilm: stage", "minilm: sentence-transformers"
         ),
-        "minilm: stage / bare engine": ratio(rates, "minilm: stage", "minilm: bare"),
+        "minilm: stage / bare network": ratio(rates, "minilm: stage", "minilm: bare"),
     }
     print("\n" + table([(name, f"{value:.2f}") for name, value in ratios.items()]))
 
 
 def ways_of(
-    params: Params, folder: Path, engine: Backend, shard: pa.Table, texts: list[str]
+    params: Params, folder: Path, backend: Backend, shard: pa.Table, texts: list[str]
 ) -> dict[str, Callable[[], float]]:
-    """Return what is timed: each way embeds all pictures or texts and returns how many."""
+    """Return what is timed: each way embeds all images or texts and returns how many."""
     for name in ("resnet50", "convnextv2", "minilm"):
-        (folder / name).mkdir()
-        settings = params.encoders[name]
-        module_of(settings.kind).fetch(settings, folder / name, "auto", params.seed)
+        obtain_weights(name, params.encoders[name], folder / name, "auto", params.seed)
     jpegs = shard["jpeg"].to_pylist()
     own = {
         "resnet50": keras_predict(folder / "resnet50", jpegs),
         "convnextv2": transformers_eager(folder / "convnextv2", jpegs),
-        "minilm": sentence_transformer(str(params.encoders["minilm"].package), texts),
+        "minilm": sentence_transformer(
+            params.encoders["minilm"].weights_request()["package"], texts
+        ),
     }
     frameworks = ("keras", "transformers", "sentence-transformers")
     ways = {}
     for (name, reference), framework in zip(own.items(), frameworks, strict=True):
         settings = params.encoders[name]
-        encoder = module_of(settings.kind).load(settings, folder / name, engine)
-        given = texts if name == "minilm" else list(map(decoded, jpegs))
+        encoder = module_of(settings.kind).load(settings, folder / name, backend)
+        given = texts if name == "minilm" else list(map(open_jpeg, jpegs))
         ways[f"{name}: {framework}"] = reference
         ways[f"{name}: bare"] = bare(encoder, given)
         ways[f"{name}: stage"] = stage(encoder, folder, texts if name == "minilm" else shard)
-    ways["matrix product"] = matrix_product(engine)
+    ways["matrix product"] = matrix_product(backend)
     return ways
 
 
 def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[], float]:
-    """Embed as the stage does, with decoding or tokenising, into a store that knows nothing yet."""
+    """Embed as the stage does, with decoding or tokenising, into an empty cache."""
 
     def run() -> float:
         with (
             tempfile.TemporaryDirectory(dir=folder) as place,
             SqliteCache(Path(place) / "rows.sqlite", 10**9) as store,
         ):
-            embedder = Embedder(encoder, "benchmark", store)
             if isinstance(given, list):
+                cached = CachedEncoder(encoder, "benchmark", store)
                 skus = pa.chunked_array([list(map(str, range(len(given))))])
-                embed_text.embed(embedder, skus, given, QUIET())
+                embed_text.embed_texts(cached, skus, given, lambda count: None)
             else:
-                embed_images.embed_shard(embedder, given, QUIET())
+                cached = CachedEncoder(encoder, "benchmark", store, open_jpeg)
+                embed_images.embed_shard(cached, given, lambda count: None)
         return len(given)
 
     return run
@@ -124,30 +126,29 @@ class Recorder:
     def __init__(self) -> None:
         self.rows: list[tuple[np.ndarray, ...]] = []
 
-    def run(self, rows: Any) -> list[np.ndarray]:
+    def run(self, rows: Any) -> np.ndarray:
         """Keep the rows."""
         self.rows = [tuple(array.copy() for array in row) for row in rows]
-        return []
+        return np.zeros((0, 0))
 
 
 def bare(encoder: Any, given: list[Any]) -> Callable[[], float]:
     """Run the network alone, on inputs that were prepared before, in the stage's order."""
-    network, recorder = encoder._network, Recorder()
-    encoder._network = recorder
+    network, recorder = encoder.network, Recorder()
+    encoder.network = recorder
     encoder.encode(sorted(given, key=len) if isinstance(given[0], str) else given)
-    encoder._network = network
-    return lambda: sum(1 for _ in network.run(iter(recorder.rows)))
+    encoder.network = network
+    return lambda: len(network.run(iter(recorder.rows)))
 
 
 def keras_predict(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
     """Embed with Keras as its users do: keras.Model.predict, 32 at a time."""
-    import keras
-
-    network = keras.models.model_from_json((folder / keras_kind.LAYERS_FILE).read_text())
-    keras_kind.restore_variables(network, folder / keras_kind.WEIGHTS_FILE)
+    keras = import_keras()
+    network = keras.models.model_from_json((folder / keras_weights.LAYERS_FILE).read_text())
+    restore_variables(network, folder / keras_weights.WEIGHTS_FILE)
 
     def run() -> float:
-        pixels = np.stack([np.asarray(decoded(jpeg), dtype=np.float32) for jpeg in jpegs])
+        pixels = np.stack([np.asarray(open_jpeg(jpeg), dtype=np.float32) for jpeg in jpegs])
         pixels = keras.applications.resnet50.preprocess_input(pixels)
         return len(network.predict(pixels, batch_size=32, verbose=0))
 
@@ -166,8 +167,8 @@ def transformers_eager(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
         with torch.inference_mode():
             for start in range(0, len(jpegs), 16):
                 files = map(io.BytesIO, jpegs[start : start + 16])
-                pictures = [PIL.Image.open(file).convert("RGB") for file in files]
-                network(**processor(pictures, return_tensors="pt"))
+                images = [PIL.Image.open(file).convert("RGB") for file in files]
+                network(**processor(images, return_tensors="pt"))
         return len(jpegs)
 
     return run
@@ -182,11 +183,11 @@ def sentence_transformer(package: str, texts: list[str]) -> Callable[[], float]:
     return lambda: len(network.encode(texts, batch_size=32))
 
 
-def matrix_product(engine: Backend) -> Callable[[], float]:
+def matrix_product(backend: Backend) -> Callable[[], float]:
     """Multiply square matrices by PyTorch; returns the number of floating-point operations."""
     import torch
 
-    kind = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
+    kind = torch.bfloat16 if backend.precision == "bfloat16" else torch.float32
     first, second = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
 
     def run() -> float:
@@ -198,10 +199,9 @@ def matrix_product(engine: Backend) -> Callable[[], float]:
 
 
 def resnet50_flops(folder: Path) -> int:
-    """Count a picture's floating-point operations: two for each product in a convolution."""
-    import keras
-
-    network = keras.models.model_from_json((folder / keras_kind.LAYERS_FILE).read_text())
+    """Count an image's floating-point operations: two for each product in a convolution."""
+    keras = import_keras()
+    network = keras.models.model_from_json((folder / keras_weights.LAYERS_FILE).read_text())
     convolutions = [found for found in network.layers if isinstance(found, keras.layers.Conv2D)]
     return sum(
         2 * int(np.prod(found.kernel.shape)) * int(np.prod(found.output.shape[1:3]))

@@ -17,39 +17,40 @@ import pyarrow as pa
 
 from benchmarks import inputs
 from benchmarks.measure import machine, table
+from stages.common import paths
 from stages.common.files import sha256_of
 from stages.common.tables import PRODUCTS, write_table
-from stages.params import PARAMS_FILE, load_params
+from stages.params import load_params
 
 TOP = Path(__file__).parents[1]
 STAGES = {"resnet50": "embed_images", "convnextv2": "embed_images", "minilm": "embed_text"}
-FOLDERS = {"embed_images": "image", "embed_text": "text"}
+MODALITIES = {"embed_images": "image", "embed_text": "text"}
 
 
 def main() -> None:
-    """Time each stage on all but 1 %, on all, on all again, and on all with nothing kept."""
+    """Time each stage on all but 1 %, on all, on all again, and on all with nothing cached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--products", type=int, default=400)
     asked = parser.parse_args()
     print(machine())
     params = load_params()
-    pictures, what = inputs.pictures(asked.products)
+    images, what = inputs.images(asked.products)
     texts, texts_what = inputs.texts(asked.products, params)
-    products = pa.Table.from_pylist([row(at, text) for at, text in enumerate(texts)], PRODUCTS)
-    print(f"{len(pictures)} of {what}, {len(texts)} of {texts_what}, {asked.rounds} rounds\n")
+    products = pa.Table.from_pylist([row(i, text) for i, text in enumerate(texts)], PRODUCTS)
+    print(f"{len(images)} of {what}, {len(texts)} of {texts_what}, {asked.rounds} rounds\n")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        shutil.copyfile(PARAMS_FILE, place / PARAMS_FILE)
+        shutil.copyfile(paths.PARAMS, place / paths.PARAMS)
         for encoder, stage in STAGES.items():
             run(place, "fetch_weights", encoder)
-            given = pictures if stage == "embed_images" else products
+            given = images if stage == "embed_images" else products
             times = [one_round(place, stage, encoder, given) for _ in range(asked.rounds)]
             full, added, again = map(statistics.median, zip(*times, strict=True))
             print(
                 table(
                     [
-                        (f"{encoder}: all, nothing kept", f"{full:.1f} s"),
+                        (f"{encoder}: all, nothing cached", f"{full:.1f} s"),
                         (f"{encoder}: 1 % of them new", f"{added:.1f} s"),
                         (f"{encoder}: nothing new (start-up)", f"{again:.1f} s"),
                         (f"{encoder}: new / all, less start-up", ratio(full, added, again)),
@@ -61,7 +62,7 @@ def main() -> None:
 
 def one_round(place: Path, stage: str, encoder: str, given: pa.Table) -> tuple[float, float, float]:
     """Return the seconds for all rows, for all with 1 % of them new, and with nothing new."""
-    output = place / "data/embeddings" / FOLDERS[stage] / f"{encoder}.parquet"
+    output = place / paths.embeddings(MODALITIES[stage], encoder)
     forget(place)
     put(place, stage, given)
     full = run(place, stage, encoder)
@@ -78,15 +79,15 @@ def one_round(place: Path, stage: str, encoder: str, given: pa.Table) -> tuple[f
 
 
 def forget(place: Path) -> None:
-    """Delete the vectors that are kept, and leave the converted networks."""
+    """Delete the cached vectors, and leave the converted networks."""
     for file in (place / ".cache").glob("embeddings.sqlite*"):
         file.unlink()
 
 
 def put(place: Path, stage: str, given: pa.Table) -> None:
     """Write a stage's input."""
-    file = "products.parquet" if stage == "embed_text" else "images/images-00000.parquet"
-    write_table(place / "data" / file, given)
+    shard = paths.IMAGES / "images-00000.parquet"
+    write_table(place / (paths.PRODUCTS if stage == "embed_text" else shard), given)
 
 
 def run(place: Path, stage: str, encoder: str) -> float:
@@ -103,10 +104,10 @@ def run(place: Path, stage: str, encoder: str) -> float:
     return time.perf_counter() - start
 
 
-def row(at: int, text: str) -> dict[str, str | None]:
+def row(sku: int, text: str) -> dict[str, str | None]:
     """Return a product with a text."""
     empty = dict.fromkeys(PRODUCTS.names, "")
-    return {**empty, "sku": str(at), "name": text, "image": None}
+    return {**empty, "sku": str(sku), "name": text, "image": None}
 
 
 def ratio(full: float, added: float, again: float) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,22 +17,23 @@ BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
 KINDS = ("phone", "laptop", "camera")
 
 
-def pictures(count: int) -> tuple[pa.Table, str]:
-    """Return `count` different pictures as a shard of schema IMAGES, and what they are."""
+def images(count: int) -> tuple[pa.Table, str]:
+    """Return `count` different images as a shard of schema IMAGES, and what they are."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if files:
-        jpegs, what = (to_jpeg(file.read_bytes(), 224) for file in files), "Best Buy's pictures"
+        jpegs: Iterable[bytes] = (to_jpeg(file.read_bytes(), 224) for file in files)
+        what = "Best Buy's images"
     else:
-        names = (f"demo:{KINDS[at % 3]}?look={at}&colour=Navy&shot=1" for at in range(2 * count))
-        jpegs, what = map(draw, names), "the demo's pictures"
+        names = (f"demo:{KINDS[i % 3]}?look={i}&colour=Navy&shot=1" for i in range(2 * count))
+        jpegs, what = map(draw, names), "the demo's images"
     different: dict[str, bytes] = {}
     for jpeg in jpegs:
         different[hashlib.sha256(jpeg).hexdigest()] = jpeg
         if len(different) == count:
             break
     rows = [
-        {"sku": str(at), "jpeg": jpeg, "sha256": sha256, "status": "ok", "reason": None}
-        for at, (sha256, jpeg) in enumerate(different.items())
+        {"sku": str(i), "jpeg": jpeg, "sha256": sha256, "status": "ok", "reason": None}
+        for i, (sha256, jpeg) in enumerate(different.items())
     ]
     return pa.Table.from_pylist(rows, schema=IMAGES), what
 

@@ -1,66 +1,81 @@
-"""Embed every product's picture with one encoder.
+"""Embed every product's image with one encoder.
 
 Reads the shards of data/images/ and data/weights/<encoder>/; writes
-data/embeddings/image/<encoder>.parquet: a row per product, null where there is no picture.
+data/embeddings/image/<encoder>.parquet: a row per product, null where there is no image.
 """
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
-from tqdm import tqdm
 
+from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.process import run_stage
-from stages.common.tables import IMAGES, read_table
-from stages.encoders.base import decoded
-from stages.encoders.embedding_cache import Embedder, write_embeddings
+from stages.common.tables import (
+    IMAGES,
+    check_schema,
+    embeddings_schema,
+    read_schema,
+    read_table,
+    write_batches,
+)
+from stages.encoders.embedding_cache import (
+    Progress,
+    TableEncoder,
+    embeddings_table,
+    open_encoder,
+    summary,
+    table_metadata,
+)
+from stages.encoders.images import open_jpeg
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
-IMAGES_FOLDER = Path("data/images")
 
-
-def embed_shard(embedder: Embedder, shard: pa.Table, bar: tqdm) -> pa.Table:
-    """Embed the pictures of a shard of schema IMAGES; one that occurs twice is embedded once.
-
-    `bar` counts the products whose picture is embedded.
-    """
-    jpegs = shard["jpeg"]
+def embed_shard(encoder: TableEncoder, shard: pa.Table, progress: Progress) -> pa.Table:
+    """Embed the images of a shard of schema IMAGES; one that occurs twice is embedded once."""
     hashes = shard["sha256"].to_pylist()
-    return embedder.table(shard["sku"], hashes, lambda at: decoded(jpegs[at].as_py()), bar)
+    vectors = encoder.encode(shard["jpeg"].to_pylist(), hashes, progress)
+    return embeddings_table(shard["sku"], hashes, vectors)
+
+
+def count_images() -> int:
+    """Return how many products have an image; raise InputError where the shards are not right."""
+    if not paths.image_shards():
+        raise InputError(f"{paths.IMAGES} holds no images: `dvc repro` puts them there")
+    total = 0
+    for shard in paths.image_shards():
+        check_schema(shard, read_schema(shard), IMAGES)
+        column = read_table(shard, columns=["sha256"])["sha256"]
+        total += len(column) - column.null_count
+    return total
 
 
 def main() -> None:
-    """Embed the pictures with the encoder that the command line names."""
+    """Embed the images with the encoder that the command line names."""
+    from tqdm import tqdm
+
     params = load_params()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.image.encoders)
     name = parser.parse_args().encoder
-    read_manifest(Path("data/weights") / name)
-    shards = sorted(IMAGES_FOLDER.glob("*.parquet"))
-    if not shards:
-        raise InputError(f"{IMAGES_FOLDER} holds no pictures: `dvc repro` puts them there")
-    hashes = [read_table(shard, IMAGES)["sha256"] for shard in shards]
-    total = sum(len(column) - column.null_count for column in hashes)
-
-    def tables(embedder: Embedder, bar: tqdm) -> Iterator[pa.Table]:
-        for shard in shards:
-            yield embed_shard(embedder, read_table(shard, IMAGES), bar)
-
-    output = Path("data/embeddings/image") / f"{name}.parquet"
-    write_embeddings(
-        name,
-        params.encoders[name],
-        params.backend,
-        params.precision,
-        params.cache,
-        output,
-        total,
-        " pictures",
-        tables,
-    )
+    settings, folder = params.encoders[name], paths.weights(name)
+    manifest, total = read_manifest(folder), count_images()
+    options = params.backend, params.precision, params.cache, open_jpeg
+    with (
+        open_encoder(settings, folder, *options) as (encoder, backend),
+        tqdm(total=total, desc=name, unit=" images") as bar,
+    ):
+        write_batches(
+            paths.embeddings("image", name),
+            embeddings_schema(encoder.n_features),
+            (
+                embed_shard(encoder, read_table(shard, IMAGES), bar.update)
+                for shard in paths.image_shards()
+            ),
+            table_metadata(name, manifest, encoder, backend),
+        )
+    print(summary(name, "images", encoder, backend))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
 """Put an encoder's weights where the embedding finds them, and say what they are.
 
 Reads params.yaml; writes data/weights/<encoder>/: the weights and a manifest (kind, origin,
-revision, sha256). It is the only stage that looks for weights on the network.
+revision, sha256). It is the only stage that looks for weights on the network; where this does not
+answer, the weights that are there stay.
 """
 
 import argparse
-from pathlib import Path
 
-from stages.common.files import atomic_folder
+from stages.common import paths
 from stages.common.process import run_stage
-from stages.encoders.base import module_of
-from stages.encoders.weights.manifest import write_manifest
+from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
 
@@ -20,10 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=list(params.encoders))
     name = parser.parse_args().encoder
-    settings = params.encoders[name]
-    with atomic_folder(Path("data/weights") / name) as folder:
-        manifest = module_of(settings.kind).fetch(settings, folder, params.weights, params.seed)
-        write_manifest(folder, manifest)
+    settings, folder = params.encoders[name], paths.weights(name)
+    manifest = obtain_weights(name, settings, folder, params.weights, params.seed)
     print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")
 
 

@@ -124,10 +124,10 @@ SYSTEM = of_class("os", "function", "system") | {"registered_name": "system"}
 )
 def test_a_network_s_layers_run_nothing(tmp_path, planted):
     from stages.encoders import keras
-    from stages.encoders.backends.selection import Backend
+    from stages.encoders.backends.base import Backend
     from stages.encoders.keras import Settings as KerasSettings
 
-    (tmp_path / keras.LAYERS_FILE).write_text(json.dumps(planted))
+    (tmp_path / "model.json").write_text(json.dumps(planted))
     with pytest.raises(InputError, match=r"locate|deserializ"):
         keras.load(
             KerasSettings(kind="keras", model="MobileNet"),
@@ -153,13 +153,13 @@ no_configuration = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A folder with a network of Keras, small, as its encoder keeps it."""
-    from stages.encoders import keras as kind
+    from stages.common.keras_weights import import_keras
+    from stages.encoders.weights.keras import save_network
 
-    import keras  # isort: skip
-
+    keras = import_keras()
     folder = tmp_path_factory.mktemp("network")
-    steps = [keras.Input(kind.SHAPE), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)]
-    kind._save(keras.Sequential(steps), folder)
+    pool, dense = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5)
+    save_network(keras.Sequential([keras.Input((224, 224, 3)), pool, dense]), folder)
     return folder
 
 
@@ -167,7 +167,7 @@ def network(tmp_path_factory):
 def load_network(network, tmp_path):
     """Load a copy of the network, one file of which is another."""
     from stages.encoders import keras
-    from stages.encoders.backends.selection import Backend
+    from stages.encoders.backends.base import Backend
     from stages.encoders.keras import Settings as KerasSettings
 
     def load(file=None, planted=b""):
@@ -181,7 +181,7 @@ def load_network(network, tmp_path):
 
 
 def test_a_network_in_its_own_place_is_loaded(load_network):
-    assert load_network().size == 5
+    assert load_network().n_features == 5
 
 
 @no_configuration
@@ -231,7 +231,7 @@ def variables_as(kind, size, content):
 @no_configuration
 def test_what_is_no_file_of_a_network_of_the_hub_is_refused(tmp_path, file, planted):
     from stages.encoders import huggingface_text
-    from stages.encoders.backends.selection import Backend
+    from stages.encoders.backends.base import Backend
     from stages.encoders.weights.manifest import package_folder
 
     settings = load_params(STAGES.parent / "params.yaml").encoders["minilm"]

@@ -1,10 +1,11 @@
-"""A Keras network's variables in a safetensors file: the same bytes each time, and no code in it.
+"""Keras on TensorFlow, and a network's variables in a safetensors file.
 
-Importing this module before keras chooses tensorflow as its backend and keeps it quiet.
+A network's file has the same bytes each time and holds no code.
 """
 
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,19 @@ from safetensors.numpy import load_file, save
 from stages.common.errors import InputError
 from stages.common.files import atomic_file
 
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# oneDNN's operations, says tensorflow, add up in other orders and so round differently.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+def import_keras() -> ModuleType:
+    """Import Keras on TensorFlow, without TensorFlow's messages; return the module `keras`.
+
+    The environment is read when Keras and TensorFlow are first imported in a process.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow warns that oneDNN adds numbers up in other orders, and so rounds differently.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import keras
+
+    return keras
 
 
 def save_variables(network: Any, path: Path) -> None:

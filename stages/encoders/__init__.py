@@ -1,1 +1,1 @@
-"""The kinds of encoder, one module each, named as the kind."""
+"""Encoders of images and texts: one module for each kind, and what they share."""

@@ -1,43 +1,43 @@
-"""Several views of a picture, whose vectors' mean says more of it than that of one."""
+"""Test-time augmentation: the mean vector of several views of an image."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from PIL.Image import Image
 
-from stages.encoders.base import ImageEncoder
+from stages.encoders.base import Encoder
 
-SHRUNK = 0.6  # of the picture's width and height, on white as shops have it
+ZOOM = 0.6  # of the image's width and height, on the white that shops use
 
 
-def view_of(picture: Image, view: str) -> Image:
-    """Return an RGB picture whole, mirrored, or shrunk on white, in its own size."""
+def view_of(image: Image, view: str) -> Image:
+    """Return a view of an RGB image in its own size: identity, hflip or zoom_out."""
     if view == "hflip":
-        return PIL.ImageOps.mirror(picture)
+        return PIL.ImageOps.mirror(image)
     if view == "zoom_out":
-        small = picture.resize([round(SHRUNK * side) for side in picture.size])
-        around = PIL.Image.new("RGB", picture.size, "white")
-        corner = [(side - inner) // 2 for side, inner in zip(picture.size, small.size, strict=True)]
-        around.paste(small, corner)
-        return around
-    return picture
+        small = image.resize([round(ZOOM * side) for side in image.size])
+        canvas = PIL.Image.new("RGB", image.size, "white")
+        left, top = (
+            (side - inner) // 2 for side, inner in zip(image.size, small.size, strict=True)
+        )
+        canvas.paste(small, (left, top))
+        return canvas
+    return image
 
 
-class Views:
-    """An encoder that gives the mean of the vectors that another gives of each view."""
+class AugmentedEncoder:
+    """An encoder that returns the mean of another encoder's vectors of each view."""
 
-    def __init__(self, encoder: ImageEncoder, views: Sequence[str]) -> None:
-        self.size = encoder.size
+    def __init__(self, encoder: Encoder, views: Sequence[str]) -> None:
+        self.n_features = encoder.n_features
         self._encoder = encoder
         self._views = views
 
-    def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each RGB picture, in their order."""
-        vectors = self._encoder.encode(
-            view_of(picture, view) for picture in pictures for view in self._views
-        )
-        while of_one := list(islice(vectors, len(self._views))):
-            yield np.mean(of_one, axis=0, dtype=np.float32)
+    def encode(self, batch: Sequence[Image]) -> np.ndarray:
+        """Return float32 (n, n_features): a vector for each RGB image, in their order."""
+        views = [view_of(image, view) for image in batch for view in self._views]
+        vectors = self._encoder.encode(views)
+        by_image = vectors.reshape(len(batch), len(self._views), self.n_features)
+        return by_image.mean(axis=1, dtype=np.float32)

@@ -1,46 +1,35 @@
-"""The kinds of encoder, one module each, named as the kind.
+"""What a kind of encoder is: a module of this package, named as the kind.
 
-Each module has two functions:
+The module has:
 
-- `fetch(settings, folder, policy, seed) -> Manifest` puts the weights into `folder`;
-- `load(settings, folder, engine) -> ImageEncoder | TextEncoder` makes an encoder of them that
-  `engine` runs; or, where there is no network, `count(settings, texts)` gives sparse vectors.
+- `class Settings(ImageEncoderSettings)` or `(TextEncoderSettings)`: its entry in params.yaml;
+- `fetch(settings, folder) -> Manifest`: put the weights into `folder`; raise Unreachable where the
+  network does not answer and the weights are not on disk;
+- `load(settings, folder, backend) -> Encoder`: load what `fetch` put into `folder`;
+- and, where weights can be random, `draw(settings, folder, seed) -> Manifest | None`: put random
+  weights into `folder`; return None where the settings do not say for which network.
 """
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
-import PIL.Image
-from PIL.Image import Image
+from stages.common.tables import Matrix
 
 
-class ImageEncoder(Protocol):
-    """Turns pictures into vectors."""
+class Encoder(Protocol):
+    """Turns images or texts into vectors."""
 
-    size: int
+    n_features: int
 
-    def encode(self, pictures: Iterable[Image]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each RGB picture, in their order."""
+    def encode(self, batch: Sequence[Any]) -> Matrix:
+        """Return float32 (n, n_features): a vector for each RGB image or text, in their order.
 
-
-class TextEncoder(Protocol):
-    """Turns texts into vectors."""
-
-    size: int
-
-    def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each text, in their order."""
-
-
-def decoded(jpeg: bytes) -> Image:
-    """Return the RGB picture of a JPEG."""
-    return PIL.Image.open(io.BytesIO(jpeg)).convert("RGB")
+        A vector depends on its own input alone, not on the others of the batch.
+        """
 
 
 def module_of(kind: str) -> ModuleType:
-    """Return the module of a kind of encoder; only this imports the framework that it needs."""
+    """Return the module of a kind of encoder."""
     return import_module(f"stages.encoders.{kind}")

@@ -1,153 +1,214 @@
-"""Vectors of rows: those of earlier runs from a store, the others computed and put there."""
+"""Vectors of inputs: those of earlier runs from a cache, the others computed and put into it."""
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
-from stages.common import paths
 from stages.common.cache import cache_folder
 from stages.common.kv_store import SqliteCache
-from stages.common.tables import embeddings_schema, to_arrow, write_batches
-from stages.encoders.augmentation import Views
+from stages.common.tables import Matrix, embeddings_schema, to_arrow
+from stages.encoders.augmentation import AugmentedEncoder
+from stages.encoders.backends.base import Backend
 from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
-from stages.encoders.backends.selection import Backend, select_backend
-from stages.encoders.base import ImageEncoder, TextEncoder, module_of
-from stages.encoders.fingerprint import network_key, row_key
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.base import Encoder, module_of
+from stages.encoders.fingerprint import ROOM, code_key, network_key, vector_key
 from stages.encoders.settings import CacheSettings, EncoderSettings
-from stages.encoders.weights.manifest import read_manifest
+from stages.encoders.weights.manifest import Manifest
 
-STORE_FILE = "embeddings.sqlite"
-TOGETHER = 32  # rows that are put into the store at once: what a killed run loses
+CACHE_FILE = "embeddings.sqlite"
+WRITE_BATCH = 32  # vectors that are cached at once: what a killed run loses
+
+Progress = Callable[[int], Any]
 
 
-def write_embeddings(
-    name: str,
-    settings: EncoderSettings,
-    engine_name: str,
-    precision: str,
-    cache: CacheSettings,
-    output: Path,
-    total: int,
-    unit: str,
-    tables: Callable[["Embedder", tqdm], Iterator[pa.Table]],
-) -> None:
-    """Write the table of an encoder to `output` and say how much of it was computed.
+class TableEncoder(Protocol):
+    """Encodes a table's inputs, and counts them.
 
-    `tables` gives its parts, which hold `total` products that have a picture or a text: `unit` says
-    which. Raises InputError where the encoder's weights are missing or cannot be run.
+    `computed` and `cache_hits` count the different inputs that were computed and that were found.
     """
-    folder = paths.weights(name)
-    engine = select_backend(settings.kind, engine_name, precision)
-    facts = {"encoder": name, "weights": asdict(read_manifest(folder))}
-    load = partial(_loaded, settings, folder)
+
+    n_features: int
+    computed: int
+    cache_hits: int
+
+    def encode(
+        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
+    ) -> Matrix:
+        """Return float32 (n, n_features): a vector for each input, zeros where its hash is None.
+
+        `hashes` are the inputs' SHA-256. `progress` is called with how many more inputs are done.
+        """
+
+
+class CachedEncoder:
+    """An encoder that remembers: an input that was seen before, in any run, is not computed."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        key: str,
+        cache: SqliteCache,
+        prepare: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        """Take an encoder and its cache.
+
+        `key` is the hash of all that its vectors depend on; `prepare` makes what the encoder takes
+        of an input.
+        """
+        self.n_features = encoder.n_features
+        self.computed = self.cache_hits = 0
+        self._encoder = encoder
+        self._key = key
+        self._cache = cache
+        self._prepare = prepare
+
+    def encode(
+        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
+    ) -> np.ndarray:
+        """Return float32 (n, n_features): a vector for each input, zeros where its hash is None."""
+        rows: dict[str, list[int]] = {}
+        for row, sha256 in enumerate(hashes):
+            if sha256 is not None:
+                rows.setdefault(sha256, []).append(row)
+        vectors = np.zeros((len(hashes), self.n_features), dtype=np.float32)
+        known = self._look_up(rows)
+        for sha256, vector in known.items():
+            vectors[rows[sha256]] = vector
+            progress(len(rows[sha256]))
+        new = [sha256 for sha256 in rows if sha256 not in known]
+        # Texts of like length go side by side; to images the order does not matter.
+        new.sort(key=lambda sha256: len(inputs[rows[sha256][0]]))
+        for start in range(0, len(new), WRITE_BATCH):
+            batch = new[start : start + WRITE_BATCH]
+            found = self._encoder.encode([self._prepare(inputs[rows[one][0]]) for one in batch])
+            pairs = list(zip(batch, found, strict=True))
+            self._cache.put_many((self._row_key(one), vector.tobytes()) for one, vector in pairs)
+            for sha256, vector in pairs:
+                vectors[rows[sha256]] = vector
+                progress(len(rows[sha256]))
+        self.cache_hits += len(known)
+        self.computed += len(new)
+        return vectors
+
+    def _look_up(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:
+        """Return the vectors that are in the cache."""
+        keys = {self._row_key(sha256): sha256 for sha256 in hashes}
+        return {
+            keys[key]: np.frombuffer(value, dtype=np.float32)
+            for key, value in self._cache.get_many(keys).items()
+        }
+
+    def _row_key(self, sha256: str) -> str:
+        return hashlib.sha256(f"{self._key} {sha256}".encode()).hexdigest()
+
+
+class UncachedEncoder:
+    """An encoder of texts whose vectors are cheaper to compute than to look up."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.n_features = encoder.n_features
+        self.computed = self.cache_hits = 0
+        self._encoder = encoder
+
+    def encode(
+        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
+    ) -> Matrix:
+        """Return float32 (n, n_features): a vector for each text, zeros where it is empty."""
+        count = sum(sha256 is not None for sha256 in hashes)
+        self.computed += count
+        vectors = self._encoder.encode(inputs)
+        progress(count)
+        return vectors
+
+
+@contextmanager
+def open_encoder(
+    settings: EncoderSettings,
+    folder: Path,
+    backend_name: str,
+    precision: str,
+    limits: CacheSettings,
+    prepare: Callable[[Any], Any] = lambda value: value,
+) -> Iterator[tuple[TableEncoder, Backend]]:
+    """Give an encoder of the weights in `folder`, and the backend that runs it.
+
+    `backend_name` and `precision` are those of params.yaml; in precision auto, bfloat16 is taken
+    where it hardly changes a vector. `prepare` makes what the encoder takes of an input. Raises
+    InputError where the encoder cannot be loaded or run.
+    """
+    backend = select_backend(settings, backend_name, precision)
+    load = partial(load_encoder, settings, folder)
+    if settings.is_sparse:
+        yield UncachedEncoder(load(backend)), backend
+        return
     network = network_key(settings, folder)
-    store_file, max_bytes = cache_folder() / STORE_FILE, int(cache.max_gb * 1e9)
-    with SqliteCache(store_file, max_bytes) as store:
-        if precision == "auto" and engine.precision == "bfloat16":
-            is_text = settings.modality == "text"
-            if not _bears_bfloat16(load, engine, is_text, row_key(network, engine), store):
-                engine = replace(engine, precision="float32")
-        facts |= {"engine": engine.name, "precision": engine.precision}
-        embedder = Embedder(load(engine), row_key(network, engine), store)
-        with tqdm(total=total, desc=name, unit=unit) as bar:
-            write_batches(output, embeddings_schema(embedder.size), tables(embedder, bar), facts)
-    seen = embedder.computed + embedder.kept
-    print(
-        f"{name}: {embedder.computed:,} of {seen:,}{unit} computed by {engine.name} in "
-        f"{engine.precision}, {embedder.kept:,} from {store_file.parent}"
-    )
+    with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
+        if precision == "auto" and backend.precision == "bfloat16":
+            key = vector_key(network, backend)
+            if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
+                backend = replace(backend, precision="float32")
+        key = vector_key(network, backend)
+        yield CachedEncoder(load(backend), key, cache, prepare), backend
 
 
-def _loaded(settings: EncoderSettings, folder: Path, engine: Backend) -> ImageEncoder | TextEncoder:
-    encoder = module_of(settings.kind).load(settings, folder, engine)
+def load_encoder(settings: EncoderSettings, folder: Path, backend: Backend) -> Encoder:
+    """Load an encoder of the weights in `folder`; it averages the views of `tta`."""
+    encoder = module_of(settings.kind).load(settings, folder, backend)
     views = getattr(settings, "tta", ["identity"])
-    return encoder if views == ["identity"] else Views(encoder, views)
+    return encoder if views == ["identity"] else AugmentedEncoder(encoder, views)
 
 
-def _bears_bfloat16(
-    load: Callable[[Backend], ImageEncoder | TextEncoder],
-    engine: Backend,
-    is_text: bool,
+def _keeps_bfloat16(
+    load: Callable[[Backend], Encoder],
+    backend: Backend,
+    modality: str,
     key: str,
-    store: SqliteCache,
+    cache: SqliteCache,
 ) -> bool:
-    """Say whether an encoder's vectors stay what they are in bfloat16; the answer is kept."""
-    key = f"{key} bears bfloat16"
-    answer = store.get_many([key]).get(key)
+    """Return whether an encoder passes the check for bfloat16; the answer is cached."""
+    key = f"{key} {code_key([f'{ROOM}.backends.bfloat16_check'])} bfloat16"
+    answer = cache.get_many([key]).get(key)
     if answer is None:
-        answer = b"yes" if passes_bfloat16_check(load, engine, is_text) else b"no"
-        store.put_many([(key, answer)])
+        answer = b"yes" if passes_bfloat16_check(load, backend, modality) else b"no"
+        cache.put_many([(key, answer)])
     return answer == b"yes"
 
 
-class Embedder:
-    """An encoder that remembers: an input that was seen before, in this run or another, is not run.
+def table_metadata(
+    name: str, manifest: Manifest, encoder: TableEncoder, backend: Backend
+) -> dict[str, Any]:
+    """Return what the table of an encoder's vectors says of them."""
+    return {
+        "encoder": name,
+        "weights": manifest.summary(),
+        "backend": backend.name,
+        "precision": backend.precision,
+        "n_features": encoder.n_features,
+    }
 
-    `computed` and `kept` count the inputs that were computed and those found in the store.
-    """
 
-    def __init__(self, encoder: ImageEncoder | TextEncoder, key: str, store: SqliteCache) -> None:
-        """Take an encoder and where its vectors are kept; `key` is all that they depend on."""
-        self.size = encoder.size
-        self.computed = self.kept = 0
-        self._encoder = encoder
-        self._key = key
-        self._store = store
+def embeddings_table(
+    skus: pa.ChunkedArray, hashes: Sequence[str | None], vectors: Matrix
+) -> pa.Table:
+    """Return a table of `embeddings_schema`: the embedding is null where the hash is None."""
+    present = np.array([sha256 is not None for sha256 in hashes], dtype=bool)
+    schema = embeddings_schema(vectors.shape[1] if isinstance(vectors, np.ndarray) else None)
+    columns = [skus, pa.array(hashes, pa.string()), to_arrow(vectors, present)]
+    return pa.table(columns, schema=schema)
 
-    def table(
-        self,
-        skus: pa.ChunkedArray,
-        hashes: Sequence[str | None],
-        input_at: Callable[[int], Any],
-        bar: tqdm,
-        length_at: Callable[[int], int] = lambda at: 0,
-    ) -> pa.Table:
-        """Embed products' inputs into a table of `embeddings_schema`, null where there is none.
 
-        `hashes` are the inputs' SHA-256, None where there is none. `input_at` gives the input of a
-        row, and `length_at` its length: those of like length are computed side by side. `bar`
-        counts the products with an input.
-        """
-        places: dict[str, list[int]] = {}
-        for at, sha256 in enumerate(hashes):
-            if sha256 is not None:
-                places.setdefault(sha256, []).append(at)
-        rows = np.zeros((len(hashes), self.size), dtype=np.float32)
-        known = self._known(places)
-        for sha256, vector in known.items():
-            rows[places[sha256]] = vector
-            bar.update(len(places[sha256]))
-        new = [sha256 for sha256 in places if sha256 not in known]
-        new.sort(key=lambda sha256: length_at(places[sha256][0]))
-        vectors = self._encoder.encode(input_at(places[sha256][0]) for sha256 in new)
-        computed = zip(new, vectors, strict=True)
-        while some := list(itertools.islice(computed, TOGETHER)):
-            self._store.put_many((self._row(sha256), vector.tobytes()) for sha256, vector in some)
-            for sha256, vector in some:
-                rows[places[sha256]] = vector
-                bar.update(len(places[sha256]))
-        self.kept += len(known)
-        self.computed += len(new)
-        present = np.array([sha256 is not None for sha256 in hashes], dtype=bool)
-        columns = [skus, pa.array(hashes, pa.string()), to_arrow(rows, present)]
-        return pa.table(columns, schema=embeddings_schema(self.size))
-
-    def _known(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:
-        """Return the vectors that are in the store."""
-        keys = {self._row(sha256): sha256 for sha256 in hashes}
-        return {
-            keys[key]: np.frombuffer(value, dtype=np.float32)
-            for key, value in self._store.get_many(keys).items()
-        }
-
-    def _row(self, sha256: str) -> str:
-        """Return the key under which the store has an input's vector."""
-        return hashlib.sha256(f"{self._key} {sha256}".encode()).hexdigest()
+def summary(name: str, unit: str, encoder: TableEncoder, backend: Backend) -> str:
+    """Return a line that says how many inputs were computed, and how many came from the cache."""
+    total = encoder.computed + encoder.cache_hits
+    return (
+        f"{name}: {encoder.computed:,} of {total:,} {unit} computed by {backend.name} in "
+        f"{backend.precision}, {encoder.cache_hits:,} from {cache_folder()}"
+    )

@@ -1,61 +1,132 @@
-"""What a vector depends on beside its input, as one hash: the key of what is kept of it."""
+"""The key of a cached vector: a hash of all that the vector depends on beside its input.
 
+Code is part of it as what it does, not as how it is written: comments, docstrings, formatting,
+import statements and the names of modules are left out.
+"""
+
+import ast
 import hashlib
 import json
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from collections.abc import Iterable
+from dataclasses import astuple
+from importlib.metadata import packages_distributions, version
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
 from stages.common.files import sha256_of
-from stages.encoders.backends.selection import FRAMEWORKS, Backend
+from stages.encoders.backends.base import Backend
 from stages.encoders.settings import EncoderSettings
 from stages.encoders.weights.manifest import MANIFEST_FILE
 
-PACKAGES = (
-    *("keras", "numpy", "openvino", "pillow", "safetensors", "tensorflow", "tensorflow-cpu"),
-    *("scikit-learn", "tokenizers", "torch", "transformers"),
-)
-HERE = Path(__file__).parent
+ROOM = "stages.encoders"
+TOP = Path(__file__).parents[2]
+# Their results are in the key as values: bytes of weights, settings, the backend.
+OPAQUE = {
+    f"{ROOM}.{name}"
+    for name in ("backends.base", "base", "embedding_cache", "fingerprint", "settings", "weights")
+}
+KERAS_WEIGHTS = "stages.common.keras_weights"  # of other rooms, all that a vector depends on
+NOT_COMPUTING = {"filelock", "pydantic"}  # libraries that change no number
 
 
 def network_key(settings: EncoderSettings, folder: Path) -> str:
-    """Return the hash of all that a network and what prepares its input are made of.
+    """Return the hash of a network and of what prepares its input.
 
-    These are the encoder's settings, the files in `folder`, the libraries' versions, and the code
-    that may see the network.
+    That is: the encoder's settings, its weights in `folder`, the code of its kind and the versions
+    of the libraries that this code imports.
     """
-    kinds = {f"{kind}.py" for kind in (*FRAMEWORKS, "hashed_ngrams") if kind != settings.kind}
-    code = [file for file in sorted(HERE.glob("*.py")) if file.name not in kinds]
-    if settings.kind == "keras":
-        code.append(HERE.parent / "common" / "keras_weights.py")
+    modules = [f"{ROOM}.{settings.kind}"]
+    if getattr(settings, "tta", ["identity"]) != ["identity"]:
+        modules.append(f"{ROOM}.augmentation")
     weights = [file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE]
     return _hash(
         settings.model_dump(mode="json"),
-        [(file.name, sha256_of(file)) for file in weights + code],
-        [(name, _version(name)) for name in PACKAGES],
+        [(file.name, sha256_of(file)) for file in weights],
+        code_key(modules),
     )
 
 
-def row_key(network: str, engine: Backend) -> str:
-    """Return the hash of all that a vector of `network` depends on beside its input."""
-    return _hash(network, engine.name, engine.precision, engine.device, _processor())
+def vector_key(network: str, backend: Backend) -> str:
+    """Return the hash of all that a vector of the network depends on beside its input."""
+    return _hash(network, astuple(backend), _processor())
+
+
+def code_key(modules: Iterable[str], top: Path = TOP) -> str:
+    """Return the hash of modules, of those of this room that they import, and of libraries.
+
+    `top` is the folder that holds the package `stages`.
+    """
+    trees = _import_closure(modules, top)
+    libraries = {name.split(".")[0] for tree in trees.values() for name in _imports(tree, "")}
+    libraries -= {"stages", *NOT_COMPUTING, *sys.stdlib_module_names}
+    code = sorted(_hash(_dump(tree)) for tree in trees.values())
+    return _hash(code, _versions(libraries))
+
+
+def _import_closure(modules: Iterable[str], top: Path) -> dict[str, ast.Module]:
+    """Return the syntax trees of modules and of all that they import from this room."""
+    trees: dict[str, ast.Module] = {}
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
+        file = top / f"{name.replace('.', '/')}.py"
+        is_opaque = any(name == module or name.startswith(f"{module}.") for module in OPAQUE)
+        is_ours = name == KERAS_WEIGHTS or (name.startswith(f"{ROOM}.") and not is_opaque)
+        if name in trees or not is_ours or not file.is_file():
+            continue
+        trees[name] = ast.parse(file.read_bytes())
+        pending += _imports(trees[name], name.rpartition(".")[0])
+    return trees
+
+
+def _imports(tree: ast.Module, package: str) -> list[str]:
+    """Return all names that a module imports, wherever in its text, each as a possible module."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _dump(tree: ast.Module) -> str:
+    """Return a module's syntax tree as text, without docstrings and import statements."""
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            statements = getattr(node, field, None)
+            if isinstance(statements, list):
+                setattr(node, field, [one for one in statements if not _says_nothing(one)])
+    return ast.dump(tree)
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    is_text = (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+    return is_text or isinstance(statement, ast.Import | ast.ImportFrom)
+
+
+def _versions(libraries: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the versions of the installed distributions that libraries are imported from."""
+    known = packages_distributions()
+    names = {name for library in libraries for name in known.get(library, ())}
+    return [(name, version(name)) for name in sorted(names)]
 
 
 def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _processor() -> list[str]:
-    """Return what is known of the processor: its kernels, and so its roundings, go by it."""
+    """Return what is known of the processor: its kernels, and so its roundings, depend on it."""
     known = [platform.machine(), platform.processor(), str(os.cpu_count())]
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

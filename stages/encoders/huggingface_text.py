@@ -1,20 +1,22 @@
 """Text networks of the Hugging Face hub, through Transformers: MiniLM, BERT and their like."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
-from tokenizers import Tokenizer
 
 from stages.common.errors import InputError
 from stages.common.settings import Positive, Sha256
 from stages.encoders import huggingface
-from stages.encoders.backends.selection import Backend
+from stages.encoders.backends.base import Backend, Network, Row
+from stages.encoders.backends.openvino import OpenVinoNetwork, converted
+from stages.encoders.backends.torch import TorchNetwork, openvino_model
 from stages.encoders.fingerprint import network_key
 from stages.encoders.settings import TextEncoderSettings
-from stages.encoders.weights.manifest import Manifest, unavailable
+from stages.encoders.weights import huggingface as weights
+from stages.encoders.weights.manifest import Manifest
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -23,6 +25,7 @@ class Settings(TextEncoderSettings):
     """A text network that Transformers' AutoModel loads."""
 
     framework = "torch"
+    usage = TextEncoderSettings.usage | {"max_tokens", "normalize", "pooling"}
 
     kind: Literal["huggingface_text"]
     model: str
@@ -35,73 +38,67 @@ class Settings(TextEncoderSettings):
     sha256: Sha256 | None = None
 
 
-def fetch(settings: Settings, folder: Path, policy: str, seed: int) -> Manifest:
+def fetch(settings: Settings, folder: Path) -> Manifest:
     """Put weights, configuration and tokeniser into `folder`.
 
-    There is no random stand-in, whatever `policy` says: a tokeniser cannot be drawn. Raises
-    InputError where the weights are not to be had.
+    There is no `draw`: a tokeniser cannot be drawn at random.
     """
-    try:
-        return huggingface.fetch(settings, folder)
-    except huggingface.Unreachable as error:
-        mend = "choose an encoder that a package ships, such as minilm"
-        raise unavailable(settings.model, str(error), mend) from None
+    remedy = "choose an encoder that a package ships, such as minilm"
+    return weights.fetch(settings, folder, remedy)
 
 
-def load(settings: Settings, folder: Path, engine: Backend) -> "HuggingFaceTexts":
-    """Make an encoder of what `fetch` put into `folder`."""
-    if engine.name == "torch":
-        from stages.encoders.backends.torch import TorchNetwork
+def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceTextEncoder":
+    """Make an encoder of what `fetch` put into `folder`.
 
-        tokenizer, module = _tokenizer(settings, folder), _pooled(settings, folder)
-        return HuggingFaceTexts(
-            TorchNetwork(module, _tokens(tokenizer, "example"), engine), tokenizer
-        )
-    from stages.encoders.backends.openvino import OpenVinoNetwork, converted, ov
+    Raises InputError where that lacks something, or takes fewer tokens than `max_tokens`.
+    """
+    if backend.name == "torch":
+        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
+        network: Network = TorchNetwork(module, _tokens(tokenizer, "example"), backend)
+        return HuggingFaceTextEncoder(network, tokenizer)
 
-    def convert(kept: Path) -> ov.Model:
-        from stages.encoders.backends.torch import openvino_model
-
-        tokenizer, module = _tokenizer(settings, folder), _pooled(settings, folder)
-        tokenizer.save(str(kept / TOKENIZER_FILE))
+    def convert(converted_folder: Path) -> Any:
+        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
+        tokenizer.save(str(converted_folder / TOKENIZER_FILE))
         return openvino_model(module, _tokens(tokenizer, "an example"), is_fixed=False)
 
-    model, kept = converted(network_key(settings, folder), convert)
-    tokenizer = Tokenizer.from_file(str(kept / TOKENIZER_FILE))
-    return HuggingFaceTexts(OpenVinoNetwork(model, engine), tokenizer)
+    from tokenizers import Tokenizer
+
+    # With the converted network and its tokeniser, neither PyTorch nor Transformers is loaded.
+    model, converted_folder = converted(network_key(settings, folder), convert)
+    tokenizer = Tokenizer.from_file(str(converted_folder / TOKENIZER_FILE))
+    return HuggingFaceTextEncoder(OpenVinoNetwork(model, backend), tokenizer)
 
 
-class HuggingFaceTexts:
+class HuggingFaceTextEncoder:
     """A network that turns texts into vectors, pooled over their tokens."""
 
-    def __init__(self, network: Any, tokenizer: Tokenizer) -> None:
-        self._network = network
+    def __init__(self, network: Network, tokenizer: Any) -> None:
+        self.network = network
+        self.n_features = network.n_features
         self._tokenizer = tokenizer
-        self.size: int = network.size
 
-    def encode(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each text, in their order.
+    def encode(self, batch: Sequence[str]) -> np.ndarray:
+        """Return float32 (n, n_features): a vector for each text, in their order.
 
-        Texts are cut at the tokeniser's most tokens. It is quickest with texts of one length side
-        by side.
+        Texts are cut at the encoder's `max_tokens`. Texts of one length side by side are fastest.
         """
-        return self._network.run(_tokens(self._tokenizer, text) for text in texts)
+        return self.network.run(_tokens(self._tokenizer, text) for text in batch)
 
 
-def _tokens(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndarray]:
+def _tokens(tokenizer: Any, text: str) -> Row:
     """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
     ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
     return ids, np.ones_like(ids)
 
 
-def _tokenizer(settings: Settings, folder: Path) -> Tokenizer:
-    """Load the tokeniser in `folder`, which is to cut texts at the encoder's `max_tokens`.
+def _tokenizer(settings: Settings, folder: Path) -> Any:
+    """Load the tokeniser in `folder` and have it cut texts at the encoder's `max_tokens`.
 
-    Raises InputError where the tokeniser is none that the tokenizers package runs.
+    Raises InputError where the tokenizers package cannot run it.
     """
     from transformers import AutoTokenizer
 
-    huggingface.quiet()
     found = huggingface.from_folder(AutoTokenizer, folder)
     if not found.is_fast:
         raise InputError(f"{settings.model} has no fast tokeniser: choose a model that has one")
@@ -112,19 +109,19 @@ def _tokenizer(settings: Settings, folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _check_length(settings: Settings, most: int) -> None:
-    """Raise InputError if texts may be longer than `most`: OpenVINO would make numbers up."""
-    if settings.max_tokens > most:
+def _check_length(settings: Settings, limit: int) -> None:
+    """Raise InputError if texts may be longer than `limit`: OpenVINO would make numbers up."""
+    if settings.max_tokens > limit:
         raise InputError(
-            f"max_tokens is {settings.max_tokens}, and {settings.model} takes {most} at most"
+            f"max_tokens is {settings.max_tokens}, and {settings.model} takes {limit} at most"
         )
 
 
-def _pooled(settings: Settings, folder: Path) -> Any:
+def _module(settings: Settings, folder: Path) -> Any:
     """Return the network in `folder` as a module that gives the encoder's pooling of its output."""
     import torch
 
-    network = huggingface.network(folder, uses_pooler=settings.pooling == "pooler")
+    network = huggingface.load_network(folder, uses_pooler=settings.pooling == "pooler")
     _check_length(settings, getattr(network.config, "max_position_embeddings", settings.max_tokens))
 
     class Pooled(torch.nn.Module):
@@ -140,7 +137,7 @@ def _pooled(settings: Settings, folder: Path) -> Any:
             elif settings.pooling == "cls":
                 pooled = out.last_hidden_state[:, 0]
             else:
-                pooled = huggingface.pooled(out)
+                pooled = huggingface.pooled_output(out)
             return torch.nn.functional.normalize(pooled) if settings.normalize else pooled
 
     return Pooled()

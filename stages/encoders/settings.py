@@ -1,6 +1,6 @@
 """What every encoder's entry in params.yaml may say; each kind's module adds its own settings."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,14 +12,23 @@ View = Literal["identity", "hflip", "zoom_out"]
 class EncoderSettings(Settings):
     """An encoder: `kind` names its module in stages/encoders/.
 
-    `modality` is image or text, what it embeds. `framework` is tensorflow or torch, what its
-    authors run it in, or None where OpenVINO alone can.
+    `modality` is what it embeds, image or text. `framework` is what runs it beside OpenVINO:
+    tensorflow, torch, or None where only OpenVINO can; an encoder that has no network names what
+    computes it instead, such as scikit-learn. `is_sparse` says that its vectors are mostly zeros:
+    they are csr arrays and are not cached. `usage` names the settings that say how the weights are
+    used, and not which weights they are.
     """
 
     modality: ClassVar[str]
     framework: ClassVar[str | None] = None
+    is_sparse: ClassVar[bool] = False
+    usage: ClassVar[frozenset[str]] = frozenset({"fields", "tta"})
 
     kind: str
+
+    def weights_request(self) -> dict[str, Any]:
+        """Return the settings that choose the weights; a SHA-256 only checks them."""
+        return self.model_dump(mode="json", exclude={"sha256", *self.usage})
 
 
 class ImageEncoderSettings(EncoderSettings):

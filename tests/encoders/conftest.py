@@ -12,7 +12,7 @@ from helpers.repository import SHARED
 
 from stages.download.demo_images import draw
 from stages.encoders.backends import openvino as openvino_network
-from stages.encoders.backends.selection import Backend
+from stages.encoders.backends.base import Backend
 from stages.encoders.weights.manifest import package_folder
 
 BESTBUY = SHARED / "bestbuy"
@@ -60,7 +60,7 @@ def bfloat16():
 
 
 @pytest.fixture
-def engine(request):
+def backend(request):
     """OpenVINO in the precision that a test is parametrised with."""
     if request.param == "bfloat16":
         return request.getfixturevalue("bfloat16")
@@ -68,8 +68,8 @@ def engine(request):
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Eight pictures that differ in colour, shape and texture, and three of the demo's."""
+def images():
+    """Eight images that differ in colour, shape and texture, and three of the demo's."""
     rng = np.random.default_rng(7)
     noise = PIL.Image.fromarray(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
     slope = np.linspace(0, 255, 224).astype(np.uint8)
@@ -92,11 +92,11 @@ def pictures():
 
 
 @pytest.fixture(scope="session")
-def shop_pictures():
-    """64 pictures of the sample of Best Buy's catalogue."""
+def shop_images():
+    """64 images of the sample of Best Buy's catalogue."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if not files:
-        pytest.skip(f"the sample of Best Buy's pictures is not at {BESTBUY}")
+        pytest.skip(f"the sample of Best Buy's images is not at {BESTBUY}")
     return [PIL.Image.open(file).convert("RGB") for file in files[:: len(files) // 64][:64]]
 
 

@@ -1,6 +1,7 @@
 """Image encoders of the hub give the vectors that Transformers gives."""
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from transformers import (
@@ -16,10 +17,13 @@ from transformers import (
 )
 
 from stages.common.errors import InputError
-from stages.encoders import huggingface, huggingface_image
-from stages.encoders.backends.selection import Backend
+from stages.encoders import huggingface_image
+from stages.encoders.backends.base import Backend
 from stages.encoders.huggingface_image import Settings as ImageSettings
+from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import digest
+from stages.encoders.weights.obtain import obtain_weights
+from stages.encoders.weights.unreachable import Unreachable
 from stages.params import load_params
 
 FLOAT32 = Backend("openvino", "float32")
@@ -40,16 +44,16 @@ def save_processor(folder):
     ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
-def encoded(encoder, pictures):
-    rows = np.stack(list(encoder.encode(pictures)))
+def encoded(encoder, images):
+    rows = encoder.encode(images)
     assert rows.dtype == np.float32
-    assert rows.shape == (len(pictures), encoder.size)
+    assert rows.shape == (len(images), encoder.n_features)
     return rows
 
 
-def eager(folder, pictures):
+def eager(folder, images):
     """Run the network as its users do."""
-    pixels = AutoImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
+    pixels = AutoImageProcessor.from_pretrained(folder)(images, return_tensors="pt")
     with torch.inference_mode():
         return AutoModel.from_pretrained(folder).eval()(**pixels).pooler_output.numpy()
 
@@ -71,11 +75,11 @@ def cosines(rows, others):
 def unreachable():
     """The hub as one finds it without a network."""
 
-    def no_answer(*_):
-        raise huggingface.Unreachable("the hub does not answer: no route to host")
+    def no_answer(model, _, remedy):
+        raise Unreachable(model, "the hub does not answer: no route to host", remedy)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(huggingface, "_snapshot", no_answer)
+        patch.setattr(weights, "_snapshot", no_answer)
         yield
 
 
@@ -84,38 +88,38 @@ def convnextv2(tmp_path_factory, unreachable):
     """ConvNeXt V2 as params.yaml names it, with random weights: its folder, the encoder."""
     folder = tmp_path_factory.mktemp("convnextv2")
     settings = load_params().encoders["convnextv2"]
-    assert huggingface_image.fetch(settings, folder, "auto", 42).kind == "random"
+    assert huggingface_image.draw(settings, folder, 42).kind == "random"
     return folder, huggingface_image.load(settings, folder, FLOAT32)
 
 
-def test_convnextv2_is_transformers(convnextv2, pictures):
+def test_convnextv2_is_transformers(convnextv2, images):
     folder, encoder = convnextv2
-    assert encoder.size == 768
-    found, reference = encoded(encoder, pictures), eager(folder, pictures)
+    assert encoder.n_features == 768
+    found, reference = encoded(encoder, images), eager(folder, images)
     assert agree(found, reference)
     assert cosines(found, reference).min() >= 0.999999
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-3)
     assert not agree(np.roll(found, 1, axis=0), reference)
 
 
-def test_convnextv2_is_transformers_on_real_pictures(convnextv2, shop_pictures):
+def test_convnextv2_is_transformers_on_real_images(convnextv2, shop_images):
     folder, encoder = convnextv2
-    assert len(shop_pictures) == 64
-    assert agree(encoded(encoder, shop_pictures), eager(folder, shop_pictures))
+    assert len(shop_images) == 64
+    assert agree(encoded(encoder, shop_images), eager(folder, shop_images))
 
 
-def test_convnextv2_in_bfloat16_points_where_transformers_does(convnextv2, pictures, bfloat16):
+def test_convnextv2_in_bfloat16_points_where_transformers_does(convnextv2, images, bfloat16):
     folder = convnextv2[0]
     settings = load_params().encoders["convnextv2"]
-    found = encoded(huggingface_image.load(settings, folder, bfloat16), pictures)
-    assert 0.9999 <= cosines(found, eager(folder, pictures)).min() < 0.9999999
+    found = encoded(huggingface_image.load(settings, folder, bfloat16), images)
+    assert 0.9999 <= cosines(found, eager(folder, images)).min() < 0.9999999
 
 
-def test_pytorch_itself_runs_it_as_a_reference(convnextv2, pictures):
+def test_pytorch_itself_runs_it_as_a_reference(convnextv2, images):
     folder, settings = convnextv2[0], load_params().encoders["convnextv2"]
     encoder = huggingface_image.load(settings, folder, Backend("torch", "float32"))
-    found = encoded(encoder, pictures[:3])
-    assert np.allclose(found, eager(folder, pictures[:3]), rtol=1e-4, atol=1e-4)
+    found = encoded(encoder, images[:3])
+    assert np.allclose(found, eager(folder, images[:3]), rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
@@ -128,30 +132,30 @@ def small(request, tmp_path_factory):
     return folder, huggingface_image.load(settings_for(folder), folder, FLOAT32)
 
 
-def test_other_networks_are_transformers_too(small, pictures):
+def test_other_networks_are_transformers_too(small, images):
     folder, encoder = small
-    found = encoded(encoder, pictures)
-    reference = eager(folder, pictures).reshape(len(pictures), -1)
+    found = encoded(encoder, images)
+    reference = eager(folder, images).reshape(len(images), -1)
     assert agree(found, reference)
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
 
 
-def test_a_picture_has_the_same_vector_whatever_is_around_it(small, pictures):
+def test_an_image_has_the_same_vector_whatever_is_around_it(small, images):
     encoder = small[1]
-    rows = encoded(encoder, pictures)
-    order = np.random.default_rng(0).permutation(len(pictures))
-    assert np.array_equal(encoded(encoder, [pictures[at] for at in order]), rows[order])
-    for at, picture in enumerate(pictures):
-        assert np.array_equal(encoded(encoder, [picture])[0], rows[at])
+    rows = encoded(encoder, images)
+    order = np.random.default_rng(0).permutation(len(images))
+    assert np.array_equal(encoded(encoder, [images[at] for at in order]), rows[order])
+    for at, image in enumerate(images):
+        assert np.array_equal(encoded(encoder, [image])[0], rows[at])
 
 
-@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
-def test_the_whole_network_too_gives_a_picture_one_vector(convnextv2, pictures, engine):
+@pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
+def test_the_whole_network_too_gives_a_image_one_vector(convnextv2, images, backend):
     settings = load_params().encoders["convnextv2"]
-    encoder = huggingface_image.load(settings, convnextv2[0], engine)
-    rows = encoded(encoder, pictures[:4])
-    assert np.array_equal(encoded(encoder, pictures[3::-1]), rows[::-1])
-    assert np.array_equal(encoded(encoder, pictures[3:4]), rows[3:4])
+    encoder = huggingface_image.load(settings, convnextv2[0], backend)
+    rows = encoded(encoder, images[:4])
+    assert np.array_equal(encoded(encoder, images[3::-1]), rows[::-1])
+    assert np.array_equal(encoded(encoder, images[3:4]), rows[3:4])
 
 
 def test_a_network_without_a_pooler_s_weights_is_refused(tmp_path):
@@ -180,8 +184,7 @@ def test_random_weights_depend_on_the_seed_alone(tmp_path, unreachable, capsys):
     folders = [tmp_path / name for name in ("first", "again", "other")]
     manifests = []
     for folder, seed in zip(folders, (5, 5, 6), strict=True):
-        folder.mkdir()
-        manifests.append(huggingface_image.fetch(settings, folder, "auto", seed))
+        manifests.append(obtain_weights("mine", settings, folder, "auto", seed))
         warning = capsys.readouterr().err
         assert "RANDOM WEIGHTS for google/mobilenet_v2" in warning
         assert "the hub does not answer: no route to host" in warning.replace("\n", " ")
@@ -200,30 +203,30 @@ def test_random_weights_depend_on_the_seed_alone(tmp_path, unreachable, capsys):
 def test_nothing_is_drawn_unless_it_was_asked_for(tmp_path, unreachable, policy, architecture):
     settings = settings_for(None, architecture=architecture)
     with pytest.raises(InputError, match=r"no route to host\): connect .* `weights: auto`"):
-        huggingface_image.fetch(settings, tmp_path, policy, 1)
+        obtain_weights("mine", settings, tmp_path / "weights", policy, 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_architecture_that_is_none_is_named(tmp_path, unreachable):
     with pytest.raises(InputError, match="knows no architecture 'convnextv99'"):
-        huggingface_image.fetch(settings_for(None, architecture="convnextv99"), tmp_path, "auto", 1)
+        huggingface_image.draw(settings_for(None, architecture="convnextv99"), tmp_path, 1)
 
 
 def test_a_path_is_used_and_its_hash_checked(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(here)
     there.mkdir()
-    manifest = huggingface_image.fetch(settings_for(here), there, "pretrained", 0)
+    manifest = huggingface_image.fetch(settings_for(here), there)
     assert manifest.kind == "pretrained"
     assert (manifest.origin, manifest.revision) == (str(here), None)
     assert manifest.sha256 == digest(here, "model.safetensors")
     right = settings_for(here, sha256=manifest.sha256)
-    assert huggingface_image.fetch(right, there, "auto", 0) == manifest
+    assert huggingface_image.fetch(right, there) == manifest
     with pytest.raises(InputError, match="do not use them"):
-        huggingface_image.fetch(settings_for(here, sha256="0" * 64), there, "auto", 0)
+        huggingface_image.fetch(settings_for(here, sha256="0" * 64), there)
 
 
-def test_weights_in_several_files_are_one_network(tmp_path, pictures):
+def test_weights_in_several_files_are_one_network(tmp_path, images):
     whole, parts, copy = tmp_path / "whole", tmp_path / "parts", tmp_path / "copy"
     network = AutoModel.from_config(NETWORKS["convnextv2"])
     network.save_pretrained(whole)
@@ -232,9 +235,26 @@ def test_weights_in_several_files_are_one_network(tmp_path, pictures):
     for folder in (whole, parts):
         save_processor(folder)
     copy.mkdir()
-    manifest = huggingface_image.fetch(settings_for(parts), copy, "auto", 0)
+    manifest = huggingface_image.fetch(settings_for(parts), copy)
     assert manifest.sha256 == digest(parts, "model*.safetensors")
-    found = encoded(huggingface_image.load(settings_for(parts), copy, FLOAT32), pictures)
+    found = encoded(huggingface_image.load(settings_for(parts), copy, FLOAT32), images)
     assert np.array_equal(
-        found, encoded(huggingface_image.load(settings_for(whole), whole, FLOAT32), pictures)
+        found, encoded(huggingface_image.load(settings_for(whole), whole, FLOAT32), images)
     )
+
+
+@pytest.mark.parametrize("resizes", [True, False])
+def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(tmp_path, images, resizes):
+    AutoModel.from_config(NETWORKS["convnextv2"]).save_pretrained(tmp_path)
+    size = {"height": 64, "width": 64}
+    ViTImageProcessorPil(size=size, do_resize=resizes).save_pretrained(tmp_path)
+    encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
+    large = [image.resize((320, 320)) for image in images[:3]]
+    found = encoded(encoder, large)
+    side = 64 if resizes else 224
+    fit = [image.resize((side, side), PIL.Image.Resampling.BICUBIC) for image in large]
+    if resizes:
+        assert np.array_equal(found, encoded(encoder, large[::-1])[::-1])
+        assert cosines(found, encoded(encoder, fit)).min() > 0.99
+    else:
+        assert np.array_equal(found, encoded(encoder, fit))

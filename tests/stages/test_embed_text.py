@@ -25,24 +25,22 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
-from stages.encoders.embedding_cache import TOGETHER, Embedder
-from stages.encoders.hashed_ngrams import Settings as NgramSettings
-from stages.encoders.hashed_ngrams import count
+from stages.encoders.embedding_cache import WRITE_BATCH, CachedEncoder
+from stages.encoders.hashed_ngrams import HashedNgrams
 from stages.encoders.weights.manifest import package_folder
 
 
 class Lengths:
     """An encoder that anyone can check: how many characters and words a text has."""
 
-    size = 2
+    n_features = 2
 
     def __init__(self):
         self.seen = []
 
-    def encode(self, texts):
-        for text in texts:
-            self.seen.append(text)
-            yield np.array([len(text), len(text.split())], dtype=np.float32)
+    def encode(self, batch):
+        self.seen += batch
+        return np.array([[len(text), len(text.split())] for text in batch], dtype=np.float32)
 
 
 def products(*texts):
@@ -68,13 +66,13 @@ def embedded(tmp_path):
     def embed(encoder, texts, bar=None):
         skus = pa.chunked_array([[str(at) for at in range(len(texts))]], pa.string())
         with SqliteCache(tmp_path / "rows.sqlite") as store:
-            embedder = Embedder(encoder, "lengths", store)
-            return embed_text.embed(embedder, skus, texts, bar or tqdm(disable=True))
+            cached = CachedEncoder(encoder, "lengths", store)
+            return embed_text.embed_texts(cached, skus, texts, (bar or tqdm(disable=True)).update)
 
     return embed
 
 
-def test_the_fields_are_put_together_and_empty_ones_left_out():
+def test_the_fields_are_put_together_without_the_empty_ones():
     table = products(("Radio", "Plays."), ("Radio", ""), ("", "Plays."), ("", ""))
     both = embed_text.texts_of(table, ["name", "description"])
     assert both == ["Radio. Plays.", "Radio", "Plays.", ""]
@@ -112,11 +110,10 @@ def test_texts_of_like_length_are_computed_side_by_side(embedded):
 class Killed(Lengths):
     """An encoder whose process ends before its 50th text."""
 
-    def encode(self, texts):
-        for at, vector in enumerate(super().encode(texts)):
-            if at == 49:
-                raise KeyboardInterrupt
-            yield vector
+    def encode(self, batch):
+        if len(self.seen) + len(batch) >= 50:
+            raise KeyboardInterrupt
+        return super().encode(batch)
 
 
 def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
@@ -125,7 +122,7 @@ def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
         embedded(Killed(), texts)
     encoder = Lengths()
     found = embedded(encoder, texts)
-    assert 41 <= len(encoder.seen) <= 41 + TOGETHER
+    assert 41 <= len(encoder.seen) <= 41 + WRITE_BATCH
     assert found["embedding"].to_pylist() == [[8, 2]] * 90
 
 
@@ -185,8 +182,10 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     assert not np.allclose(rows[0], rows[2])
     assert np.allclose(np.linalg.norm(rows[present], axis=1), 1)
     manifest = json.loads((repository / "data/weights/tiny/manifest.json").read_text())
-    facts = metadata_of(table.schema)
-    assert (facts["encoder"], facts["weights"]) == ("tiny", manifest)
+    metadata = metadata_of(table.schema)
+    weights = {key: manifest[key] for key in ("kind", "origin", "revision", "sha256")}
+    assert (metadata["encoder"], metadata["weights"]) == ("tiny", weights)
+    assert metadata["n_features"] == 16
 
     first = output.read_bytes()
     embed_text.main()
@@ -200,14 +199,14 @@ def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, 
     fetch_weights.main()
     texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
     write_table(Path("data/products.parquet"), products(*texts))
-    monkeypatch.setattr(embed_text, "TOGETHER", 3)
+    monkeypatch.setattr(embed_text, "CHUNK_ROWS", 3)
     embed_text.main()
     table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
-    places = metadata_of(table.schema)["n_features"]
-    assert places == 512
-    rows, present = from_arrow(table["embedding"], places)
+    n_features = metadata_of(table.schema)["n_features"]
+    assert n_features == 512
+    rows, present = from_arrow(table["embedding"], n_features)
     assert present.tolist() == [True, False, True, True]
-    counts = count(NgramSettings(kind="hashed_ngrams", n_features=512), ["HDMI cable", "Radio"])
+    counts = HashedNgrams(512).encode(["HDMI cable", "Radio"])
     np.testing.assert_array_equal(rows.toarray()[[0, 2, 3]], counts.toarray()[[0, 1, 0]])
     assert rows[[1]].nnz == 0
 

@@ -7,6 +7,7 @@ imported, so the stage runs as its own process, as DVC runs it.
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -162,7 +163,11 @@ def test_the_hub_s_weights_are_fetched_by_revision_and_kept(tmp_path, hub):
     assert done.returncode == 0, done.stderr
     sha256 = hashlib.sha256(WEIGHTS).hexdigest()
     assert done.stdout == f"mine: pretrained weights, huggingface.co/lab/model, sha256 {sha256}\n"
-    assert manifest(tmp_path) == {
+    found = manifest(tmp_path)
+    files = found.pop("files")
+    assert files["model.safetensors"] == sha256
+    assert found.pop("request")["model"] == "lab/model"
+    assert found == {
         "kind": "pretrained",
         "origin": "huggingface.co/lab/model",
         "revision": COMMIT,
@@ -294,7 +299,9 @@ def test_a_path_comes_before_all_else(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fetch_weights", "--encoder", "mine"])
     fetch_weights.main()
-    assert manifest(tmp_path) == {
+    found = manifest(tmp_path)
+    assert (found.pop("request")["path"], len(found.pop("files"))) == ("own", 1)
+    assert found == {
         "kind": "pretrained",
         "origin": "own",
         "revision": None,
@@ -306,6 +313,68 @@ def test_a_path_comes_before_all_else(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match="the path elsewhere of lab/model is not a folder"):
         fetch_weights.main()
     assert manifest(tmp_path)["origin"] == "own"  # what was there stays
+
+
+def fetch_from(hub, folder, **changes):
+    """Fetch the weights of an image network of the hub; return what is in their folder then."""
+    write_params(folder, mine=image(architecture="mobilenet_v2", **changes))
+    assert run(folder, "mine", hub.url).returncode == 0
+    shutil.rmtree(folder / "hub")  # the hub's own cache, which another machine lacks
+    assert manifest(folder)["kind"] == "pretrained"
+    return contents(folder)
+
+
+@pytest.mark.parametrize("policy", ["auto", "pretrained"])
+def test_fetched_weights_stay_where_the_hub_does_not_answer_any_more(tmp_path, hub, policy):
+    first = fetch_from(hub, tmp_path)
+    # How they are used, and a hash that they have, ask for no others.
+    pinned = image(tta=["identity", "hflip"], sha256=hashlib.sha256(WEIGHTS).hexdigest())
+    write_params(tmp_path, policy, mine=pinned)
+    done = run(tmp_path, "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.splitlines()
+    assert said[0].startswith("mine: keep the weights that were fetched before (the hub does not ")
+    assert said[1].startswith("mine: pretrained weights, huggingface.co/lab/model, sha256 ")
+    assert contents(tmp_path) == first
+
+
+@pytest.mark.parametrize("changes", [{"model": "lab/other"}, {"revision": "v2"}])
+def test_weights_that_were_fetched_for_another_request_are_not_kept(tmp_path, hub, changes):
+    first = fetch_from(hub, tmp_path)
+    write_params(tmp_path, "pretrained", mine=image(**changes))
+    assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
+    assert contents(tmp_path) == first  # but they are not deleted either
+    write_params(tmp_path, mine=image(architecture="mobilenet_v2", **changes))
+    done = run(tmp_path, "mine")
+    assert done.returncode == 0 and "RANDOM WEIGHTS" in done.stderr
+    assert manifest(tmp_path)["kind"] == "random"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_damaged_weights_are_not_kept(tmp_path, hub, file):
+    fetch_from(hub, tmp_path)
+    damaged = tmp_path / "data" / "weights" / "mine" / file
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    done = run(tmp_path, "mine")
+    assert done.returncode == 0 and "RANDOM WEIGHTS" in done.stderr
+    assert manifest(tmp_path)["kind"] == "random"
+
+
+def test_a_hash_that_kept_weights_lack_is_an_error(tmp_path, hub):
+    fetch_from(hub, tmp_path)
+    write_params(tmp_path, "pretrained", mine=image(sha256="0" * 64))
+    assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
+
+
+def test_random_weights_are_drawn_again_with_another_seed(tmp_path):
+    write_params(tmp_path, mine=image(architecture="mobilenet_v2"))
+    hashes = []
+    for seed in (42, 43, 42):
+        params = json.loads((tmp_path / "params.yaml").read_text())
+        (tmp_path / "params.yaml").write_text(json.dumps(params | {"seed": seed}))
+        assert "RANDOM WEIGHTS" in run(tmp_path, "mine").stderr
+        hashes.append(manifest(tmp_path)["sha256"])
+    assert hashes[0] == hashes[2] != hashes[1]
 
 
 def test_an_encoder_that_params_yaml_lacks_is_refused(tmp_path, monkeypatch, capsys):

@@ -1,1 +1,1 @@
-"""What runs an encoder's network: OpenVINO, PyTorch, TensorFlow."""
+"""What runs an encoder's network: OpenVINO, PyTorch or TensorFlow."""

@@ -7,27 +7,31 @@ from typing import Any
 
 import numpy as np
 
-Row = tuple[np.ndarray, ...]
+from stages.encoders.backends.base import Row
+
 GPU_BATCH = 32
 
 
-def in_batches(compute: Callable[..., Any], rows: Iterable[Row], size: int) -> Iterator[np.ndarray]:
-    """Yield a float32 vector for each row, in their order.
+def run_in_batches(
+    compute: Callable[..., Any], rows: Iterable[Row], size: int, n_features: int
+) -> np.ndarray:
+    """Return float32 (n, n_features): a vector for each row, in their order.
 
-    A row is the network's inputs, each an array with a first axis of 1; `compute` takes them with a
-    first axis of `size` and gives an array of vectors, which may still be under way on a GPU: the
-    next batch is prepared meanwhile. Rows of one shape share a batch and the last of them fill it
-    up, so that a row is computed in the same shape whatever is around it.
+    `compute` takes a row's inputs with a first axis of `size` and returns an array of vectors,
+    which a GPU may still be computing: the next batch is prepared meanwhile. Rows of one shape
+    share a batch and the last of them fill it up, so that a row is computed in the same shape
+    whatever is around it.
     """
-    under_way: deque[tuple[Any, int]] = deque()
+    pending: deque[tuple[Any, int]] = deque()
+    found: list[np.ndarray] = []
     for batch in _batches(rows, size):
         filled = batch + [batch[-1]] * (size - len(batch))
         inputs = (np.concatenate(arrays) for arrays in zip(*filled, strict=True))
-        under_way.append((compute(*inputs), len(batch)))
-        if len(under_way) == 2:
-            yield from _vectors(*under_way.popleft())
-    for found, count in under_way:
-        yield from _vectors(found, count)
+        pending.append((compute(*inputs), len(batch)))
+        if len(pending) == 2:
+            found.append(_vectors(*pending.popleft()))
+    found += [_vectors(*one) for one in pending]
+    return np.concatenate(found) if found else np.zeros((0, n_features), dtype=np.float32)
 
 
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
@@ -37,7 +41,7 @@ def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
             yield batch
 
 
-def _vectors(found: Any, count: int) -> Iterator[np.ndarray]:
-    """Wait for a batch and yield its vectors without those that filled it up."""
+def _vectors(found: Any, count: int) -> np.ndarray:
+    """Wait for a batch and return its vectors without those that filled it up."""
     host = found.cpu() if hasattr(found, "cpu") else found
-    yield from np.asarray(host, dtype=np.float32)[:count]
+    return np.asarray(host, dtype=np.float32)[:count]

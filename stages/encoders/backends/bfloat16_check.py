@@ -1,4 +1,4 @@
-"""Whether an encoder bears bfloat16: tried on inputs that are the same everywhere."""
+"""Whether an encoder's vectors stay what they are in bfloat16, tried on a few fixed inputs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,10 +8,11 @@ import PIL.Image
 import PIL.ImageDraw
 from PIL.Image import Image
 
-from stages.encoders.backends.selection import Backend
-from stages.encoders.base import ImageEncoder, TextEncoder
+from stages.encoders.backends.base import Backend
+from stages.encoders.base import Encoder
+from stages.encoders.images import DEFAULT_SIZE
 
-LEAST_COSINE = 0.99995  # so that inputs that are harder than these keep to 0.9999
+MIN_COSINE = 0.99995  # so that inputs that are harder than these keep to 0.9999
 TEXTS = (
     "HDMI cable",
     'Samsung - 55" Class (54.6" Diag.) - LED - 2160p - Smart - 4K Ultra HD TV - Black',
@@ -25,35 +26,36 @@ TEXTS = (
 
 
 def passes_bfloat16_check(
-    load: Callable[[Backend], ImageEncoder | TextEncoder], engine: Backend, is_text: bool
+    load: Callable[[Backend], Encoder], backend: Backend, modality: str
 ) -> bool:
-    """Say whether each trial's vector by `engine` has a cosine of almost 1 to float32's.
+    """Return whether each input's vector by `backend` has a cosine of almost 1 to float32's.
 
     What rounding does depends on the weights: a network whose channels differ much in scale, such
     as a trained MobileNetV2, goes astray where another does not.
     """
-    trials = TEXTS if is_text else _pictures()
-    rows, exact = (
-        np.stack(list(load(tried).encode(trials))).astype(np.float64)
-        for tried in (engine, replace(engine, precision="float32"))
+    inputs = TEXTS if modality == "text" else _images()
+    rounded, exact = (
+        np.asarray(load(tried).encode(inputs), dtype=np.float64)
+        for tried in (backend, replace(backend, precision="float32"))
     )
-    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(exact, axis=1)
-    return bool(((rows * exact).sum(axis=1) >= LEAST_COSINE * norms).all())
+    norms = np.linalg.norm(rounded, axis=1) * np.linalg.norm(exact, axis=1)
+    return bool(((rounded * exact).sum(axis=1) >= MIN_COSINE * norms).all())
 
 
-def _pictures() -> list[Image]:
-    """Draw pictures as shops have them: a thing of a few shapes and colours on white, and noise."""
-    random = np.random.default_rng(0)
-    drawn = []
+def _images() -> list[Image]:
+    """Draw images as shops have them: a thing of a few shapes and colours on white, and noise."""
+    rng = np.random.default_rng(0)
+    size = (DEFAULT_SIZE, DEFAULT_SIZE)
+    images = []
     for _ in range(6):
-        picture = PIL.Image.new("RGB", (224, 224), "white")
-        draw = PIL.ImageDraw.Draw(picture)
+        image = PIL.Image.new("RGB", size, "white")
+        draw = PIL.ImageDraw.Draw(image)
         for shape in (draw.rectangle, draw.ellipse, draw.rectangle, draw.ellipse, draw.line):
-            left, top = random.integers(10, 120, 2).tolist()
-            width, height = random.integers(20, 100, 2).tolist()
-            shape((left, top, left + width, top + height), fill=tuple(random.integers(0, 256, 3)))
-        drawn.append(picture)
-    for side in (7, 224):
-        noise = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        drawn.append(PIL.Image.fromarray(noise).resize((224, 224)))
-    return drawn
+            left, top = rng.integers(10, 120, 2).tolist()
+            width, height = rng.integers(20, 100, 2).tolist()
+            shape((left, top, left + width, top + height), fill=tuple(rng.integers(0, 256, 3)))
+        images.append(image)
+    for side in (7, DEFAULT_SIZE):
+        noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        images.append(PIL.Image.fromarray(noise).resize(size))
+    return images

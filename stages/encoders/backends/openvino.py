@@ -1,4 +1,4 @@
-"""Running a network by OpenVINO on the processor, one row at a time, several rows under way.
+"""Running a network by OpenVINO on the processor, one row at a time, several rows at once.
 
 A row is never put into a batch with others: on a processor a few asynchronous requests of one row
 are as fast as a batch, need no padding, and make a row's vector a function of that row alone.
@@ -7,70 +7,80 @@ are as fast as a batch, need no padding, and make a row's vector a function of t
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 from stages.common.cache import cache_folder
 from stages.common.files import atomic_folder
-from stages.encoders.backends.selection import Backend
-
-# OpenVINO's converter tells Google Analytics of each use, unless it finds no package to do so.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-
-import openvino as ov  # noqa: E402
-
-__all__ = ["OpenVinoNetwork", "converted", "has_bfloat16", "ov"]
+from stages.encoders.backends.base import Backend, Row
 
 MODEL_FILE = "model.xml"
-KEPT = 12  # converted networks: those used last
+MAX_CONVERTED = 12  # converted networks that are kept: those used last
+
+
+def import_openvino() -> ModuleType:
+    """Return the package openvino, kept from telling Google Analytics of each conversion.
+
+    It does so unless the package openvino_telemetry cannot be imported.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
 
 
 class OpenVinoNetwork:
-    """A compiled network with one output, [batch, size]: a vector per row."""
+    """A compiled network with one output, [batch, n_features]: a vector per row."""
 
-    def __init__(self, model: ov.Model, engine: Backend) -> None:
-        self.size: int = model.output(0).get_partial_shape()[1].get_length()
-        precision = {"float32": "f32", "bfloat16": "bf16"}[engine.precision]
+    def __init__(self, model: Any, backend: Backend) -> None:
+        self.n_features: int = model.output(0).get_partial_shape()[1].get_length()
+        precision = {"float32": "f32", "bfloat16": "bf16"}[backend.precision]
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        self._compiled = ov.Core().compile_model(model, "CPU", settings)
+        compiled = import_openvino().Core().compile_model(model, "CPU", settings)
         # Twice as many as are computed at a time, so that the next is ready when one is done.
-        self._requests = 2 * self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [compiled.create_infer_request() for _ in range(count)]
 
-    def run(self, rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
-        """Yield a float32 vector of shape (size,) for each row, in their order.
+    def run(self, rows: Iterable[Row]) -> np.ndarray:
+        """Return float32 (n, n_features): a vector for each row, in their order.
 
-        A row is the network's inputs, each an array with a first axis of 1. Rows are taken as the
-        network gets to them, so whatever prepares them runs while it computes.
+        Rows are taken as the network gets to them, so whatever prepares them runs while it
+        computes.
         """
-        requests = [self._compiled.create_infer_request() for _ in range(self._requests)]
-        under_way: deque[ov.InferRequest] = deque()
+        pending: deque[Any] = deque()
+        vectors = []
         try:
-            for at, inputs in enumerate(rows):
-                if len(under_way) == len(requests):
-                    yield _vector(under_way.popleft())
-                request = requests[at % len(requests)]
+            for i, inputs in enumerate(rows):
+                if len(pending) == len(self._requests):
+                    vectors.append(_vector(pending.popleft()))
+                request = self._requests[i % len(self._requests)]
                 request.start_async(dict(enumerate(inputs)))
-                under_way.append(request)
-            while under_way:
-                yield _vector(under_way.popleft())
+                pending.append(request)
+            while pending:
+                vectors.append(_vector(pending.popleft()))
         finally:
             # A request that is thrown away while it computes takes the program down with it.
-            for request in under_way:
+            for request in pending:
                 request.wait()
+        return np.array(vectors, dtype=np.float32).reshape(-1, self.n_features)
 
 
-def converted(key: str, convert: Callable[[Path], ov.Model]) -> tuple[ov.Model, Path]:
+def converted(key: str, convert: Callable[[Path], Any]) -> tuple[Any, Path]:
     """Return a network and the folder that keeps it, converted unless it is there from before.
 
-    `key` names all that the network depends on. `convert` gives the network, and may put files of
+    `key` names all that the network depends on. `convert` returns the network, and may put files of
     its own into the folder that it is given. Of several processes, one converts and the others
     wait. The folder may be deleted at any time; those that were used last stay.
     """
+    ov = import_openvino()
     networks = cache_folder() / "networks"
     folder = networks / key
+    networks.mkdir(parents=True, exist_ok=True)
     with FileLock(networks / ".lock"):
         try:
             model = ov.Core().read_model(folder / MODEL_FILE)
@@ -81,17 +91,18 @@ def converted(key: str, convert: Callable[[Path], ov.Model]) -> tuple[ov.Model, 
             model = ov.Core().read_model(folder / MODEL_FILE)
         folder.touch()
         by_use = sorted(networks.glob("[!.]*"), key=lambda found: found.stat().st_mtime_ns)
-        for old in by_use[:-KEPT]:
+        for old in by_use[:-MAX_CONVERTED]:
             shutil.rmtree(old)
     return model, folder
 
 
 def has_bfloat16() -> bool:
-    """Say whether the processor computes in bfloat16, by AMX or AVX512_BF16."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Return whether the processor computes in bfloat16, by AMX or AVX512_BF16."""
+    capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities
 
 
-def _vector(request: ov.InferRequest) -> np.ndarray:
+def _vector(request: Any) -> np.ndarray:
     """Wait for a request and return what the network made of its row."""
     request.wait()
     return request.get_output_tensor(0).data[0].astype(np.float32)

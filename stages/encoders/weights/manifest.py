@@ -1,12 +1,12 @@
-"""Where an encoder's weights come from, and the record of it that goes with them."""
+"""The record that goes with an encoder's weights: where they come from and which bytes they are."""
 
 import hashlib
 import json
-import sys
-import textwrap
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of, write_json
@@ -20,18 +20,26 @@ class Manifest:
 
     `kind` is pretrained (given by path, or from the hub or Keras' store), bundled (from an
     installed package), random, or none where an encoder has no weights; `origin` says where from,
-    `revision` which version of it (null where there is none) and `sha256` which bytes.
+    `revision` which version of it (null where there is none) and `sha256` which bytes. `request`
+    holds the settings that they were fetched for, `files` the SHA-256 of each file.
     """
 
     kind: str
     origin: str
     revision: str | None
     sha256: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, str | None]:
+        """Return what goes with vectors and models: kind, origin, revision and sha256."""
+        return {key: getattr(self, key) for key in ("kind", "origin", "revision", "sha256")}
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a manifest beside the weights that it describes."""
-    write_json(folder / MANIFEST_FILE, asdict(manifest))
+def write_manifest(folder: Path, manifest: Manifest, request: Mapping[str, Any]) -> None:
+    """Write a manifest beside the weights that were fetched for `request`."""
+    complete = replace(manifest, request=request, files=_hashes(folder))
+    write_json(folder / MANIFEST_FILE, asdict(complete))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -46,6 +54,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{folder} holds no weights: `dvc repro` fetches them") from None
     except (ValueError, TypeError, RecursionError):
         raise InputError(f"{path} is no manifest: `dvc repro -f` writes it anew") from None
+
+
+def is_intact(folder: Path, manifest: Manifest) -> bool:
+    """Return whether `folder` holds the files of its manifest, unchanged, and no others."""
+    return _hashes(folder) == manifest.files
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE)
+    return {file.name: sha256_of(file) for file in files if file.is_file()}
 
 
 def digest(folder: Path, pattern: str) -> str:
@@ -82,22 +100,3 @@ def package_folder(package: str, file: str) -> Path | None:
         return None
     found = [Path(str(entry.locate())) for entry in files if entry.name == file]
     return found[0].parent if found else None
-
-
-def unavailable(name: str, reason: str, mend: str) -> InputError:
-    """Return the error for weights that cannot be had; `mend` is what else would do."""
-    return InputError(
-        f"the weights of {name} cannot be had ({reason}): connect to the network, give the encoder "
-        f"a `path` to them, or {mend}"
-    )
-
-
-def warn_random(name: str, reason: str) -> None:
-    """Say on standard error, so that it cannot be missed, that weights are drawn at random."""
-    text = (
-        f"RANDOM WEIGHTS for {name}: the published ones cannot be had ({reason}). "
-        f"Results that rest on them say nothing of the encoder's quality."
-    )
-    bar = "!" * 100
-    lines = textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
-    print("\n".join([bar, *lines, bar]), file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """Weights are known by their bytes, and what they are is written beside them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,25 +11,41 @@ from stages.encoders.weights.manifest import (
     Manifest,
     check_sha256,
     digest,
+    is_intact,
     package_folder,
     read_manifest,
-    warn_random,
     write_manifest,
 )
+from stages.encoders.weights.obtain import warn_random
 
 PARTS = "model*.safetensors"
 
 
 def test_a_manifest_comes_back_as_it_was_written(tmp_path):
     manifest = Manifest("pretrained", "huggingface.co/a/b", "1f" * 20, "0" * 64)
-    write_manifest(tmp_path, manifest)
-    assert read_manifest(tmp_path) == manifest
+    write_manifest(tmp_path, manifest, {"model": "a/b"})
+    assert read_manifest(tmp_path) == replace(manifest, request={"model": "a/b"})
     assert json.loads((tmp_path / "manifest.json").read_text())["revision"] == "1f" * 20
 
 
 def test_a_folder_that_was_never_fetched_is_said_to_be(tmp_path):
     with pytest.raises(InputError, match="holds no weights: `dvc repro` fetches them"):
         read_manifest(tmp_path / "minilm")
+
+
+def test_a_changed_missing_or_added_file_is_noticed(tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(name.encode())
+    write_manifest(tmp_path, Manifest("pretrained", "here", None, "0" * 64), {})
+    manifest = read_manifest(tmp_path)
+    assert is_intact(tmp_path, manifest)
+    (tmp_path / "more.json").touch()
+    assert not is_intact(tmp_path, manifest)
+    (tmp_path / "more.json").unlink()
+    (tmp_path / "config.json").write_bytes(b"Config.json")
+    assert not is_intact(tmp_path, manifest)
+    (tmp_path / "config.json").unlink()
+    assert not is_intact(tmp_path, manifest)
 
 
 def test_one_file_s_digest_is_its_own(tmp_path):

@@ -1,0 +1,223 @@
+"""A cached vector is used again where nothing that it depends on has changed, and only there."""
+
+import ast
+import shutil
+from dataclasses import replace
+
+import pytest
+from helpers.repository import TOP
+
+from stages.encoders import fingerprint
+from stages.encoders.backends.base import Backend
+from stages.encoders.fingerprint import code_key, network_key, vector_key
+from stages.encoders.huggingface_image import Settings as ImageSettings
+
+KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx")
+SETTINGS = ImageSettings(kind="huggingface_image", model="lab/model")
+BACKEND = Backend("openvino", "float32")
+
+
+@pytest.fixture
+def room(tmp_path):
+    """A copy of the room of encoders, to be edited."""
+    for name in ("common", "encoders"):
+        shutil.copytree(TOP / "stages" / name, tmp_path / "stages" / name)
+    return tmp_path / "stages" / "encoders"
+
+
+def key_of(room, kind):
+    return code_key([f"stages.encoders.{kind}"], top=room.parents[1])
+
+
+def keys_of(room):
+    return {kind: key_of(room, kind) for kind in KINDS}
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def sources(room):
+    return [file for file in room.rglob("*.py") if file.name != "__init__.py"]
+
+
+def test_the_key_of_a_copy_is_that_of_the_room_and_each_kind_has_its_own(room):
+    keys = keys_of(room)
+    assert keys == {kind: code_key([f"stages.encoders.{kind}"]) for kind in KINDS}
+    assert len(set(keys.values())) == len(KINDS)
+
+
+def test_a_comment_in_every_file_changes_no_key(room):
+    before = keys_of(room)
+    for file in sources(room):
+        file.write_text(f"# Why, and for whom.\n{file.read_text()}\n\n# The end.\n")
+    assert keys_of(room) == before
+
+
+def test_another_docstring_of_every_module_class_and_function_changes_no_key(room):
+    before = keys_of(room)
+    for file in sources(room):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
+                if ast.get_docstring(node) is not None:
+                    del node.body[0]
+                node.body.insert(0, ast.Expr(ast.Constant("Other words.")))
+        file.write_text(ast.unparse(ast.fix_missing_locations(tree)))
+    assert keys_of(room) == before
+
+
+def test_other_formatting_changes_no_key(room):
+    before = keys_of(room)
+    for file in sources(room):
+        file.write_text(ast.unparse(ast.parse(file.read_text())))
+    assert keys_of(room) == before
+
+
+def test_a_moved_module_changes_no_key(room):
+    before = keys_of(room)
+    (room / "engines").mkdir()
+    (room / "backends" / "openvino.py").rename(room / "engines" / "ov.py")
+    (room / "images.py").rename(room / "pixels.py")
+    for file in sources(room):
+        text = file.read_text()
+        text = text.replace("stages.encoders.backends.openvino", "stages.encoders.engines.ov")
+        file.write_text(text.replace("stages.encoders.images", "stages.encoders.pixels"))
+    assert keys_of(room) == before
+
+
+def test_a_new_kind_changes_no_key_of_the_others(room):
+    before = keys_of(room)
+    (room / "mean_colour.py").write_text("from stages.encoders.images import resize\n")
+    assert keys_of(room) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["settings", "base", "embedding_cache", "fingerprint", "weights/huggingface"]
+)
+def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
+    before = keys_of(room)
+    with (room / f"{name}.py").open("a") as file:
+        file.write("\nANSWER = 42\n")
+    assert keys_of(room) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("keras.py", "training=False", "training=True", {"keras"}),
+        ("huggingface_text.py", "dtype=np.int64", "dtype=np.int32", {"huggingface_text"}),
+        ("huggingface.py", "flatten(1)", "flatten(2)", {"huggingface_image", "huggingface_text"}),
+        (
+            "backends/torch.py",
+            "allow_tf32 = False",
+            "allow_tf32 = True",
+            {"huggingface_image", "huggingface_text"},
+        ),
+        ("backends/tensorflow.py", "execution(False)", "execution(True)", {"keras"}),
+        (
+            "backends/batching.py",
+            "GPU_BATCH = 32",
+            "GPU_BATCH = 64",
+            {"huggingface_image", "huggingface_text", "keras"},
+        ),
+        ("../common/keras_weights.py", "variable.assign(", "variable.add(", {"keras"}),
+        ("../common/tables.py", "zstd", "snappy", set()),
+        ("backends/openvino.py", '"THROUGHPUT"', '"LATENCY"', set(KINDS)),
+        (
+            "images.py",
+            "DEFAULT_SIZE = 224",
+            "DEFAULT_SIZE = 256",
+            {"huggingface_image", "keras", "onnx"},
+        ),
+    ],
+)
+def test_a_changed_expression_changes_the_keys_of_those_kinds_that_use_it(
+    room, file, old, new, changed
+):
+    before = keys_of(room)
+    edit(room / file, old, new)
+    after = keys_of(room)
+    assert {kind for kind in KINDS if after[kind] != before[kind]} == changed
+
+
+@pytest.mark.parametrize(
+    ("library", "changed"),
+    [
+        ("keras", {"keras"}),
+        ("numpy", set(KINDS)),
+        ("openvino", set(KINDS)),
+        ("pillow", {"huggingface_image", "keras", "onnx"}),
+        ("pydantic", set()),
+        ("tokenizers", {"huggingface_text"}),
+        ("torch", {"huggingface_image", "huggingface_text"}),
+        ("transformers", {"huggingface_image", "huggingface_text"}),
+    ],
+)
+def test_another_version_of_a_library_changes_the_keys_of_those_that_use_it(
+    room, monkeypatch, library, changed
+):
+    before, version = keys_of(room), fingerprint.version
+    monkeypatch.setattr(
+        fingerprint, "version", lambda name: "0" if name == library else version(name)
+    )
+    after = keys_of(room)
+    assert {kind for kind in KINDS if after[kind] != before[kind]} == changed
+
+
+@pytest.fixture
+def weights(tmp_path):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "manifest.json"):
+        (folder / name).write_bytes(b"0123456789")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_one_byte_of_the_weights_makes_another_key(weights, name):
+    before = network_key(SETTINGS, weights)
+    (weights / name).write_bytes(b"0123456780")
+    assert network_key(SETTINGS, weights) != before
+
+
+def test_where_weights_are_from_does_not_matter(weights):
+    before = network_key(SETTINGS, weights)
+    (weights / "manifest.json").write_bytes(b"another origin")
+    assert network_key(SETTINGS, weights) == before
+
+
+def test_another_setting_makes_another_key(weights):
+    found = [
+        network_key(SETTINGS.model_copy(update=changes), weights)
+        for changes in ({}, {"model": "lab/other"}, {"tta": ["identity", "hflip"]})
+    ]
+    assert len(set(found)) == 3
+
+
+def test_augmentation_counts_where_there_is_any(room, weights, monkeypatch):
+    flipped = SETTINGS.model_copy(update={"tta": ["identity", "hflip"]})
+    monkeypatch.setattr(
+        fingerprint, "code_key", lambda modules: code_key(modules, top=room.parents[1])
+    )
+    before = [network_key(settings, weights) for settings in (SETTINGS, flipped)]
+    edit(room / "augmentation.py", "ZOOM = 0.6", "ZOOM = 0.5")
+    after = [network_key(settings, weights) for settings in (SETTINGS, flipped)]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": "torch"}, {"precision": "bfloat16"}, {"device": "mps"}]
+)
+def test_another_backend_makes_another_key(changes):
+    assert vector_key("network", replace(BACKEND, **changes)) != vector_key("network", BACKEND)
+
+
+def test_another_processor_makes_another_key(monkeypatch):
+    before = vector_key("network", BACKEND)
+    assert vector_key("network", BACKEND) == before
+    monkeypatch.setattr(fingerprint, "_processor", lambda: ["another"])
+    assert vector_key("network", BACKEND) != before
