@@ -1,8 +1,8 @@
 """What more products cost: seconds and memory of every stage, and how they grow.
 
 Run as `python -m benchmarks.scale`. The demo's source draws the products. Up to `--embed` of them
-the pictures go through the networks; beyond, vectors of the same sizes are drawn, around a centre
-for each class, for the networks' time is proportional to the pictures and their memory is the
+the images go through the networks; beyond, vectors of the same sizes are drawn, around a centre
+for each class, for the networks' time is proportional to the images and their memory is the
 shards'. `dvc status` and a `dvc repro` with nothing to do come last.
 """
 
@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from benchmarks.copies import Clone
 from benchmarks.measure import machine
+from stages.common import paths
 from stages.common.tables import (
-    IMAGES,
     PRODUCTS,
     embeddings_schema,
     read_table,
@@ -30,7 +30,6 @@ from stages.common.tables import (
 from stages.encoders.weights.manifest import read_manifest
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
-IMAGES_FOLDER = Path("data/images")
 
 
 def main() -> None:
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, nargs="+", default=[1000, 10_000, 50_000])
     parser.add_argument("--embed", type=int, default=1000)
     asked = parser.parse_args()
-    print(f"{machine()}\npictures through the networks up to {asked.embed:,} products\n")
+    print(f"{machine()}\nimages through the networks up to {asked.embed:,} products\n")
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for count in sorted(asked.products):
         with tempfile.TemporaryDirectory() as name:
@@ -91,29 +90,29 @@ def draw_vectors(top: Path, encoder: str) -> None:
     """Write an encoder's table with vectors of its size that are drawn, not computed."""
     size = SIZES[encoder]
     rng = np.random.default_rng(0)
-    products = read_table(top / "data/products.parquet", PRODUCTS)
+    products = read_table(top / paths.PRODUCTS, PRODUCTS)
     labels = dict(zip(*(products[key].to_pylist() for key in ("sku", "label")), strict=True))
     centres: dict[str, np.ndarray] = {}
-    weights = read_manifest(top / "data/weights" / encoder)
+    weights = read_manifest(top / paths.weights(encoder))
 
     def tables() -> Iterator[pa.Table]:
-        for shard in sorted((top / IMAGES_FOLDER).glob("*.parquet")):
-            images = read_table(shard, IMAGES, columns=None).select(["sku", "sha256"])
+        for shard in sorted((top / paths.IMAGES).glob("*.parquet")):
+            images = read_table(shard, columns=["sku", "sha256"])
             rows = rng.normal(size=(len(images), size)).astype(np.float32)
-            for at, sku in enumerate(images["sku"].to_pylist()):
+            for i, sku in enumerate(images["sku"].to_pylist()):
                 label = labels[sku]
                 if label not in centres:
                     seed = hashlib.sha256(f"{encoder} {label}".encode()).digest()
                     drawn = np.random.default_rng(list(seed)).normal(size=size)
                     centres[label] = drawn.astype(np.float32)
-                rows[at] += 0.15 * centres[label]
+                rows[i] += 0.15 * centres[label]
             present = np.asarray(images["sha256"].is_valid())
             column = to_arrow(rows, present)
             yield images.append_column("embedding", column).cast(embeddings_schema(size))
 
-    facts = {"encoder": encoder, "weights": vars(weights)}
-    output = top / "data/embeddings/image" / f"{encoder}.parquet"
-    write_batches(output, embeddings_schema(size), tables(), facts)
+    metadata = {"encoder": encoder, "weights": vars(weights), "n_features": size}
+    output = top / paths.embeddings("image", encoder)
+    write_batches(output, embeddings_schema(size), tables(), metadata)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from stages.common.errors import InputError
 from stages.common.settings import Settings, Slug, TextFields
 from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
-from stages.fusion.settings import FusionSettings, ModalitySettings
+from stages.fusion.settings import FusionSettings, ModalitySettings, all_blocks, blocks_of
 
 ROOMS = {"encoders": "stages.encoders", "classifiers": "stages.classifiers"}
 HERE = Path(__file__).parent
@@ -94,8 +94,10 @@ class Params(Settings):
         return {name: file for name, file in files.items() if name in (chosen.encoders or files)}
 
     def inputs_of(self, modality: str) -> dict[str, str]:
-        """Return for each encoder of a modality whether it embeds the image or the text."""
-        return {name: file.parent.name for name, file in self.encoders_of(modality).items()}
+        """Return for each block of a modality whether it is of the image or the text."""
+        blocks = all_blocks(self.image.encoders, self.text.encoders)
+        seen = blocks_of(self.modalities[modality], blocks)
+        return {name: block.input for name, block in seen.items()}
 
     def models(self) -> list[tuple[str, str]]:
         """Return every (modality, classifier) for which a model is trained."""

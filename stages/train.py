@@ -1,32 +1,33 @@
-"""Train one classifier on every modality in each fold, and let it answer for the held-out products.
+"""Train one classifier on every modality in each fold, and predict for the held-out products.
 
-Reads data/features.parquet; writes models/<classifier>/: for each modality a model per fold, what
-they were made from (model.json), and their probabilities for the validation and test products that
-they can see. A model that sees pictures and texts answers for the test products once more without
-the one, and without the other.
-
-The modalities of a classifier are one stage, for they have members in common: what one that sees
-both knows of texts alone is what the one that sees texts knows.
+Reads data/splits.parquet and data/features.parquet; writes models/<classifier>/: for each modality
+a model per fold, what they were made from (model.json), and their probabilities for the validation
+and test products that they can see; for test products that have image and text also without one.
+The modalities are one stage, for their models have members in common.
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
+from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, sha256_of, write_json, write_text
+from stages.common.files import atomic_folder, sha256_of, write_csv, write_json
 from stages.common.process import run_stage
-from stages.common.tables import probabilities_schema, to_arrow, write_table
-from stages.fusion import model as fusion
-from stages.fusion.features import FEATURES, Features, read_features, read_products
-from stages.fusion.fits import Fits
-from stages.fusion.model import Answers
+from stages.common.splits import TEST, VALIDATION, Splits, read_splits
+from stages.common.tables import write_table
+from stages.fusion.features import check_skus, read_features, read_metadata
+from stages.fusion.members import plan_members
+from stages.fusion.model import FusedModel
+from stages.fusion.out_of_fold import (
+    HeldOutPredictions,
+    count_without_input,
+    learning_curves,
+    predict_test,
+    prediction_table,
+)
+from stages.fusion.training import History, Reader, Task, fit_fold
 from stages.params import load_params
 
 
@@ -36,130 +37,62 @@ def main() -> None:
     parser.add_argument("--classifier", required=True, help="under `classifiers` in params.yaml")
     name = parser.parse_args().classifier
     params = load_params()
+    splits = read_splits()
+    metadata = read_metadata(paths.FEATURES)
+    check_skus(paths.FEATURES, splits.skus)
+    read = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
     settings, strategy = params.classifiers[name], params.fusion.strategy
-    products, facts = read_products(FEATURES)
-    parts = np.asarray(products["parts"].to_pylist())  # of shape (n, folds)
-    classes = sorted(set(products["label"].to_pylist()))
+    plan, classes = plan_members(metadata, strategy), sorted(set(splits.labels.tolist()))
+    task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {
         "classifier": {**settings.model_dump(mode="json"), "kind": name},
         "fusion": strategy,
         "seed": params.seed,
-        "features_sha256": sha256_of(FEATURES),
+        "features_sha256": sha256_of(paths.FEATURES),
         "classes": classes,
     }
-
-    records = {modality: Record() for modality in facts["modalities"]}
-    with atomic_folder(Path("models") / name) as folder:
-        for fold in range(parts.shape[1]):
-            fits = Fits()
-            for modality, record in records.items():
-                rest, fitted_on = read_features(FEATURES, modality, parts[:, fold] != "test")
-                try:
-                    fitted = fusion.fit(
-                        name, settings, strategy, params.seed, rest, parts[fitted_on, fold], fits
-                    )
-                except InputError as error:
-                    raise InputError(f"{modality}, fold {fold}: {error}") from None
-                del rest  # a large catalogue's features are in memory once
-                place = folder / modality / f"fold-{fold}"
-                fitted.model.save(place)
-                model = fusion.load(place)  # what is judged is what was written
-                test, tested = read_features(FEATURES, modality, parts[:, fold] == "test")
-
-                known = model.classes
-                held = products.filter(pa.array(fitted_on)).filter(pa.array(fitted.held))
-                record.tables.append(
-                    answered(held, fitted.validated, known, classes, fold, "validation", "")
-                )
-                rows = products.filter(pa.array(tested))
-                for withheld, those, shown in shown_without(test):
-                    answers = model.predict(shown)
-                    some = rows.filter(pa.array(those))
-                    record.tables.append(
-                        answered(some, answers, known, classes, fold, "test", withheld)
-                    )
-                record.histories.append(fitted.history)
-                record.seen = fitted_on | tested
-        for modality, record in records.items():
-            encoders = {block: facts["encoders"][block] for block in facts["modalities"][modality]}
+    held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
+    histories: dict[str, list[History]] = {modality: [] for modality in plan}
+    with atomic_folder(paths.MODELS / name) as folder:
+        for fold in range(1, splits.n_folds + 1):
+            for modality, history, predictions in train_fold(task, read, splits, fold, folder):
+                histories[modality].append(history)
+                held_out[modality] += predictions
+        for modality, predictions in held_out.items():
+            encoders = {block: metadata.encoders[block] for block in metadata.modalities[modality]}
             write_json(folder / modality / "model.json", provenance | {"encoders": encoders})
-            if record.histories[0]:
-                write_text(folder / modality / "history.csv", learning_curves(record.histories))
-            weights = {name: entry["kind"] for name, entry in encoders.items()}
-            unseen = counted_once(parts[~record.seen])
-            write_table(
-                folder / modality / "probabilities.parquet",
-                pa.concat_tables(record.tables),
-                {"classes": classes, "weights": weights, "unseen": unseen},
-            )
+            if curves := learning_curves(histories[modality]):
+                write_csv(folder / modality / "history.csv", list(curves[0]), curves)
+            described = {
+                "classes": classes,
+                "weights": {block: weights["kind"] for block, weights in encoders.items()},
+                "n_without_input": count_without_input(splits, predictions),
+            }
+            table = prediction_table(splits, classes, predictions)
+            write_table(folder / modality / "probabilities.parquet", table, described)
 
 
-@dataclass
-class Record:
-    """What comes of a modality's models, fold by fold; `seen`: which products they can see."""
+def train_fold(
+    task: Task, read: Reader, splits: Splits, fold: int, folder: Path
+) -> Iterator[tuple[str, History, list[HeldOutPredictions]]]:
+    """Fit and save a fold's models; yield each modality, its history and its predictions.
 
-    tables: list[pa.Table] = field(default_factory=list)
-    histories: list[dict[str, list[float]]] = field(default_factory=list)
-    seen: np.ndarray | None = None
-
-
-def counted_once(parts: np.ndarray) -> dict[str, int]:
-    """Count the products that are ever for validation and for testing; `parts`: (n, folds)."""
-    stems = [{part.partition("-")[0] for part in row} for row in parts]
-    return {part: sum(part in row for row in stems) for part in ("validation", "test")}
-
-
-def shown_without(test: Features) -> Iterator[tuple[str, np.ndarray, Features]]:
-    """Yield what is withheld, from which test products, boolean of shape (n,), and what they show.
-
-    First nothing is withheld, from all; then pictures and then texts, from those that have both, if
-    the modality has both.
+    Test products are predicted by the model that was saved. Raises InputError naming the fold.
     """
-    yield "", np.ones(len(test.labels), dtype=bool), test
-    kinds = sorted(set(test.kinds.values()))
-    if len(kinds) < 2:
-        return
-    both = np.logical_and.reduce([test.has(kind) for kind in kinds])
-    for withheld in kinds:
-        present = {
-            name: there & (test.kinds[name] != withheld) for name, there in test.present.items()
-        }
-        yield withheld, both, replace(test, present=present).where(both)
-
-
-def answered(
-    products: pa.Table,
-    answers: Answers,
-    known: list[str],
-    classes: list[str],
-    fold: int,
-    part: str,
-    withheld: str,
-) -> pa.Table:
-    """Put a fold's answers for `products` into a table; classes that it did not know get 0."""
-    columns = np.searchsorted(classes, known)
-    vectors = []
-    for rows in (answers.probabilities, answers.uncalibrated):
-        wide = np.zeros((len(rows), len(classes)), dtype=np.float32)
-        wide[:, columns] = rows
-        vectors.append(to_arrow(wide))
-    n = len(products)
-    said = [pa.array([fold] * n, pa.int32()), pa.array([part] * n), pa.array([withheld] * n)]
-    return pa.table(
-        [products["sku"], products["label"], products["group"], *said, *vectors],
-        schema=probabilities_schema(len(classes)),
-    )
-
-
-def learning_curves(histories: list[dict[str, list[float]]]) -> str:
-    """Return the folds' losses and accuracies by epoch as CSV."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["fold", "epoch", *histories[0]])
-    for fold, history in enumerate(histories):
-        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([fold, epoch, *(f"{value:.4f}" for value in values)])
-    return buffer.getvalue()
+    roles, turns = splits.roles[:, fold - 1], splits.turns[:, fold - 1]
+    try:
+        trained = fit_fold(task, read, roles, turns)
+    except InputError as error:
+        raise InputError(f"fold {fold}, {error}") from None
+    test, rows = read(roles == TEST)
+    for modality, fitted in trained.items():
+        place = folder / modality / f"fold-{fold}"
+        fitted.model.save(place)
+        model = FusedModel.load(place)
+        known = model.classes
+        of_validation = HeldOutPredictions(fitted.rows, fitted.validation, known, fold, VALIDATION)
+        of_test = predict_test(model, test.select_blocks(fitted.block_weights), rows, fold)
+        yield modality, fitted.history, [of_validation, *of_test]
 
 
 if __name__ == "__main__":

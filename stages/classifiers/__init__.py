@@ -1,1 +1,1 @@
-"""The kinds of classifier, one module each, named as the kind."""
+"""The kinds of classifier, one module each, named after the kind."""

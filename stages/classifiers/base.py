@@ -1,27 +1,24 @@
-"""The kinds of classifier, one module each, named as the kind; and what scikit-learn's share.
+"""What every kind of classifier offers, and a base class for those built on scikit-learn.
 
-Each module has two functions:
-
-- `fit(settings, seed, train, validation) -> Model` fits on the training products alone, and stops
-  on the validation products, of which at least one is of a class to train on, or None;
-- `load(folder) -> Model` loads what `Model.save(folder)` wrote, running no code that it may hold.
+A kind is a module of this package with two classes: `Settings`, which says what its entry in
+params.yaml may hold, and `Classifier`, which has the methods of the protocol below.
 """
 
 import io
 import re
 import zipfile
-from functools import cached_property
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
+from stages.common.blocks import Blocks, concatenate
 from stages.common.errors import InputError
 from stages.common.files import atomic_file
 from stages.common.settings import Settings
-from stages.fusion.features import Features
 
 MODEL_FILE = "model.skops"
 # What skops does not trust by itself in the files that are written here; a file that holds any
@@ -30,20 +27,36 @@ _TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class ClassifierSettings(Settings):
-    """What a classifier's entry in params.yaml may say; each kind's module says it."""
+    """The settings of a classifier in params.yaml; each kind adds its own fields."""
 
 
-class Model(Protocol):
-    """A fitted classifier."""
+class Classifier(Protocol):
+    """A classifier of products by their blocks."""
 
-    classes: list[str]
-    history: dict[str, list[float]]  # losses and accuracies by epoch, if it was fitted in epochs
+    classes_: list[str]
+    history_: dict[str, list[float]]  # losses and accuracies by epoch; empty without epochs
 
-    def predict_proba(self, features: Features) -> np.ndarray:
-        """Return float32 of shape (n, len(classes)): the probability of each class."""
+    def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
+        """Take the kind's settings, and what each block is multiplied with."""
+
+    def fit(
+        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
+    ) -> Self:
+        """Fit on the training products and return the classifier.
+
+        `y` is str of shape (n,), with at least two classes. `validation` is used only to decide
+        when to stop; at least one of its products is of a class in `y`.
+        """
+
+    def predict_proba(self, X: Blocks) -> np.ndarray:
+        """Return the probability of each class, float32 of shape (n, len(classes_))."""
 
     def save(self, folder: Path) -> None:
-        """Write the model into `folder`, in a format that runs no code when it is loaded."""
+        """Write the classifier into `folder`, in a format that runs no code when it is loaded."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
 
 
 def module_of(kind: str) -> ModuleType:
@@ -51,47 +64,73 @@ def module_of(kind: str) -> ModuleType:
     return import_module(f"stages.classifiers.{kind}")
 
 
-class SklearnModel:
-    """A fitted estimator of scikit-learn."""
+class SklearnClassifier:
+    """A scikit-learn estimator on the concatenated blocks; a kind says how to build it."""
 
-    def __init__(self, estimator: Any) -> None:
-        self.history: dict[str, list[float]] = {}
-        self.estimator = estimator
-        self.classes = [str(name) for name in estimator.classes_]
+    settings: Any  # of the kind; None in a classifier that was loaded
 
-    def predict_proba(self, features: Features) -> np.ndarray:
-        """Return float32 of shape (n, len(classes)): the probability of each class."""
-        return self.estimator.predict_proba(features.matrix()).astype(np.float32)
+    def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.block_weights = dict(block_weights)
+        self.estimator: Any = None
+        self.history_: dict[str, list[float]] = {}
+        self._content: bytes | None = None
+
+    def build(self, n: int, n_features: int) -> Any:
+        """Return the estimator to fit on a matrix of shape (n, n_features)."""
+        raise NotImplementedError
+
+    @property
+    def classes_(self) -> list[str]:
+        """The classes that the estimator was fitted on, in the order of its probabilities."""
+        return [str(name) for name in self.estimator.classes_]
+
+    def fit(
+        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
+    ) -> Self:
+        """Fit on the training products; the validation products are not used."""
+        matrix = concatenate(X, self.block_weights)
+        self.estimator = self.build(*matrix.shape).fit(matrix, y)
+        self._content = None
+        return self
+
+    def predict_proba(self, X: Blocks) -> np.ndarray:
+        """Return the probability of each class, float32 of shape (n, len(classes_))."""
+        matrix = concatenate(X, self.block_weights)
+        return self.estimator.predict_proba(matrix).astype(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write the model into `folder`, the same bytes for the same model."""
+        """Write the classifier into `folder`, the same bytes for the same classifier."""
+        import skops.io
+
+        if self._content is None:  # several models save one classifier, and a forest takes seconds
+            model = {"block_weights": self.block_weights, "estimator": self.estimator}
+            self._content = _repeatable(skops.io.dumps(model))
         with atomic_file(folder / MODEL_FILE) as part:
             part.write_bytes(self._content)
 
-    @cached_property
-    def _content(self) -> bytes:  # several modalities save one member, and a forest takes seconds
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load what `save` wrote, to predict with it.
+
+        Raises InputError where the file holds a type that such a model has not, which might run
+        code, or is no such file at all.
+        """
         import skops.io
+        from skops.io.exceptions import UntrustedTypesFoundException
 
-        return _repeatable(skops.io.dumps(self.estimator))
-
-
-def load(folder: Path) -> SklearnModel:
-    """Load what `SklearnModel.save` wrote.
-
-    Raises InputError where the file holds a type that such a model has not, which might run code,
-    or is no such file at all.
-    """
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    path = folder / MODEL_FILE
-    try:
-        return SklearnModel(skops.io.load(path, trusted=_TRUSTED))
-    except UntrustedTypesFoundException as error:
-        found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
-        raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
-    except (zipfile.BadZipFile, KeyError):
-        raise InputError(f"{path} was not written by skops: `dvc repro -f` rebuilds it") from None
+        path = folder / MODEL_FILE
+        try:
+            model = skops.io.load(path, trusted=_TRUSTED)
+            classifier = cls(None, 0, model["block_weights"])
+            classifier.estimator = model["estimator"]
+        except UntrustedTypesFoundException as error:
+            found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
+            raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
+        except (zipfile.BadZipFile, KeyError, TypeError):
+            raise InputError(f"{path} holds no classifier: `dvc repro -f` rebuilds it") from None
+        return classifier
 
 
 def _repeatable(content: bytes) -> bytes:

@@ -1,12 +1,9 @@
 """Multinomial logistic regression on the concatenated blocks."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from stages.classifiers.base import ClassifierSettings, SklearnModel, load
+from stages.classifiers.base import ClassifierSettings, SklearnClassifier
 from stages.common.settings import Positive, PositiveFloat
-from stages.fusion.features import Features
-
-__all__ = ["fit", "load"]
 
 
 class Settings(ClassifierSettings):
@@ -17,16 +14,18 @@ class Settings(ClassifierSettings):
     max_iter: Positive
 
 
-def fit(
-    settings: Settings, seed: int, train: Features, validation: Features | None
-) -> SklearnModel:
-    """Fit on the training products; the validation products are not looked at."""
-    from sklearn.linear_model import LogisticRegression
+class Classifier(SklearnClassifier):
+    """Multinomial logistic regression."""
 
-    estimator = LogisticRegression(
-        C=settings.C,
-        class_weight=settings.class_weight,
-        max_iter=settings.max_iter,
-        random_state=seed,
-    )
-    return SklearnModel(estimator.fit(train.matrix(), train.labels))
+    settings: Settings
+
+    def build(self, n: int, n_features: int) -> Any:
+        """Return the estimator to fit."""
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(
+            C=self.settings.C,
+            class_weight=self.settings.class_weight,
+            max_iter=self.settings.max_iter,
+            random_state=self.seed,
+        )

@@ -1,17 +1,17 @@
 """A random forest on the principal components of the concatenated blocks.
 
-A tree asks about one number at a time, and of thousands each tells next to nothing; the first
-components tell more, and picture blocks no longer outnumber the text's. Each tree draws
-`max_samples` products at most: the forest of a large catalogue is otherwise as large as it.
+A tree splits on one number at a time. One of thousands says next to nothing, a principal component
+says more, and image blocks no longer outnumber the text's. Each tree draws at most `max_samples`
+products: otherwise the forest of a large catalogue would be as large as the catalogue.
 """
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from stages.classifiers.base import ClassifierSettings, SklearnModel, load
+import numpy as np
+
+from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.common.blocks import Blocks
 from stages.common.settings import Positive, Share
-from stages.fusion.features import Features
-
-__all__ = ["fit", "load"]
 
 
 class Settings(ClassifierSettings):
@@ -26,29 +26,37 @@ class Settings(ClassifierSettings):
     class_weight: Literal["balanced", "balanced_subsample"] | None
 
 
-def fit(
-    settings: Settings, seed: int, train: Features, validation: Features | None
-) -> SklearnModel:
-    """Fit on the training products; the validation products are not looked at."""
-    from sklearn.decomposition import PCA
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.pipeline import make_pipeline
+class Classifier(SklearnClassifier):
+    """A random forest on principal components."""
 
-    matrix = train.matrix()
-    components = PCA(
-        min(settings.pca_components, *matrix.shape), svd_solver="randomized", random_state=seed
-    )
-    forest = RandomForestClassifier(
-        n_estimators=settings.n_estimators,
-        criterion=settings.criterion,
-        max_features=settings.max_features,
-        min_samples_leaf=settings.min_samples_leaf,
-        max_samples=min(settings.max_samples, len(matrix)),
-        class_weight=settings.class_weight,
-        random_state=seed,
-        n_jobs=-1,
-    )
-    estimator = make_pipeline(components, forest).fit(matrix, train.labels)
-    # Several threads would add the trees' votes up in another order each time.
-    forest.set_params(n_jobs=1)
-    return SklearnModel(estimator)
+    settings: Settings
+
+    def build(self, n: int, n_features: int) -> Any:
+        """Return the estimator to fit on a matrix of shape (n, n_features)."""
+        from sklearn.decomposition import PCA
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.pipeline import make_pipeline
+
+        n_components = min(self.settings.pca_components, n, n_features)
+        return make_pipeline(
+            PCA(n_components, svd_solver="randomized", random_state=self.seed),
+            RandomForestClassifier(
+                n_estimators=self.settings.n_estimators,
+                criterion=self.settings.criterion,
+                max_features=self.settings.max_features,
+                min_samples_leaf=self.settings.min_samples_leaf,
+                max_samples=min(self.settings.max_samples, n),
+                class_weight=self.settings.class_weight,
+                random_state=self.seed,
+                n_jobs=-1,
+            ),
+        )
+
+    def fit(
+        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
+    ) -> Self:
+        """Fit on the training products; the validation products are not used."""
+        super().fit(X, y)
+        # Several threads would add the trees' votes up in another order each time.
+        self.estimator[-1].set_params(n_jobs=1)
+        return self

@@ -1,23 +1,19 @@
 """A support vector machine with a Gaussian kernel on the concatenated blocks.
 
-The time that it takes to fit grows with the square of the number of products. Beyond
-`nystroem_above` of them it is a fixed-size least-squares one (Suykens et al. 2002, Least Squares
-Support Vector Machines): ridge regression on the Nyström approximation of the kernel by so many
-`n_components` (Williams and Seeger 2001).
+The time to fit it grows with the square of the number of products. Beyond `nystroem_above` products
+it is a fixed-size least-squares machine (Suykens et al. 2002, Least Squares Support Vector
+Machines): ridge regression on the Nyström approximation of the kernel by `n_components` products
+(Williams and Seeger 2001).
 """
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from stages.classifiers import base as sklearn_model
-from stages.classifiers.base import ClassifierSettings, SklearnModel
+from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.common.blocks import Blocks, concatenate
 from stages.common.settings import Positive, PositiveFloat
-from stages.fusion.features import Features
-
-__all__ = ["fit", "load"]
 
 
 class Settings(ClassifierSettings):
@@ -30,55 +26,48 @@ class Settings(ClassifierSettings):
     class_weight: Literal["balanced"] | None
 
 
-class SvmModel(SklearnModel):
+class Classifier(SklearnClassifier):
     """A machine for each pair of classes, or for each class where it is approximated."""
 
-    def predict_proba(self, features: Features) -> np.ndarray:
-        """Return float32 of shape (n, len(classes)): the probability of each class.
+    settings: Settings
 
-        They are the softmax of `closest_duels`, scikit-learn's own scores counting duels won: they
-        choose the same class, and say next to nothing of how sure that is. Of an approximated
-        machine they are the softmax of its scores.
+    def build(self, n: int, n_features: int) -> Any:
+        """Return the estimator to fit on a matrix of shape (n, n_features)."""
+        from sklearn.kernel_approximation import Nystroem
+        from sklearn.linear_model import RidgeClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.svm import SVC
+
+        settings = self.settings
+        if n <= settings.nystroem_above:
+            return SVC(
+                C=settings.C,
+                gamma=settings.gamma,
+                class_weight=settings.class_weight,
+                decision_function_shape="ovo",
+            )
+        n_components = min(settings.n_components, n)
+        return make_pipeline(
+            Nystroem(gamma=settings.gamma, n_components=n_components, random_state=self.seed),
+            RidgeClassifier(1 / settings.C, class_weight=settings.class_weight),
+        )
+
+    def predict_proba(self, X: Blocks) -> np.ndarray:
+        """Return the probability of each class, float32 of shape (n, len(classes_)).
+
+        It is the softmax of `closest_duels`. scikit-learn's own scores count duels won: they choose
+        the same class, and say next to nothing of how sure that is. An approximated machine's are
+        the softmax of its scores.
         """
         from scipy.special import softmax
         from sklearn.pipeline import Pipeline
 
-        scores = self.estimator.decision_function(features.matrix())
+        scores = self.estimator.decision_function(concatenate(X, self.block_weights))
         if not isinstance(self.estimator, Pipeline):
-            scores = closest_duels(scores, len(self.classes))
+            scores = closest_duels(scores, len(self.classes_))
         elif scores.ndim == 1:
             scores = np.column_stack([-scores, scores])
         return softmax(scores, axis=1).astype(np.float32)
-
-
-def fit(
-    settings: Settings, seed: int, train: Features, validation: Features | None
-) -> SklearnModel:
-    """Fit on the training products; the validation products are not looked at."""
-    from sklearn.kernel_approximation import Nystroem
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import SVC
-
-    if len(train.labels) <= settings.nystroem_above:
-        estimator = SVC(
-            C=settings.C,
-            gamma=settings.gamma,
-            class_weight=settings.class_weight,
-            decision_function_shape="ovo",
-        )
-    else:
-        landmarks = min(settings.n_components, len(train.labels))
-        estimator = make_pipeline(
-            Nystroem(gamma=settings.gamma, n_components=landmarks, random_state=seed),
-            RidgeClassifier(1 / settings.C, class_weight=settings.class_weight),
-        )
-    return SvmModel(estimator.fit(train.matrix(), train.labels))
-
-
-def load(folder: Path) -> SklearnModel:
-    """Load what `SvmModel.save` wrote; raises InputError as `sklearn_model.load` does."""
-    return SvmModel(sklearn_model.load(folder).estimator)
 
 
 def closest_duels(decisions: np.ndarray, classes: int) -> np.ndarray:

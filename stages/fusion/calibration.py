@@ -1,49 +1,73 @@
-"""Probabilities that can be believed: several models' joined, and what each is worth.
+"""Calibrated probabilities: how far to trust several models, and how to pool what they predict.
 
-What is learnt here is learnt on products that the models were not fitted on.
+A pool is fitted on products that the models were not fitted on.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
-LEAST = 1e-7  # a forest may say 0, which no product would ever forgive
+EPSILON = 1e-7  # the least probability: a forest may give 0, which has no logarithm
 
 
 @dataclass(frozen=True)
-class Pool:
+class LogOpinionPool:
     """A logarithmic opinion pool (Genest and Zidek 1986, Combining Probability Distributions).
 
-    `weights` says by name how far each model is trusted, 0 or more; that of a single model is the
-    inverse of a temperature (Guo et al. 2017, On Calibration of Modern Neural Networks). `prior` is
-    the power of the classes' `frequencies` that the result is divided by: models that learnt from
-    few products of a class lean towards the frequent ones (Menon et al. 2021, Long-tail Learning
-    via Logit Adjustment).
+    `weights` holds by name how far each model is trusted, 0 or more; that of a single model is the
+    inverse of a temperature (Guo et al. 2017, On Calibration of Modern Neural Networks). The result
+    is divided by the classes' `frequencies` to the power of `prior_exponent`: models that learnt
+    from few products of a class lean towards the frequent ones (Menon et al. 2021, Long-tail
+    Learning via Logit Adjustment).
     """
 
     weights: dict[str, float]
-    prior: float
+    prior_exponent: float
     frequencies: list[float]
 
+    def predict_proba(self, models: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Pool the models' probabilities, each of shape (n, classes); float32 of that shape.
 
-def fit_pool(models: Mapping[str, np.ndarray], truth: np.ndarray, frequencies: np.ndarray) -> Pool:
-    """Find the pool of models under which labels are the likeliest.
+        Raises KeyError where a model of the pool is not given.
+        """
+        from scipy.special import softmax
 
-    `models` holds each one's probabilities, of shape (n, classes), n > 0; `truth` is int of shape
+        terms = _terms([models[name] for name in self.weights], np.array(self.frequencies))
+        powers = np.array([*self.weights.values(), self.prior_exponent])
+        return softmax(np.tensordot(powers, terms, 1), axis=1).astype(np.float32)
+
+
+def even_pool(models: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Pool the models' probabilities with equal trust in each, before any calibration."""
+    first = next(iter(models.values()))
+    if len(models) == 1:
+        return first
+    n_classes = first.shape[1]
+    weights = dict.fromkeys(models, 1 / len(models))
+    return LogOpinionPool(weights, 0, [1 / n_classes] * n_classes).predict_proba(models)
+
+
+def fit_pool(
+    models: Mapping[str, np.ndarray], y_true: np.ndarray, frequencies: np.ndarray
+) -> LogOpinionPool:
+    """Fit the pool of models under which the labels are the likeliest.
+
+    `models` holds the probabilities of each, of shape (n, classes), n > 0; `y_true` is int of shape
     (n,), the labels' columns; `frequencies`, of shape (classes,), are those of the classes among
     the products that the models were fitted on.
 
-    Where there are few labels, and none of them surprises, they must not make a pool sure of
-    everything: a share 1 / (n + 2) of each is spread over all classes (as Platt 1999, Probabilistic
-    Outputs for Support Vector Machines, does for two), and a `prior` far from 0 counts against it.
+    A few labels that are all predicted well must not make a pool sure of everything. So a share
+    1 / (n + 2) of each is spread over all classes (as Platt 1999, Probabilistic Outputs for Support
+    Vector Machines, does for two), and a `prior_exponent` far from 0 is penalised.
     """
-    n, classes = len(truth), len(frequencies)
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    n, classes = len(y_true), len(frequencies)
     terms = _terms(models.values(), frequencies)
     targets = np.full((n, classes), 1 / (n + 2) / classes)
-    targets[np.arange(n), truth] += 1 - 1 / (n + 2)
+    targets[np.arange(n), y_true] += 1 - 1 / (n + 2)
 
     def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
         logs = log_softmax(np.tensordot(powers, terms, 1), axis=1)
@@ -54,25 +78,17 @@ def fit_pool(models: Mapping[str, np.ndarray], truth: np.ndarray, frequencies: n
     start = np.append(np.full(len(models), 1 / len(models)), 0)
     bounds = [(0, None)] * len(models) + [(-2, 2)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    *weights, prior = found.tolist()
-    return Pool(dict(zip(models, weights, strict=True)), prior, frequencies.tolist())
-
-
-def pooled(models: Mapping[str, np.ndarray], pool: Pool) -> np.ndarray:
-    """Join the probabilities of the models that a pool names, each of shape (n, classes); float32.
-
-    Raises KeyError where one of them is not given.
-    """
-    terms = _terms([models[name] for name in pool.weights], np.array(pool.frequencies))
-    powers = np.array([*pool.weights.values(), pool.prior])
-    return softmax(np.tensordot(powers, terms, 1), axis=1).astype(np.float32)
+    *weights, prior_exponent = found.tolist()
+    return LogOpinionPool(
+        dict(zip(models, weights, strict=True)), prior_exponent, frequencies.tolist()
+    )
 
 
 def _terms(models: Iterable[np.ndarray], frequencies: np.ndarray) -> np.ndarray:
-    """Return what a pool weighs: the models' logarithms, and last the classes' rarity.
+    """Return what a pool weighs: the logarithms of the models, and last the rarity of the classes.
 
-    A class that the models never met is no rare one: its rarity is 0.
+    A class that the models were not fitted on has the rarity 0.
     """
-    logs = [np.log(np.maximum(np.asarray(rows, dtype=np.float64), LEAST)) for rows in models]
+    logs = [np.log(np.maximum(np.asarray(rows, dtype=np.float64), EPSILON)) for rows in models]
     rarity = -np.log(np.where(frequencies > 0, frequencies, 1))
     return np.stack([*logs, np.broadcast_to(rarity, logs[0].shape)])

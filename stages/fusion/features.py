@@ -1,7 +1,7 @@
-"""The features as arrays: what a modality sees of products, a block per encoder."""
+"""The features as arrays: a block per encoder, and how they are read."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array, vstack
 
+from stages.common.blocks import concatenate
 from stages.common.errors import InputError
 from stages.common.tables import (
     SPARSE,
-    SPLITS,
     Matrix,
     check_schema,
     features_schema,
@@ -23,65 +23,73 @@ from stages.common.tables import (
     read_table,
 )
 
-FEATURES = Path("data/features.parquet")
-
 
 @dataclass(frozen=True)
 class Features:
-    """What the models of a modality see of some products.
+    """The blocks of some products.
 
-    `blocks` maps each encoder to float32 of shape (n, size), rows of unit length, or of zeros where
-    `present`, boolean of shape (n,), is false. `scales` holds what each block is multiplied with
-    when they are put side by side, `labels` the n names of classes, `kinds` whether a block is of
-    the image or the text, `components` how many numbers a block of hashed n-grams, which is sparse,
-    is brought to.
+    `blocks` maps each block's name to float32 of shape (n, size), rows of unit length, or of zeros
+    where `present`, boolean of shape (n,), is false. `block_weights` holds what each block is
+    multiplied with when blocks are put side by side, `inputs` whether a block is of the image or
+    the text, `labels` the n names of classes, `svd_components` how many components a sparse block
+    is reduced to.
     """
 
     blocks: dict[str, Matrix]
     present: dict[str, np.ndarray]
-    scales: dict[str, float]
+    block_weights: dict[str, float]
+    inputs: dict[str, str]
     labels: np.ndarray
-    kinds: dict[str, str] = field(default_factory=dict)
-    components: dict[str, int] = field(default_factory=dict)
+    svd_components: dict[str, int]
 
-    def matrix(self) -> np.ndarray:
-        """Return the scaled blocks side by side (early fusion), float32 (n, sum of sizes)."""
-        sizes = [rows.shape[1] for rows in self.blocks.values()]
-        found = np.empty((len(self.labels), sum(sizes)), dtype=np.float32)
-        ends = np.cumsum(sizes)
-        for (name, rows), size, end in zip(self.blocks.items(), sizes, ends, strict=True):
-            np.multiply(rows, np.float32(self.scales[name]), out=found[:, end - size : end])
-        return found
+    def concatenate(self) -> np.ndarray:
+        """Return the weighted blocks side by side (early fusion), float32 (n, sum of sizes)."""
+        return concatenate(self.blocks, self.block_weights)
 
-    def seen(self) -> np.ndarray:
+    def any_present(self) -> np.ndarray:
         """Return which products have at least one block, boolean of shape (n,)."""
         return np.logical_or.reduce(list(self.present.values()))
 
-    def has(self, kind: str) -> np.ndarray:
-        """Return which products have a block of a kind (image or text), boolean of shape (n,)."""
-        return self.of({kind}).seen()
+    def has_modality(self, modality: str) -> np.ndarray:
+        """Return which products have a block of the image or the text, boolean of shape (n,)."""
+        return self.select_modalities({modality}).any_present()
 
-    def where(self, chosen: np.ndarray) -> "Features":
-        """Return the features of the products for which `chosen`, boolean of shape (n,), holds."""
-        if chosen.all():
+    def has_all_modalities(self) -> np.ndarray:
+        """Return which products have a block of each modality of the blocks, boolean (n,)."""
+        modalities = sorted(set(self.inputs.values()))
+        return np.logical_and.reduce([self.has_modality(modality) for modality in modalities])
+
+    def select_rows(self, rows: np.ndarray) -> "Features":
+        """Return the features of the products for which `rows`, boolean of shape (n,), holds."""
+        if rows.all():
             return self
         return replace(
             self,
-            blocks={name: rows[chosen] for name, rows in self.blocks.items()},
-            present={name: rows[chosen] for name, rows in self.present.items()},
-            labels=self.labels[chosen],
+            blocks={name: block[rows] for name, block in self.blocks.items()},
+            present={name: there[rows] for name, there in self.present.items()},
+            labels=self.labels[rows],
         )
 
-    def of(self, kinds: Collection[str]) -> "Features":
-        """Return the blocks of some kinds, their scales' squares adding up to 1 again."""
-        names = [name for name in self.blocks if self.kinds[name] in kinds]
-        length = sum(self.scales[name] ** 2 for name in names) ** 0.5
+    def select_blocks(self, block_weights: Mapping[str, float]) -> "Features":
+        """Return the blocks that `block_weights` names, with these weights."""
         return replace(
             self,
-            blocks={name: self.blocks[name] for name in names},
-            present={name: self.present[name] for name in names},
-            scales={name: self.scales[name] / length for name in names},
+            blocks={name: self.blocks[name] for name in block_weights},
+            present={name: self.present[name] for name in block_weights},
+            block_weights=dict(block_weights),
+            inputs={name: self.inputs[name] for name in block_weights},
         )
+
+    def select_modalities(self, modalities: Collection[str]) -> "Features":
+        """Return the blocks of image or text, the squares of their weights adding up to 1 again."""
+        names = [name for name in self.blocks if self.inputs[name] in modalities]
+        return self.select_blocks(scaled_weights(self.block_weights, names))
+
+
+def scaled_weights(block_weights: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
+    """Return the weights of some blocks, scaled so that their squares add up to 1."""
+    length = sum(block_weights[name] ** 2 for name in names) ** 0.5
+    return {name: block_weights[name] / length for name in names}
 
 
 def unit_length(rows: Matrix) -> Matrix:
@@ -95,11 +103,30 @@ def unit_length(rows: Matrix) -> Matrix:
     return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
 
 
-def read_products(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Read the columns of schema SPLITS of a table that `fuse` wrote, and its facts."""
+@dataclass(frozen=True)
+class FeaturesMetadata:
+    """What data/features.parquet says of its blocks, by name, and of what each modality sees."""
+
+    encoders: dict[str, dict[str, Any]]  # the manifest of the weights of a block's encoder
+    inputs: dict[str, str]  # image or text
+    n_features: dict[str, int]
+    svd_components: dict[str, int]  # of sparse blocks
+    modalities: dict[str, dict[str, float]]  # block weights by modality
+
+    @property
+    def seen_blocks(self) -> dict[str, float]:
+        """The blocks that some modality sees, each with its weight in the last of them."""
+        return {name: one for seen in self.modalities.values() for name, one in seen.items()}
+
+
+def read_metadata(path: Path) -> FeaturesMetadata:
+    """Read what the features say of themselves.
+
+    Raises InputError where they are malformed, have no block, or do not describe one.
+    """
     schema = read_schema(path)
-    facts = metadata_of(schema)
-    names = [name for name in schema.names if name not in SPLITS.names]
+    found = metadata_of(schema)
+    names = [name for name in schema.names if name != "sku"]
     if not names:
         raise InputError(f"{path} holds no block: `dvc repro -f` rebuilds it")
     sizes: dict[str, int | None] = {}
@@ -109,59 +136,66 @@ def read_products(path: Path) -> tuple[pa.Table, dict[str, Any]]:
             raise InputError(f"{path}: the column {name} is no column of vectors")
         sizes[name] = None if kind == SPARSE else kind.list_size
     check_schema(path, schema, features_schema(sizes))
-    sparse = {name for name, size in sizes.items() if size is None}
-    for key, needed in {"encoders": set(names), "kinds": set(names), "n_features": sparse}.items():
-        if not needed <= set(facts.get(key, ())):
+    for key in ("encoders", "inputs", "n_features"):
+        if not set(names) <= set(found.get(key, ())):
             raise InputError(f"{path} does not say its blocks' {key}: `dvc repro -f` rebuilds it")
-    for key in ("modalities", "components"):
-        if key not in facts:
+    for key in ("modalities", "svd_components"):
+        if key not in found:
             raise InputError(f"{path} does not say its {key}: `dvc repro -f` rebuilds it")
-    return read_table(path, columns=SPLITS.names), facts
+    return FeaturesMetadata(**{field.name: found[field.name] for field in fields(FeaturesMetadata)})
 
 
-def read_features(path: Path, modality: str, chosen: np.ndarray) -> tuple[Features, np.ndarray]:
-    """Read what a modality sees of the products for which `chosen`, boolean of shape (n,), holds.
+def check_skus(path: Path, skus: np.ndarray) -> None:
+    """Raise InputError where a table is of other products than `skus`, or in another order."""
+    if read_table(path, columns=["sku"])["sku"].to_pylist() != skus.tolist():
+        raise InputError(f"{path} is of other products than data/splits.parquet: `dvc repro -f`")
 
-    Those that have none of its blocks are left out: returns the features of the others, and which
-    these are, boolean of shape (n,).
+
+def read_features(
+    path: Path, block_weights: Mapping[str, float], labels: np.ndarray, chosen: np.ndarray
+) -> tuple[Features, np.ndarray]:
+    """Read the blocks that `block_weights` names, of the products that `chosen` holds for.
+
+    `labels`, str, and `chosen`, boolean, are of shape (n,), for the n products of the table.
+    Products that have none of the blocks are dropped: return the features of the others, and their
+    row numbers, int of shape (len(features.labels),).
     """
     schema = read_schema(path)
-    facts = metadata_of(schema)
-    scales = facts["modalities"][modality]
+    metadata = read_metadata(path)
     # Filled in place: parts joined in the end would be in memory twice.
     dense = {
         name: np.empty((int(chosen.sum()), schema.field(name).type.list_size), np.float32)
-        for name in scales
+        for name in block_weights
         if schema.field(name).type != SPARSE
     }
-    sparse: dict[str, list[csr_array]] = {name: [] for name in scales if name not in dense}
-    present: dict[str, list[np.ndarray]] = {name: [] for name in scales}
-    labels, kept, at, filled = [], [], 0, 0
-    for batch in read_batches(path, ["label", *scales]):
-        read = {name: from_arrow(batch[name], facts["n_features"].get(name)) for name in scales}
-        seen = np.logical_or.reduce([has for _, has in read.values()])
-        here = chosen[at : at + len(batch)] & seen
-        until = filled + int(here.sum())
-        for name, (rows, has) in read.items():
-            present[name].append(has[here])
+    sparse: dict[str, list[csr_array]] = {name: [] for name in block_weights if name not in dense}
+    present: dict[str, list[np.ndarray]] = {name: [] for name in block_weights}
+    rows: list[np.ndarray] = []
+    start = filled = 0
+    for batch in read_batches(path, list(block_weights)):
+        read = {name: from_arrow(batch[name], metadata.n_features[name]) for name in block_weights}
+        some = np.logical_or.reduce([there for _, there in read.values()])
+        here = chosen[start : start + len(batch)] & some
+        end = filled + int(here.sum())
+        for name, (vectors, there) in read.items():
+            present[name].append(there[here])
             if name in dense:
-                dense[name][filled:until] = rows[here]
+                dense[name][filled:end] = vectors[here]
             else:
-                sparse[name].append(rows[here])
-        labels.append(np.asarray(batch["label"].to_pylist())[here])
-        kept.append(here)
-        at, filled = at + len(batch), until
+                sparse[name].append(vectors[here])
+        rows.append(start + np.flatnonzero(here))
+        start, filled = start + len(batch), end
     pa.default_memory_pool().release_unused()  # it would keep as much again as was read
-    blocks: dict[str, Matrix] = {
-        name: dense[name][:filled] if name in dense else vstack(sparse.pop(name), format="csr")
-        for name in scales
-    }
+    kept = np.concatenate(rows)
     features = Features(
-        blocks,
+        {
+            name: dense[name][:filled] if name in dense else vstack(sparse.pop(name), format="csr")
+            for name in block_weights
+        },
         {name: np.concatenate(parts) for name, parts in present.items()},
-        scales,
-        np.concatenate(labels),
-        {name: facts["kinds"][name] for name in scales},
-        {name: size for name, size in facts["components"].items() if name in scales},
+        dict(block_weights),
+        {name: metadata.inputs[name] for name in block_weights},
+        labels[kept],
+        {name: n for name, n in metadata.svd_components.items() if name in block_weights},
     )
-    return features, np.concatenate(kept)
+    return features, kept

@@ -1,15 +1,16 @@
-"""What is fitted to the blocks themselves before a classifier sees them, on training products.
+"""What happens to a block between its encoder and a classifier; it is fitted on training products.
 
 Each block is centred on the mean of the training products and scaled to unit length again: centring
-takes away what all products have in common (Mu and Viswanath 2018, All-but-the-Top), without which
-the vectors of some networks all but coincide. A block of hashed n-grams is weighted by inverse
-document frequency and brought to its leading components first: latent semantic analysis (Deerwester
-et al. 1990).
+removes what all products have in common (Mu and Viswanath 2018, All-but-the-Top), without which the
+vectors of some networks almost coincide. A sparse block of hashed n-grams is first weighted by
+inverse document frequency and reduced to its leading components: latent semantic analysis
+(Deerwester et al. 1990).
 """
 
+from collections.abc import Collection
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from safetensors import SafetensorError
@@ -20,97 +21,108 @@ from stages.common.errors import InputError
 from stages.common.files import atomic_file
 from stages.common.tables import Matrix
 from stages.fusion.features import Features, unit_length
-from stages.fusion.fits import Fits
 
-FILE = "projection.safetensors"
+FILE = "preprocessing.safetensors"
 SAMPLE = 10_000  # training products that components are learnt from, at most
 
 
-class Projection:
-    """The means, and where a block has them the components, of blocks of training products."""
+class BlockPreprocessor:
+    """The mean of each block, and the weights and components of those that have them."""
 
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take what `fit` found: `<block>/mean`, `<block>/idf` and `<block>/components`."""
-        self._arrays = arrays
+    def __init__(self, seed: int = 0) -> None:
+        """Take the seed of the sample that components are learnt from."""
+        self._seed = seed
+        self._arrays: dict[str, np.ndarray] = {}  # <block>/mean, <block>/idf, <block>/components
 
-    def apply(self, features: Features) -> Features:
-        """Return the features with each block projected; a missing block stays zeros."""
-        blocks = {}
+    def fit(self, features: Features) -> Self:
+        """Fit to the blocks of training products; return the preprocessor.
+
+        A block that `features.svd_components` names has at most that many numbers afterwards.
+        Raises InputError for a block that not two of the products have.
+        """
+        self._arrays = {}
+        for name, rows in features.blocks.items():
+            there = features.present[name]
+            if there.sum() < 2:
+                raise InputError(f"not two products to train on have a {name} input")
+            if not there.all():
+                rows = rows[there]
+            if n_components := features.svd_components.get(name):
+                self._arrays[f"{name}/idf"] = idf_weights(rows)
+                weighted = _weighted(rows, self._arrays[f"{name}/idf"])
+                components = truncated_svd(weighted, n_components, self._seed)
+                self._arrays[f"{name}/components"] = components
+                rows = unit_length(weighted @ components)
+            self._arrays[f"{name}/mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return self
+
+    def transform(self, features: Features) -> Features:
+        """Return the features with each block preprocessed; a missing block stays zeros."""
+        blocks: dict[str, Matrix] = {}
         for name, rows in features.blocks.items():
             if f"{name}/components" in self._arrays:
-                rows = unit_length(_weighted(rows, self._arrays[f"{name}/idf"]))
-                rows = unit_length(rows @ self._arrays[f"{name}/components"])
+                weighted = _weighted(rows, self._arrays[f"{name}/idf"])
+                rows = unit_length(weighted @ self._arrays[f"{name}/components"])
             centred = rows - self._arrays[f"{name}/mean"]
             centred[~features.present[name]] = 0
             blocks[name] = unit_length(centred)
         return replace(features, blocks=blocks)
+
+    def select_blocks(self, names: Collection[str]) -> "BlockPreprocessor":
+        """Return the preprocessor of some of the blocks."""
+        selected = BlockPreprocessor(self._seed)
+        for key, array in self._arrays.items():
+            if key.rpartition("/")[0] in names:
+                selected._arrays[key] = array
+        return selected
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`."""
         with atomic_file(folder / FILE) as part:
             save_file(self._arrays, part)
 
-
-def fit(features: Features, seed: int, fits: Fits) -> Projection:
-    """Fit to the blocks of training products; raises InputError for a block that none of them has.
-
-    A block that `features.components` names has at most that many numbers afterwards.
-    """
-    arrays = {}
-    for name, rows in features.blocks.items():
-        there = features.present[name]
-        if there.sum() < 2:
-            raise InputError(f"not two products to train on have a {name} input")
-        if not there.all():
-            rows = rows[there]
-        components = features.components.get(name)
-        fit_one = partial(_fitted, rows, components, seed)
-        found = fits.once(fit_one, "projection", rows, f"{components} {seed}")
-        arrays |= {f"{name}/{key}": array for key, array in found.items()}
-    return Projection(arrays)
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load what `save` wrote; raises InputError where it is missing or malformed."""
+        path = folder / FILE
+        if not path.is_file():
+            raise InputError(f"{path} is not there: `dvc repro` builds it")
+        try:
+            arrays = load_file(path)
+        except SafetensorError as error:
+            raise InputError(
+                f"{path} holds no arrays ({error}): `dvc repro -f` rebuilds it"
+            ) from None
+        preprocessor = cls()
+        preprocessor._arrays = arrays
+        return preprocessor
 
 
-def _fitted(rows: Matrix, components: int | None, seed: int) -> dict[str, np.ndarray]:
-    """Return a block's mean and, where it is brought to `components` numbers, how."""
-    arrays = {}
-    if components:
-        holding = np.bincount(rows.indices, minlength=rows.shape[1])  # no place twice in a row
-        idf = np.log((1 + rows.shape[0]) / (1 + holding)) + 1
-        # What one product alone has tells it from no class; and most places are such.
-        arrays["idf"] = np.where(holding < 2, 0, idf).astype(np.float32)
-        rows = unit_length(_weighted(rows, arrays["idf"]))
-        arrays["components"] = leading_components(rows, components, seed)
-        rows = unit_length(rows @ arrays["components"])
-    arrays["mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return arrays
+def idf_weights(rows: csr_array) -> np.ndarray:
+    """Return the inverse document frequency of each column of counts, float32 of shape (size,)."""
+    holding = np.bincount(rows.indices, minlength=rows.shape[1])  # an index is once in a row
+    idf = np.log((1 + rows.shape[0]) / (1 + holding)) + 1
+    # What one product alone has tells it from no class, and most columns are such.
+    return np.where(holding < 2, 0, idf).astype(np.float32)
 
 
 def _weighted(rows: csr_array, weights: np.ndarray) -> csr_array:
-    return csr_array((rows.data * weights[rows.indices], rows.indices, rows.indptr), rows.shape)
+    """Multiply the columns with weights, and scale the rows to unit length again."""
+    data = rows.data * weights[rows.indices]
+    return unit_length(csr_array((data, rows.indices, rows.indptr), rows.shape))
 
 
-def leading_components(rows: csr_array, components: int, seed: int) -> np.ndarray:
+def truncated_svd(rows: csr_array, n_components: int, seed: int) -> np.ndarray:
     """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
 
     They are those of a sample where `rows` are many. The result is float32 of shape (size, at most
-    `components`).
+    `n_components`).
     """
     from sklearn.utils.extmath import randomized_svd
 
     if rows.shape[0] > SAMPLE:
         drawn = np.random.default_rng(seed).permutation(rows.shape[0])[:SAMPLE]
         rows = rows[np.sort(drawn)]
-    wanted = min(components, *rows.shape)
+    wanted = min(n_components, *rows.shape)
     _, _, vectors = randomized_svd(rows, wanted, n_iter=4, random_state=seed)
     return np.ascontiguousarray(vectors.T, dtype=np.float32)
-
-
-def load(folder: Path) -> Projection:
-    """Load what `Projection.save` wrote; raises InputError where something else or nothing is."""
-    path = folder / FILE
-    if not path.is_file():
-        raise InputError(f"{path} is not there: `dvc repro` builds it")
-    try:
-        return Projection(load_file(path))
-    except SafetensorError as error:
-        raise InputError(f"{path} holds no arrays ({error}): `dvc repro -f` rebuilds it") from None

@@ -1,15 +1,16 @@
-"""What params.yaml says of fusion: `fusion` and `modalities`."""
+"""What params.yaml says of fusion, `fusion` and `modalities`, and which blocks that makes."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
+from stages.common.errors import InputError
 from stages.common.settings import Positive, PositiveFloat, Settings, Slug
 
 
 class FusionSettings(Settings):
-    """How a model that sees image and text joins them.
+    """How a model that sees image and text fuses them.
 
     The weights of encoders, 1 unless named, say how the blocks of a modality share its weight.
     """
@@ -28,20 +29,55 @@ class ModalitySettings(Settings):
     encoders: Annotated[list[Slug], Field(min_length=1)] | None = None
 
 
-def block_weights(fusion: FusionSettings, modalities: Mapping[str, str]) -> dict[str, float]:
+class Block(NamedTuple):
+    """An encoder's vectors of one input of the products: the image or the text."""
+
+    encoder: str
+    input: str
+
+
+def all_blocks(image_encoders: Iterable[str], text_encoders: Iterable[str]) -> dict[str, Block]:
+    """Return the blocks of all encoders by name, those of the image first.
+
+    A block is named by its encoder; an encoder of both inputs has the blocks <encoder>_image and
+    <encoder>_text. Raises InputError where two blocks would have one name.
+    """
+    listed = {"image": list(image_encoders), "text": list(text_encoders)}
+    of_both = set(listed["image"]) & set(listed["text"])
+    blocks: dict[str, Block] = {}
+    for modality, encoders in listed.items():
+        for encoder in encoders:
+            name = f"{encoder}_{modality}" if encoder in of_both else encoder
+            if name in blocks:
+                raise InputError(f"two encoders make a block {name}: rename one in params.yaml")
+            blocks[name] = Block(encoder, modality)
+    return blocks
+
+
+def blocks_of(modality: ModalitySettings, blocks: Mapping[str, Block]) -> dict[str, Block]:
+    """Return those of `blocks` that a modality sees."""
+    folder = modality.embeddings.removeprefix("data/embeddings").removeprefix("/")
+    return {
+        name: block
+        for name, block in blocks.items()
+        if folder in ("", block.input)
+        and (modality.encoders is None or block.encoder in modality.encoders)
+    }
+
+
+def block_weights(fusion: FusionSettings, blocks: Mapping[str, Block]) -> dict[str, float]:
     """Return what each block is multiplied with when blocks are put side by side.
 
-    `modalities` says of each encoder whether it embeds the image or the text. Blocks are of unit
-    length, and so are the rows of all of them, weighted: the squares of the weights add up to 1.
-    Image and text share them as the squares of their weights in `fusion`, and so do the encoders
-    of each.
+    Blocks are of unit length, and so are the rows of all of them, weighted: the squares of the
+    weights add up to 1. Image and text share them as the squares of their weights in `fusion`, and
+    so do the encoders of each.
     """
     squares: dict[str, float] = {}
     for modality, weight in (("image", fusion.image), ("text", fusion.text)):
         own = {
-            name: fusion.encoders.get(name, 1.0) ** 2
-            for name, found in modalities.items()
-            if found == modality
+            name: fusion.encoders.get(block.encoder, 1.0) ** 2
+            for name, block in blocks.items()
+            if block.input == modality
         }
         squares |= {name: weight**2 * part / sum(own.values()) for name, part in own.items()}
     total = sum(squares.values())

@@ -9,10 +9,8 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
-from stages.classifiers.base import (
-    MODEL_FILE,
-    load,
-)
+from stages.classifiers.base import MODEL_FILE
+from stages.classifiers.logistic_regression import Classifier
 from stages.common.errors import InputError
 
 
@@ -41,5 +39,18 @@ def test_a_file_that_might_run_code_is_refused(tmp_path, monkeypatch, planted, n
     content = planted if place == "estimator" else estimator
     (tmp_path / MODEL_FILE).write_bytes(skops.io.dumps(content))
     with pytest.raises(InputError, match=rf"model\.skops is not loaded, .*{named}"):
-        load(tmp_path)
+        Classifier.load(tmp_path)
     assert not (tmp_path / "it_ran").exists()
+
+
+@pytest.mark.parametrize("planted", [b"", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_holds_no_classifier_is_refused(tmp_path, planted):
+    (tmp_path / MODEL_FILE).write_bytes(planted)
+    with pytest.raises(InputError, match=r"model\.skops holds no classifier"):
+        Classifier.load(tmp_path)
+
+
+def test_an_estimator_without_its_block_weights_is_refused(tmp_path):
+    (tmp_path / MODEL_FILE).write_bytes(skops.io.dumps(LogisticRegression()))
+    with pytest.raises(InputError, match=r"model\.skops holds no classifier"):
+        Classifier.load(tmp_path)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from helpers.repository import TOP
 
 from stages.classifiers.base import module_of
 from stages.common.files import sha256_of
-from stages.fusion.features import Features
 from stages.params import load_params
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -22,8 +21,14 @@ QUICK: dict[str, dict[str, Any]] = {
     "random_forest": {"n_estimators": 40},
     "mlp": {"batch_size": 16, "max_epochs": 40},
 }
-SIZES = {"picture": 24, "words": 12}
+SIZES = {"photo": 24, "words": 12}
+WEIGHTS = dict.fromkeys(SIZES, 0.5**0.5)
 CLASSES = ["a, b", "Z", "é", "10", "9"]
+
+
+class Products(NamedTuple):
+    X: dict[str, np.ndarray]
+    y: np.ndarray
 
 
 def settings(kind: str) -> Any:
@@ -34,27 +39,32 @@ def settings(kind: str) -> Any:
 
 def products(
     classes: list[str], each: int, seed: int, missing: float = 0, noise: float = 0.7
-) -> Features:
+) -> Products:
     """Make `each` products of each class: blocks of unit length around a centre per class."""
     centres = np.random.default_rng(0)
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(classes, each))
     at = [CLASSES.index(label) for label in labels.tolist()]
-    blocks, present = {}, {}
+    blocks = {}
     for name, size in SIZES.items():
         around = centres.normal(size=(len(CLASSES), size))[at]
         rows = around + noise * rng.normal(size=(len(at), size))
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        present[name] = rng.random(len(at)) >= (missing if name == "picture" else 0)
-        blocks[name] = (rows * present[name][:, None]).astype(np.float32)
-    return Features(blocks, present, dict.fromkeys(blocks, 0.5**0.5), labels)
+        present = rng.random(len(at)) >= (missing if name == "photo" else 0)
+        blocks[name] = (rows * present[:, None]).astype(np.float32)
+    return Products(blocks, labels)
 
 
-def without(features: Features, label: str) -> Features:
-    return features.where(features.labels != label)
+def without(given: Products, label: str) -> Products:
+    others = given.y != label
+    return Products({name: rows[others] for name, rows in given.X.items()}, given.y[others])
 
 
-def cases() -> dict[str, tuple[Features, Features]]:
+def fitted(kind: str, train: Products, validation: Products | None) -> Any:
+    return module_of(kind).Classifier(settings(kind), 3, WEIGHTS).fit(*train, validation)
+
+
+def cases() -> dict[str, tuple[Products, Products]]:
     """Return, by what is special about them, products to train on and to validate with."""
     train, validation = products(CLASSES, 25, seed=1), products(CLASSES, 4, seed=2)
     return {
@@ -68,64 +78,63 @@ def cases() -> dict[str, tuple[Features, Features]]:
 
 @pytest.mark.parametrize("case", cases())
 @pytest.mark.parametrize("kind", QUICK)
-def test_a_model_answers_and_its_file_answers_the_same(kind, case, tmp_path):
+def test_a_classifier_predicts_the_same_after_it_is_saved_and_loaded(kind, case, tmp_path):
     train, validation = cases()[case]
-    model = module_of(kind).fit(settings(kind), 3, train, validation)
-    classes = sorted(set(train.labels.tolist()))
-    assert model.classes == classes
+    model = fitted(kind, train, validation)
+    classes = sorted(set(train.y.tolist()))
+    assert model.classes_ == classes
 
     test = products(classes, 40, seed=3)
-    probabilities = model.predict_proba(test)
+    probabilities = model.predict_proba(test.X)
     assert probabilities.dtype == np.float32
-    assert probabilities.shape == (len(test.labels), len(classes))
+    assert probabilities.shape == (len(test.y), len(classes))
     assert probabilities.min() >= 0
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     chosen = np.array(classes)[probabilities.argmax(axis=1)]
-    assert (chosen == test.labels).mean() > 0.9
+    assert (chosen == test.y).mean() > 0.9
 
     model.save(tmp_path)
-    loaded = module_of(kind).load(tmp_path)
-    assert loaded.classes == classes
-    np.testing.assert_array_equal(loaded.predict_proba(test), probabilities)
+    loaded = module_of(kind).Classifier.load(tmp_path)
+    assert loaded.classes_ == classes
+    np.testing.assert_array_equal(loaded.predict_proba(test.X), probabilities)
 
 
 @pytest.mark.parametrize("kind", QUICK)
-def test_a_product_without_a_block_is_told_by_the_other(kind):
+def test_a_product_without_a_block_is_classified_by_the_other(kind):
     train, validation = cases()["blocks missing"]
-    model = module_of(kind).fit(settings(kind), 3, train, validation)
+    model = fitted(kind, train, validation)
     test = products(CLASSES, 40, seed=3, missing=1)
-    assert not test.present["picture"].any()
-    chosen = np.array(model.classes)[model.predict_proba(test).argmax(axis=1)]
-    assert (chosen == test.labels).mean() > 0.75
+    assert not test.X["photo"].any()
+    chosen = np.array(model.classes_)[model.predict_proba(test.X).argmax(axis=1)]
+    assert (chosen == test.y).mean() > 0.75
 
 
 @pytest.mark.parametrize("kind", ["logistic_regression", "svm", "random_forest"])
 def test_what_is_not_fitted_in_epochs_does_not_look_at_validation_products(kind):
     train, validation = cases()["several classes"]
     test = products(CLASSES, 40, seed=3)
-    answers = [
-        module_of(kind).fit(settings(kind), 3, train, held_out).predict_proba(test)
-        for held_out in (validation, None)
+    predictions = [
+        fitted(kind, train, held_out).predict_proba(test.X) for held_out in (validation, None)
     ]
-    np.testing.assert_array_equal(*answers)
+    np.testing.assert_array_equal(*predictions)
 
 
 @pytest.mark.parametrize("kind", QUICK)
 def test_products_that_cannot_be_told_apart_are_not_told_apart(kind):
     rng = np.random.default_rng(5)
     train, validation, test = (products(CLASSES, each, each) for each in (25, 4, 40))
-    for features in (train, validation):
-        features.labels[:] = rng.permutation(features.labels)
-    model = module_of(kind).fit(settings(kind), 3, train, validation)
-    chosen = np.array(model.classes)[model.predict_proba(test).argmax(axis=1)]
-    assert (chosen == test.labels).mean() < 0.5
+    for given in (train, validation):
+        given.y[:] = rng.permutation(given.y)
+    model = fitted(kind, train, validation)
+    chosen = np.array(model.classes_)[model.predict_proba(test.X).argmax(axis=1)]
+    assert (chosen == test.y).mean() < 0.5
 
 
 def fit_and_save(folder: Path) -> None:
     """Fit a model of every kind with blocks missing, and save each in a folder of its own."""
     for kind in QUICK:
         (folder / kind).mkdir()
-        module_of(kind).fit(settings(kind), 3, *cases()["blocks missing"]).save(folder / kind)
+        fitted(kind, *cases()["blocks missing"]).save(folder / kind)
 
 
 @pytest.fixture(scope="module")

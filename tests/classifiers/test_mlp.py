@@ -1,7 +1,7 @@
 """What the multi-layer perceptron promises beyond what every classifier does."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,8 +11,12 @@ from safetensors.numpy import load_file, save_file
 from stages.classifiers import mlp
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
-from stages.fusion.features import Features
 from stages.params import load_params
+
+
+class Products(NamedTuple):
+    X: dict[str, np.ndarray]
+    y: np.ndarray
 
 
 def settings(**changed: Any) -> MlpSettings:
@@ -20,7 +24,7 @@ def settings(**changed: Any) -> MlpSettings:
     return known.model_copy(update={"branch_units": 32, "hidden_units": 32} | changed)
 
 
-def products(each: list[int], seed: int, noise: float, spread: float = 1.0) -> Features:
+def products(each: list[int], seed: int, noise: float, spread: float = 1.0) -> Products:
     """Make so many products of each class, in one block; noise makes classes overlap."""
     centres = spread * np.random.default_rng(0).normal(size=(len(each), 12))
     rng = np.random.default_rng(seed)
@@ -28,49 +32,53 @@ def products(each: list[int], seed: int, noise: float, spread: float = 1.0) -> F
     rows = centres[at] + noise * rng.normal(size=(len(at), 12))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     labels = np.array([f"c{number}" for number in at])
-    return Features({"b": rows}, {"b": np.ones(len(at), dtype=bool)}, {"b": 1.0}, labels)
+    return Products({"b": rows}, labels)
 
 
-def accuracy(model: mlp.MlpModel, features: Features) -> float:
-    chosen = np.array(model.classes)[model.predict_proba(features).argmax(axis=1)]
-    return float((chosen == features.labels).mean())
+def fitted(settings: MlpSettings, train: Products, validation: Products | None) -> mlp.Classifier:
+    return mlp.Classifier(settings, 3, {"b": 1.0}).fit(*train, validation)
+
+
+def accuracy(model: mlp.Classifier, given: Products) -> float:
+    chosen = np.array(model.classes_)[model.predict_proba(given.X).argmax(axis=1)]
+    return float((chosen == given.y).mean())
 
 
 def test_it_stops_early_and_keeps_the_best_epochs_variables(tmp_path):
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
     chosen = settings(max_epochs=90, patience=6, learning_rate=0.01, dropout=0.0)
-    model = mlp.fit(chosen, 3, train, validation)
-    assert list(model.history) == [
+    model = fitted(chosen, train, validation)
+    assert list(model.history_) == [
         "train_loss",
         "validation_loss",
         "train_accuracy",
         "validation_accuracy",
     ]
-    losses = model.history["validation_loss"]
+    losses = model.history_["validation_loss"]
     epochs = len(losses)
-    assert {len(curve) for curve in model.history.values()} == {epochs}
+    assert {len(curve) for curve in model.history_.values()} == {epochs}
     best = int(np.argmin(losses))
     assert epochs == best + 1 + 6 < 90
     assert losses[-1] > losses[best] + 0.01
 
     model.save(tmp_path)
-    probabilities = mlp.load(tmp_path).predict_proba(validation)
-    at = np.searchsorted(model.classes, validation.labels)
+    probabilities = mlp.Classifier.load(tmp_path).predict_proba(validation.X)
+    at = np.searchsorted(model.classes_, validation.y)
     loss = -np.log(probabilities[np.arange(len(at)), at]).mean()
     assert loss == pytest.approx(losses[best], abs=2e-3)
     assert accuracy(model, validation) == pytest.approx(
-        model.history["validation_accuracy"][best], abs=1e-3
+        model.history_["validation_accuracy"][best], abs=1e-3
     )
 
 
 def test_the_best_epoch_is_kept_where_epochs_run_out():
     train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
     chosen = settings(max_epochs=25, patience=25, learning_rate=0.02, dropout=0.0)
-    model = mlp.fit(chosen, 3, train, validation)
-    losses = model.history["validation_loss"]
+    model = fitted(chosen, train, validation)
+    losses = model.history_["validation_loss"]
     assert len(losses) == 25 and losses[-1] > min(losses) + 0.01
-    at = np.searchsorted(model.classes, validation.labels)
-    loss = -np.log(model.predict_proba(validation)[np.arange(len(at)), at]).mean()
+    at = np.searchsorted(model.classes_, validation.y)
+    loss = -np.log(model.predict_proba(validation.X)[np.arange(len(at)), at]).mean()
     assert loss == pytest.approx(min(losses), abs=1e-3)
 
 
@@ -78,43 +86,51 @@ def test_without_validation_products_it_keeps_the_last_epoch_s_variables():
     train = products([20, 20, 20], 1, noise=2)
     known = products([12, 12, 12], 2, noise=2)
     chosen = settings(max_epochs=7, patience=7, dropout=0.0)
-    model = mlp.fit(chosen, 3, train, None)
-    assert len(model.history["train_loss"]) == 7
-    assert model.history["validation_loss"] == model.history["validation_accuracy"] == []
+    model = fitted(chosen, train, None)
+    assert len(model.history_["train_loss"]) == 7
+    assert model.history_["validation_loss"] == model.history_["validation_accuracy"] == []
     # As long as the loss falls the last epoch is the best, so that stopping early changes nothing.
-    watched = mlp.fit(chosen, 3, train, known)
-    losses = watched.history["validation_loss"]
+    watched = fitted(chosen, train, known)
+    losses = watched.history_["validation_loss"]
     assert int(np.argmin(losses)) == 6
-    np.testing.assert_allclose(model.predict_proba(known), watched.predict_proba(known), atol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_proba(known.X), watched.predict_proba(known.X), atol=1e-6
+    )
 
 
 def test_a_last_batch_of_one_product_does_no_harm():
     train, validation = products([43, 43, 43], 1, noise=0.5), products([6, 6, 6], 2, noise=0.5)
     test = products([50, 50, 50], 3, noise=0.5)
-    assert len(train.labels) % 64 == 1
-    model = mlp.fit(settings(max_epochs=20, batch_size=64), 3, train, validation)
+    assert len(train.y) % 64 == 1
+    model = fitted(settings(max_epochs=20, batch_size=64), train, validation)
     assert accuracy(model, test) > 0.9
-    assert np.isfinite(model.predict_proba(test)).all()
+    assert np.isfinite(model.predict_proba(test.X)).all()
 
 
 def test_balanced_weights_find_more_of_a_rare_class():
     train, validation = products([190, 10], 1, 1, 0.3), products([57, 3], 2, 1, 0.3)
     test = products([200, 200], 3, 1, 0.3)
-    rare = test.where(test.labels == "c1")
+    chosen = test.y == "c1"
+    rare = Products({"b": test.X["b"][chosen]}, test.y[chosen])
     found = {
         weight: accuracy(
-            mlp.fit(settings(class_weight=weight, max_epochs=15), 3, train, validation), rare
+            fitted(settings(class_weight=weight, max_epochs=15), train, validation), rare
         )
         for weight in ("balanced", None)
     }
     assert found["balanced"] > found[None] + 0.1
 
 
+def test_class_weights_are_the_inverse_of_the_classes_frequencies():
+    y = np.array(["b", "a", "b", "b"])
+    assert mlp._class_weight(y, ["a", "b"]) == {0: 4 / 2, 1: 4 / (2 * 3)}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     train, validation = products([20, 20], 1, noise=0.5), products([4, 4], 2, noise=0.5)
-    mlp.fit(settings(max_epochs=2), 3, train, validation).save(folder)
+    fitted(settings(max_epochs=2), train, validation).save(folder)
     return folder
 
 
@@ -129,4 +145,4 @@ def test_variables_of_another_network_are_refused_by_name(folder, tmp_path, chan
     (tmp_path / mlp.BUILD_FILE).write_bytes((folder / mlp.BUILD_FILE).read_bytes())
     save_file(values, tmp_path / mlp.MODEL_FILE)
     with pytest.raises(InputError, match=r"model\.safetensors holds no hidden/kernel of shape"):
-        mlp.load(tmp_path)
+        mlp.Classifier.load(tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.fusion.calibration import Pool, fit_pool, pooled
+from stages.fusion.calibration import LogOpinionPool, fit_pool
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -16,45 +16,49 @@ def drawn(odds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (odds.cumsum(axis=1) > rng.random((len(odds), 1))).argmax(axis=1)
 
 
-def opinions(views: int, n: int = 20_000) -> tuple[list[np.ndarray], np.ndarray]:
+def opinions(looks: int, n: int = 20_000) -> tuple[list[np.ndarray], np.ndarray]:
     """Return what is to be believed after each of several independent looks, and the truth."""
     rng = np.random.default_rng(0)
-    truth = rng.integers(4, size=n)
+    y_true = rng.integers(4, size=n)
     # A look is a normal number per class, higher by 1 for the true one: its odds are its softmax.
-    return [softmax(np.eye(4)[truth] + rng.normal(size=(n, 4))) for _ in range(views)], truth
+    return [softmax(np.eye(4)[y_true] + rng.normal(size=(n, 4))) for _ in range(looks)], y_true
 
 
 EVEN = np.full(4, 0.25)
 
 
-def fitted(models: list[np.ndarray], truth: np.ndarray) -> tuple[list[float], np.ndarray]:
+def fit_and_pool(models: list[np.ndarray], y_true: np.ndarray) -> tuple[list[float], np.ndarray]:
     """Return the weights of models of four classes as frequent as each other, and their pool."""
-    named = {f"model {at}": rows for at, rows in enumerate(models)}
-    pool = fit_pool(named, truth, EVEN)
-    return list(pool.weights.values()), pooled(named, pool)
+    named = {f"model {i}": rows for i, rows in enumerate(models)}
+    pool = fit_pool(named, y_true, EVEN)
+    return list(pool.weights.values()), pool.predict_proba(named)
 
 
-def loss(probabilities: np.ndarray, truth: np.ndarray) -> float:
-    return -float(np.log(probabilities[np.arange(len(truth)), truth]).mean())
+def loss(probabilities: np.ndarray, y_true: np.ndarray) -> float:
+    return -float(np.log(probabilities[np.arange(len(y_true)), y_true]).mean())
 
 
 @pytest.mark.parametrize("wanted", [0.25, 1.0, 4.0])
 def test_the_temperature_under_which_labels_were_drawn_is_found(wanted):
     rng = np.random.default_rng(0)
     scores = 2 * rng.normal(size=(20_000, 4))
-    truth = drawn(softmax(scores / wanted), rng)
-    (weight,), found = fitted([softmax(scores)], truth)
+    y_true = drawn(softmax(scores / wanted), rng)
+    (weight,), found = fit_and_pool([softmax(scores)], y_true)
     assert 1 / weight == pytest.approx(wanted, rel=0.05)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, softmax(scores / wanted), atol=0.03)
-    known = pooled({"model": softmax(scores)}, Pool({"model": 1 / wanted}, 0, EVEN.tolist()))
+    known = LogOpinionPool({"model": 1 / wanted}, 0, EVEN.tolist()).predict_proba(
+        {"model": softmax(scores)}
+    )
     np.testing.assert_allclose(known, softmax(scores / wanted), atol=1e-5)
 
 
 def test_a_temperature_keeps_the_order_of_classes():
     probabilities = softmax(np.random.default_rng(0).normal(size=(100, 4)))
     sharp, soft = (
-        pooled({"model": probabilities}, Pool({"model": weight}, 0.0, [0.7, 0.1, 0.1, 0.1]))
+        LogOpinionPool({"model": weight}, 0.0, [0.7, 0.1, 0.1, 0.1]).predict_proba(
+            {"model": probabilities}
+        )
         for weight in (10, 0.1)
     )
     for rows in (sharp, soft):
@@ -69,15 +73,15 @@ def test_how_far_a_model_leans_towards_frequent_classes_is_found_and_taken_back(
     rng = np.random.default_rng(0)
     frequencies = np.array([0.7, 0.2, 0.07, 0.03])
     scores = 2 * rng.normal(size=(20_000, 4)) + np.log(frequencies)
-    truth = drawn(softmax(scores), rng)
+    y_true = drawn(softmax(scores), rng)
     leaning = {"model": softmax(scores + 0.8 * np.log(frequencies))}
-    pool = fit_pool(leaning, truth, frequencies)
-    assert pool.prior == pytest.approx(0.8, abs=0.05)
+    pool = fit_pool(leaning, y_true, frequencies)
+    assert pool.prior_exponent == pytest.approx(0.8, abs=0.05)
     assert pool.weights["model"] == pytest.approx(1, abs=0.05)
-    right = pooled(leaning, pool)
+    right = pool.predict_proba(leaning)
     np.testing.assert_allclose(right, softmax(scores), atol=0.03)
-    assert (right.argmax(axis=1) == truth).mean() > (
-        leaning["model"].argmax(axis=1) == truth
+    assert (right.argmax(axis=1) == y_true).mean() > (
+        leaning["model"].argmax(axis=1) == y_true
     ).mean()
 
 
@@ -86,62 +90,62 @@ def test_few_labels_none_of_which_surprises_make_no_pool_sure_of_everything(n):
     rng = np.random.default_rng(0)
     rows = np.full((20_000, 4), 0.1 / 3)
     rows[:, 0] = 0.9
-    truth = drawn(rows, rng)
+    y_true = drawn(rows, rng)
     surprising_none = {"model": rows[:n]}
     pool = fit_pool(surprising_none, np.zeros(n, dtype=np.int64), EVEN)
-    assert loss(pooled({"model": rows}, pool), truth) < 1.5 * loss(rows, truth)
+    assert loss(pool.predict_proba({"model": rows}), y_true) < 1.5 * loss(rows, y_true)
 
 
 def test_a_class_that_was_held_for_impossible_stays_finite():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]], dtype=np.float32)
     models, even = {"one": probabilities}, np.array([0.5, 0.5])
-    truth = np.array([1, 1, 0, 0])
-    found = pooled(models, fit_pool(models, truth, even))
-    as_given = pooled(models, Pool({"one": 1.0}, 0.0, [0.5, 0.5]))
-    assert np.isfinite(loss(found, truth))
-    assert loss(found, truth) < loss(as_given, truth)
+    y_true = np.array([1, 1, 0, 0])
+    found = fit_pool(models, y_true, even).predict_proba(models)
+    as_given = LogOpinionPool({"one": 1.0}, 0.0, [0.5, 0.5]).predict_proba(models)
+    assert np.isfinite(loss(found, y_true))
+    assert loss(found, y_true) < loss(as_given, y_true)
     models["other"] = probabilities[::-1]
-    assert np.isfinite(pooled(models, fit_pool(models, truth, even))).all()
+    assert np.isfinite(fit_pool(models, y_true, even).predict_proba(models)).all()
 
 
 def test_a_class_that_the_models_never_met_stays_all_but_impossible():
     rows = {"model": np.array([[0.5, 0.5, 0.0]])}
-    for prior in (-2.0, 2.0):
-        pool = Pool({"model": 1.0}, prior, [0.9, 0.1, 0.0])
-        assert pooled(rows, pool)[0, 2] < 1e-5
+    for prior_exponent in (-2.0, 2.0):
+        pool = LogOpinionPool({"model": 1.0}, prior_exponent, [0.9, 0.1, 0.0])
+        assert pool.predict_proba(rows)[0, 2] < 1e-5
 
 
 def test_independent_opinions_count_in_full():
-    models, truth = opinions(2)
-    weights, joined = fitted(models, truth)
+    models, y_true = opinions(2)
+    weights, joined = fit_and_pool(models, y_true)
     assert weights == pytest.approx([1, 1], abs=0.05)
-    assert loss(joined, truth) < min(loss(rows, truth) for rows in models) - 0.1
+    assert loss(joined, y_true) < min(loss(rows, y_true) for rows in models) - 0.1
 
 
 def test_an_opinion_given_twice_counts_once():
-    (model,), truth = opinions(1)
-    assert sum(fitted([model, model], truth)[0]) == pytest.approx(1, abs=0.05)
+    (model,), y_true = opinions(1)
+    assert sum(fit_and_pool([model, model], y_true)[0]) == pytest.approx(1, abs=0.05)
 
 
 def test_noise_gets_about_no_weight():
-    (model,), truth = opinions(1)
+    (model,), y_true = opinions(1)
     noise = softmax(2 * np.random.default_rng(1).normal(size=model.shape))
-    assert fitted([noise, model], truth)[0] == pytest.approx([0, 1], abs=0.05)
-    assert fitted([model, noise], truth)[0] == pytest.approx([1, 0], abs=0.05)
+    assert fit_and_pool([noise, model], y_true)[0] == pytest.approx([0, 1], abs=0.05)
+    assert fit_and_pool([model, noise], y_true)[0] == pytest.approx([1, 0], abs=0.05)
 
 
-def test_an_opinion_against_the_truth_is_left_out_and_not_turned_round():
-    (model,), truth = opinions(1)
+def test_an_opinion_against_the_truth_is_ignored_and_not_turned_round():
+    (model,), y_true = opinions(1)
     against = softmax(-np.log(model))
-    weights, joined = fitted([model, against], truth)
+    weights, joined = fit_and_pool([model, against], y_true)
     assert min(weights) >= 0
-    assert loss(joined, truth) <= loss(model, truth) + 1e-4
+    assert loss(joined, y_true) <= loss(model, y_true) + 1e-4
 
 
 def test_a_pool_that_trusts_one_model_says_what_it_says():
     models = dict(zip(("one", "other"), opinions(2, n=50)[0], strict=True))
-    one = pooled(models, Pool({"one": 1.0, "other": 0.0}, 0.0, EVEN.tolist()))
+    one = LogOpinionPool({"one": 1.0, "other": 0.0}, 0.0, EVEN.tolist()).predict_proba(models)
     assert one.dtype == np.float32
     np.testing.assert_allclose(one, models["one"], atol=1e-6)
-    none = pooled(models, Pool({"one": 0.0, "other": 0.0}, 0.0, EVEN.tolist()))
+    none = LogOpinionPool({"one": 0.0, "other": 0.0}, 0.0, EVEN.tolist()).predict_proba(models)
     np.testing.assert_allclose(none, 0.25, atol=1e-6)

@@ -1,6 +1,6 @@
-"""A product is judged by what it has, and no answer for validation comes from one who saw it."""
+"""A product is classified by what it has, and out of fold by members not fitted on it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from scipy.sparse import csr_array, issparse
 
 from stages.classifiers import logistic_regression
 from stages.common.errors import InputError
-from stages.fusion import model as fusion
-from stages.fusion.calibration import Pool, pooled
-from stages.fusion.features import Features, unit_length
-from stages.fusion.fits import Fits
+from stages.fusion.calibration import LogOpinionPool
+from stages.fusion.features import Features, FeaturesMetadata, unit_length
+from stages.fusion.members import plan_members
+from stages.fusion.model import BUILD_FILE, FusedModel, Predictions
+from stages.fusion.training import Task, TrainedModel, fit_fold
 from stages.params import load_params
 
 N = 150
 SIZES = {"photo": 10, "words": 8, "pieces": 40}
-KINDS = {"photo": "image", "words": "text", "pieces": "text"}
+INPUTS = {"photo": "image", "words": "text", "pieces": "text"}
 CLASSES = ["a", "b, c", "d"]
 QUICK: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
@@ -27,8 +28,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "random_forest": {"n_estimators": 10},
     "mlp": {"branch_units": 8, "hidden_units": 8, "max_epochs": 2},
 }
-ONE = np.array((["train"] * 3 + ["validation"] * 2) * (N // 5))
-TURNS = np.array([f"validation-{at % 3 + 1}" for at in range(N)])
+TRAIN, VALIDATION = -1, 0  # else the number of the turn in which a product is held out
+ONE = np.array([TRAIN, TRAIN, TRAIN, VALIDATION, VALIDATION] * (N // 5))
+TURNS = np.arange(N) % 3 + 1
 PARTS = pytest.mark.parametrize("parts", [ONE, TURNS], ids=["one part", "turns"])
 STRATEGY = pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
 
@@ -39,7 +41,7 @@ def settings(kind: str = "logistic_regression", **changed: Any) -> Any:
 
 
 def catalogue(noise: float = 2.0, seed: int = 1, n: int = N) -> Features:
-    """Make products of three classes, of which some lack a picture and others a text."""
+    """Make products of three classes, of which some lack an image and others a text."""
     centres, rng = np.random.default_rng(0), np.random.default_rng(seed)
     at = rng.integers(3, size=n)
     blocks = {
@@ -49,7 +51,7 @@ def catalogue(noise: float = 2.0, seed: int = 1, n: int = N) -> Features:
     blocks["pieces"] = np.maximum(blocks["pieces"], 0)
     lot = rng.random(n)
     has = {"image": lot > 0.15, "text": (lot < 0.15) | (lot > 0.3)}
-    present = {name: has[kind] for name, kind in KINDS.items()}
+    present = {name: has[modality] for name, modality in INPUTS.items()}
     rows = {
         name: unit_length(rows.astype(np.float32)) * present[name][:, None]
         for name, rows in blocks.items()
@@ -58,38 +60,49 @@ def catalogue(noise: float = 2.0, seed: int = 1, n: int = N) -> Features:
         rows | {"pieces": csr_array(rows["pieces"])},
         present,
         {"photo": 0.5**0.5, "words": 0.5, "pieces": 0.5},
+        INPUTS,
         np.array(CLASSES)[at],
-        KINDS,
         {"pieces": 6},
     )
 
 
-def fitted_as(
-    settings: Any, strategy: str, seed: int, features: Features, parts: np.ndarray
-) -> fusion.Fitted:
-    kind = type(settings).__module__.rpartition(".")[2]
-    return fusion.fit(kind, settings, strategy, seed, features, parts, Fits())
+def trained(
+    settings: Any,
+    strategy: str,
+    seed: int,
+    features: Features,
+    parts: np.ndarray,
+    kind: str | None = None,
+) -> TrainedModel:
+    """Fit a model of all blocks; `parts` are TRAIN, VALIDATION or turns."""
+    metadata = FeaturesMetadata({}, features.inputs, {}, {}, {"every": features.block_weights})
+    kind = kind or type(settings).__module__.rpartition(".")[2]
+    plan = plan_members(metadata, strategy)
+    task = Task(kind, settings, strategy, seed, plan, sorted(set(features.labels.tolist())))
+
+    def read(chosen: np.ndarray) -> tuple[Features, np.ndarray]:
+        chosen = chosen & features.any_present()
+        return features.select_rows(chosen), np.flatnonzero(chosen)
+
+    roles = np.where(parts == TRAIN, "train", "validation")
+    return fit_fold(task, read, roles, np.maximum(parts, 0))["every"]
 
 
-def withheld(features: Features, kind: str) -> Features:
+def without(features: Features, modality: str) -> Features:
     nothing = np.zeros(len(features.labels), dtype=bool)
     return replace(
         features,
         present={
-            name: nothing if KINDS[name] == kind else there
+            name: nothing if INPUTS[name] == modality else there
             for name, there in features.present.items()
         },
     )
 
 
-def relabelled(features: Features, at: int | np.ndarray, label: str) -> Features:
+def relabeled(features: Features, at: int | np.ndarray, label: str) -> Features:
     labels = features.labels.astype(object)
     labels[at] = label
     return replace(features, labels=labels.astype(str))
-
-
-def both(features: Features) -> np.ndarray:
-    return features.has("image") & features.has("text")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -100,7 +113,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def assert_same(one: fusion.Answers, other: fusion.Answers, atol: float = 0) -> None:
+def assert_same(one: Predictions, other: Predictions, atol: float = 0) -> None:
     np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=atol)
     np.testing.assert_allclose(one.uncalibrated, other.uncalibrated, rtol=0, atol=atol)
 
@@ -119,17 +132,17 @@ def assert_same(one: fusion.Answers, other: fusion.Answers, atol: float = 0) -> 
         ("mlp", "late", ONE),
     ],
 )
-def test_a_model_in_files_answers_as_the_one_in_memory(tmp_path, kind, strategy, parts):
-    fitted = fitted_as(settings(kind), strategy, 3, catalogue(), parts)
+def test_a_saved_model_predicts_as_the_one_in_memory(tmp_path, kind, strategy, parts):
+    fitted = trained(settings(kind), strategy, 3, catalogue(), parts)
     fitted.model.save(tmp_path)
     test = catalogue(seed=2)
-    answers = fitted.model.predict(test)
-    assert_same(fusion.load(tmp_path).predict(test), answers)
-    for rows in (answers.probabilities, answers.uncalibrated):
+    predictions = fitted.model.predict_proba(test)
+    assert_same(FusedModel.load(tmp_path).predict_proba(test), predictions)
+    for rows in (predictions.probabilities, predictions.uncalibrated):
         assert rows.dtype == np.float32 and rows.shape == (N, 3)
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
     if kind != "mlp":  # which is not given the epochs that it takes to learn
-        chosen = np.array(fitted.model.classes)[answers.probabilities.argmax(axis=1)]
+        chosen = np.array(fitted.model.classes)[predictions.probabilities.argmax(axis=1)]
         assert (chosen == test.labels).mean() > 0.8
 
 
@@ -137,7 +150,7 @@ def test_a_model_in_files_answers_as_the_one_in_memory(tmp_path, kind, strategy,
 @STRATEGY
 def test_fitting_twice_writes_the_same_bytes(tmp_path, strategy, parts):
     for name in ("one", "other"):
-        fitted_as(settings(), strategy, 3, catalogue(), parts).model.save(tmp_path / name)
+        trained(settings(), strategy, 3, catalogue(), parts).model.save(tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "other")
 
 
@@ -145,21 +158,23 @@ def test_fitting_twice_writes_the_same_bytes(tmp_path, strategy, parts):
 @STRATEGY
 @pytest.mark.parametrize("kind", ["logistic_regression", "random_forest"])
 @pytest.mark.parametrize(("missing", "left"), [("image", "text"), ("text", "image")])
-def test_a_product_that_lacks_one_is_judged_as_by_the_model_of_the_other(
+def test_a_product_that_lacks_one_is_classified_as_by_the_model_of_the_other(
     kind, strategy, parts, missing, left
 ):
     features, test = catalogue(), catalogue(seed=2)
-    model = fitted_as(settings(kind), strategy, 3, features, parts).model
-    has = features.has(left)
-    twin = fitted_as(settings(kind), strategy, 3, features.where(has).of({left}), parts[has]).model
+    model = trained(settings(kind), strategy, 3, features, parts).model
+    has = features.has_modality(left)
+    twin = trained(
+        settings(kind), strategy, 3, features.select_rows(has).select_modalities({left}), parts[has]
+    ).model
     assert list(twin.members) == [left]
-    with_it = test.where(test.has(left))
-    wanted = twin.predict(with_it.of({left}))
-    assert_same(model.predict(withheld(with_it, missing)), wanted, atol=1e-6)
+    with_it = test.select_rows(test.has_modality(left))
+    wanted = twin.predict_proba(with_it.select_modalities({left}))
+    assert_same(model.predict_proba(without(with_it, missing)), wanted, atol=1e-6)
 
-    lacks = ~with_it.has(missing)
+    lacks = ~with_it.has_modality(missing)
     assert 10 < lacks.sum() < len(lacks) - 10
-    found = model.predict(with_it)
+    found = model.predict_proba(with_it)
     np.testing.assert_allclose(
         found.probabilities[lacks], wanted.probabilities[lacks], rtol=0, atol=1e-6
     )
@@ -168,44 +183,44 @@ def test_a_product_that_lacks_one_is_judged_as_by_the_model_of_the_other(
 
 @STRATEGY
 def test_a_product_that_has_nothing_gets_zeros_and_changes_no_other(strategy):
-    model = fitted_as(settings(), strategy, 3, catalogue(), ONE).model
+    model = trained(settings(), strategy, 3, catalogue(), ONE).model
     test = catalogue(seed=2)
     there = np.arange(N) != 5
     nothing = replace(test, present={name: have & there for name, have in test.present.items()})
-    before, after = model.predict(test), model.predict(nothing)
+    before, after = model.predict_proba(test), model.predict_proba(nothing)
     assert not after.probabilities[5].any() and not after.uncalibrated[5].any()
     np.testing.assert_allclose(
         after.probabilities[there], before.probabilities[there], rtol=0, atol=1e-6
     )
 
 
-JUDGES = {"hybrid": ["both", "image", "text"], "early": ["both"], "late": ["image", "text"]}
+POOLED = {"hybrid": ["both", "image", "text"], "early": ["both"], "late": ["image", "text"]}
 
 
 @STRATEGY
-def test_what_has_both_is_judged_by_the_pool_of_the_strategy_s_members(strategy):
-    model = fitted_as(settings(), strategy, 3, catalogue(), ONE).model
-    assert list(model.members) == (JUDGES["late"] if strategy == "late" else JUDGES["hybrid"])
-    assert {view: list(pool.weights) for view, pool in model.pools.items()} == {
+def test_what_has_both_is_classified_by_the_pool_of_the_strategy_s_members(strategy):
+    model = trained(settings(), strategy, 3, catalogue(), ONE).model
+    assert list(model.members) == (POOLED["late"] if strategy == "late" else POOLED["hybrid"])
+    assert {name: list(pool.weights) for name, pool in model.pools.items()} == {
         "image": ["image"],
         "text": ["text"],
-        "both": JUDGES[strategy],
+        "both": POOLED[strategy],
     }
 
 
-def test_pictures_and_texts_are_joined_by_how_far_each_is_trusted():
+def test_image_and_text_are_pooled_by_how_far_each_is_trusted():
     features, test = catalogue(), catalogue(seed=2)
-    model = fitted_as(settings(), "late", 3, features, ONE).model
-    test = test.where(both(test))
-    said = {
-        kind: model.predict(withheld(test, other)).uncalibrated
+    model = trained(settings(), "late", 3, features, ONE).model
+    test = test.select_rows(test.has_all_modalities())
+    given = {
+        kind: model.predict_proba(without(test, other)).uncalibrated
         for kind, other in (("image", "text"), ("text", "image"))
     }
-    answers = model.predict(test)
-    wanted = pooled(said, model.pools["both"])
-    np.testing.assert_allclose(answers.probabilities, wanted, rtol=0, atol=1e-5)
-    evenly = pooled(said, Pool({"image": 0.5, "text": 0.5}, 0, [1 / 3] * 3))
-    np.testing.assert_allclose(answers.uncalibrated, evenly, rtol=0, atol=1e-5)
+    predictions = model.predict_proba(test)
+    wanted = model.pools["both"].predict_proba(given)
+    np.testing.assert_allclose(predictions.probabilities, wanted, rtol=0, atol=1e-5)
+    evenly = LogOpinionPool({"image": 0.5, "text": 0.5}, 0, [1 / 3] * 3).predict_proba(given)
+    np.testing.assert_allclose(predictions.uncalibrated, evenly, rtol=0, atol=1e-5)
 
 
 def with_noise(features: Features, seed: int) -> Features:
@@ -219,17 +234,19 @@ def log_loss(rows: np.ndarray, classes: list[str], labels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "late"])
-def test_fusion_is_not_led_astray_by_pictures_of_noise(strategy):
+def test_fusion_is_not_led_astray_by_images_of_noise(strategy):
     features, test = with_noise(catalogue(n=5 * N), 9), with_noise(catalogue(n=5 * N, seed=2), 10)
-    model = fitted_as(settings(), strategy, 3, features, np.tile(TURNS, 5)).model
-    test = test.where(both(test))
-    said = {kind: model.predict(withheld(test, kind)).uncalibrated for kind in KINDS.values()}
+    model = trained(settings(), strategy, 3, features, np.tile(TURNS, 5)).model
+    test = test.select_rows(test.has_all_modalities())
+    given = {
+        kind: model.predict_proba(without(test, kind)).uncalibrated for kind in INPUTS.values()
+    }
     noisy, texts, equal_trust = (
         log_loss(rows, model.classes, test.labels)
         for rows in (
-            model.predict(test).probabilities,
-            model.predict(withheld(test, "image")).probabilities,
-            pooled(said, Pool(dict.fromkeys(said, 1.0), 0.0, [1 / 3] * 3)),
+            model.predict_proba(test).probabilities,
+            model.predict_proba(without(test, "image")).probabilities,
+            LogOpinionPool(dict.fromkeys(given, 1.0), 0.0, [1 / 3] * 3).predict_proba(given),
         )
     )
     assert noisy < texts + 0.02 < equal_trust
@@ -238,31 +255,33 @@ def test_fusion_is_not_led_astray_by_pictures_of_noise(strategy):
 @pytest.mark.parametrize("changed", [lambda features, seed: features, with_noise])
 def test_hybrid_fusion_is_about_as_good_as_the_better_of_early_and_late(changed):
     features, test = changed(catalogue(n=5 * N), 9), changed(catalogue(n=5 * N, seed=2), 10)
-    test = test.where(both(test))
+    test = test.select_rows(test.has_all_modalities())
     losses = {}
     for strategy in ("hybrid", "early", "late"):
-        model = fitted_as(settings("svm"), strategy, 3, features, np.tile(TURNS, 5)).model
-        losses[strategy] = log_loss(model.predict(test).probabilities, model.classes, test.labels)
+        model = trained(settings("svm"), strategy, 3, features, np.tile(TURNS, 5)).model
+        losses[strategy] = log_loss(
+            model.predict_proba(test).probabilities, model.classes, test.labels
+        )
     assert losses["hybrid"] < min(losses["early"], losses["late"]) + 0.01
     assert losses["hybrid"] < max(losses["early"], losses["late"]) - 0.01
 
 
-def test_each_answer_is_calibrated_by_what_was_seen():
+def test_each_prediction_is_calibrated_by_what_was_seen():
     test = catalogue(seed=2)
-    model = fitted_as(settings("svm", C=0.5), "early", 3, catalogue(), ONE).model
-    assert len({pool.weights[view] for view, pool in model.pools.items()}) == 3
-    answers = model.predict(test)
-    views = {
-        "both": both(test),
-        "image": test.has("image") & ~both(test),
-        "text": test.has("text") & ~both(test),
+    model = trained(settings("svm", C=0.5), "early", 3, catalogue(), ONE).model
+    assert len({pool.weights[name] for name, pool in model.pools.items()}) == 3
+    predictions = model.predict_proba(test)
+    rows = {
+        "both": test.has_all_modalities(),
+        "image": test.has_modality("image") & ~test.has_all_modalities(),
+        "text": test.has_modality("text") & ~test.has_all_modalities(),
     }
-    for view, chosen in views.items():
+    for name, chosen in rows.items():
         assert chosen.any()
-        given = {view: answers.uncalibrated[chosen]}
+        given = {name: predictions.uncalibrated[chosen]}
         np.testing.assert_allclose(
-            answers.probabilities[chosen],
-            pooled(given, model.pools[view]),
+            predictions.probabilities[chosen],
+            model.pools[name].predict_proba(given),
             atol=1e-6,
         )
 
@@ -270,79 +289,80 @@ def test_each_answer_is_calibrated_by_what_was_seen():
 @PARTS
 def test_calibrated_probabilities_make_the_labels_of_new_products_likelier(parts):
     # The margins of an SVM that is held back are small, and their softmax is far too shy.
-    model = fitted_as(settings("svm", C=0.5), "early", 3, catalogue(), parts).model
+    model = trained(settings("svm", C=0.5), "early", 3, catalogue(), parts).model
     test = catalogue(seed=2)
-    answers = model.predict(test)
+    predictions = model.predict_proba(test)
     columns = np.searchsorted(model.classes, test.labels)
     given, before = (
         -np.log(rows[np.arange(N), columns]).mean()
-        for rows in (answers.probabilities, answers.uncalibrated)
+        for rows in (predictions.probabilities, predictions.uncalibrated)
     )
     assert given < before - 0.1
 
 
 def test_a_validation_part_is_not_fitted_on(tmp_path):
     features = catalogue()
-    fitted_as(settings(), "early", 3, features, ONE).model.save(tmp_path / "before")
+    trained(settings(), "early", 3, features, ONE).model.save(tmp_path / "before")
     rng = np.random.default_rng(5)
-    out = ONE == "validation"
+    out = ONE == VALIDATION
     features.labels[out] = rng.permutation(features.labels[out])
     for name, rows in features.blocks.items():
         shuffled = np.arange(N)
         shuffled[out] = rng.permutation(np.flatnonzero(out))
         features.blocks[name] = rows[shuffled]
-    fitted_as(settings(), "early", 3, features, ONE).model.save(tmp_path / "after")
+    trained(settings(), "early", 3, features, ONE).model.save(tmp_path / "after")
     before, after = files(tmp_path / "before"), files(tmp_path / "after")
     assert before.keys() == after.keys()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {fusion.BUILD_FILE}  # which holds the pools
+    assert changed == {BUILD_FILE}  # which holds the pools
 
 
 @STRATEGY
-def test_what_is_said_of_a_validation_part_is_what_the_model_says(strategy):
+def test_the_predictions_for_a_validation_part_are_the_model_s(strategy):
     features = catalogue()
-    fitted = fitted_as(settings(), strategy, 3, features, ONE)
-    np.testing.assert_array_equal(fitted.held, ONE == "validation")
-    assert_same(fitted.validated, fitted.model.predict(features.where(fitted.held)), atol=1e-6)
+    fitted = trained(settings(), strategy, 3, features, ONE)
+    np.testing.assert_array_equal(fitted.rows, np.flatnonzero(ONE == VALIDATION))
+    validation = features.select_rows(ONE == VALIDATION)
+    assert_same(fitted.validation, fitted.model.predict_proba(validation), atol=1e-6)
 
 
-def test_in_turns_each_product_is_answered_by_models_of_the_others():
+def test_in_turns_each_product_is_predicted_by_models_of_the_others():
     features = catalogue()
-    fitted = fitted_as(settings(), "early", 3, features, TURNS)
-    assert fitted.held.all()
-    for turn in sorted(set(TURNS)):
+    fitted = trained(settings(), "early", 3, features, TURNS)
+    assert fitted.rows.tolist() == list(range(N))
+    for turn in (1, 2, 3):
         out = turn == TURNS
-        parts = np.where(out, "validation", "train")
-        alone = fitted_as(settings(), "early", 3, features, parts)
+        parts = np.where(out, VALIDATION, TRAIN)
+        alone = trained(settings(), "early", 3, features, parts)
         np.testing.assert_array_equal(
-            fitted.validated.uncalibrated[out], alone.validated.uncalibrated
+            fitted.validation.uncalibrated[out], alone.validation.uncalibrated
         )
 
 
 @pytest.mark.parametrize("at", [4, 50])
-def test_in_turns_a_product_s_own_label_does_not_sway_its_answer(at):
+def test_in_turns_a_product_s_own_label_does_not_sway_its_prediction(at):
     features = catalogue()
     label = CLASSES[(CLASSES.index(features.labels[at]) + 1) % 3]
     before, after = (
-        fitted_as(settings(), "early", 3, each, TURNS).validated.uncalibrated
-        for each in (features, relabelled(features, at, label))
+        trained(settings(), "early", 3, each, TURNS).validation.uncalibrated
+        for each in (features, relabeled(features, at, label))
     )
     same_turn = TURNS[at] == TURNS
     np.testing.assert_array_equal(before[same_turn], after[same_turn])
-    views = both(features) & ~same_turn
-    assert (before[views] != after[views]).any(axis=1).all()
+    rows = features.has_all_modalities() & ~same_turn
+    assert (before[rows] != after[rows]).any(axis=1).all()
 
 
-def test_in_turns_a_product_s_own_vectors_sway_no_answer_of_its_turn_but_its_own():
+def test_in_turns_a_product_s_own_vectors_sway_no_prediction_of_its_turn_but_its_own():
     features = catalogue()
-    at = int(np.flatnonzero(both(features))[0])
+    at = int(np.flatnonzero(features.has_all_modalities())[0])
     other = replace(features, blocks={name: rows.copy() for name, rows in features.blocks.items()})
     for name, rows in other.blocks.items():
         dense = rows.toarray() if issparse(rows) else rows
         dense[at] = dense[at][::-1]
         other.blocks[name] = csr_array(dense) if issparse(rows) else dense
     before, after = (
-        fitted_as(settings(), "early", 3, each, TURNS).validated.uncalibrated
+        trained(settings(), "early", 3, each, TURNS).validation.uncalibrated
         for each in (features, other)
     )
     differ = (before != after).any(axis=1) & (TURNS[at] == TURNS)
@@ -350,85 +370,84 @@ def test_in_turns_a_product_s_own_vectors_sway_no_answer_of_its_turn_but_its_own
 
 
 @STRATEGY
-def test_in_turns_a_class_of_one_product_is_never_said_of_it_but_known_in_the_end(strategy):
+def test_in_turns_a_class_of_one_product_is_never_predicted_for_it_but_known_in_the_end(strategy):
     features = catalogue()
-    at = int(np.flatnonzero(both(features))[0])
-    fitted = fitted_as(settings(), strategy, 3, relabelled(features, at, "own"), TURNS)
+    at = int(np.flatnonzero(features.has_all_modalities())[0])
+    fitted = trained(settings(), strategy, 3, relabeled(features, at, "own"), TURNS)
     assert fitted.model.classes == [*CLASSES, "own"]
-    said = fitted.validated
+    found = fitted.validation
     if strategy == "early":
-        assert said.uncalibrated[at, 3] == 0
-        assert not said.uncalibrated[TURNS[at] == TURNS, 3].any()
-    assert said.probabilities[at, 3] < 1e-3
-    assert said.probabilities[TURNS[at] != TURNS, 3].max() > said.probabilities[at, 3]
+        assert found.uncalibrated[at, 3] == 0
+        assert not found.uncalibrated[TURNS[at] == TURNS, 3].any()
+    assert found.probabilities[at, 3] < 1e-3
+    assert found.probabilities[TURNS[at] != TURNS, 3].max() > found.probabilities[at, 3]
     # In the end it was trained on.
-    found = fitted.model.predict(features.where(np.arange(N) == at))
+    found = fitted.model.predict_proba(features.select_rows(np.arange(N) == at))
     assert found.probabilities[0, 3] > 0.1
 
 
-def test_a_class_that_a_member_did_not_meet_gets_none_of_its_trust():
+def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
     features = catalogue()
-    alone = ~features.has("text") & (features.labels == "d")
-    features = relabelled(features, alone, "only pictures")
-    model = fitted_as(settings(), "early", 3, features, ONE).model
-    at = model.classes.index("only pictures")
-    seen_in_text = model.predict(withheld(catalogue(seed=2), "image")).uncalibrated
+    alone = ~features.has_modality("text") & (features.labels == "d")
+    features = relabeled(features, alone, "only images")
+    model = trained(settings(), "early", 3, features, ONE).model
+    at = model.classes.index("only images")
+    seen_in_text = model.predict_proba(without(catalogue(seed=2), "image")).uncalibrated
     assert not seen_in_text[:, at].any()
-    in_picture = model.predict(withheld(catalogue(seed=2), "text")).uncalibrated
-    assert in_picture[:, at].max() > 0.1
-
-
-@dataclass
-class Counted:
-    """A classifier that knows its validation losses and nothing else."""
-
-    classes: list[str]
-    history: dict[str, list[float]] = field(default_factory=dict)
-
-    def predict_proba(self, features: Features) -> np.ndarray:
-        n, classes = len(features.labels), len(self.classes)
-        return np.full((n, classes), 1 / classes, dtype=np.float32)
+    in_image = model.predict_proba(without(catalogue(seed=2), "text")).uncalibrated
+    assert in_image[:, at].max() > 0.1
 
 
 def test_after_turns_epochs_are_as_many_as_were_best_in_the_median(monkeypatch):
     losses = iter([[3.0, 2.0, 1.0, 2.0, 3.0], [1.0, 2.0], [5.0, 4.0, 3.0, 2.0, 1.0, 9.0]])
     asked = []
 
-    def fit(settings: Any, seed: int, train: Features, validation: Features | None) -> Counted:
-        asked.append((settings.epochs, len(train.labels), validation is not None))
-        classes = sorted(set(train.labels.tolist()))
-        return Counted(classes, {"validation_loss": next(losses)} if validation else {})
+    class Classifier:
+        """A classifier that knows its validation losses and nothing else."""
 
-    monkeypatch.setattr("stages.classifiers.mlp.fit", fit)
+        def __init__(self, settings: Any, seed: int, block_weights: dict[str, float]) -> None:
+            self.settings = settings
+
+        def fit(self, X: Any, y: np.ndarray, validation: Any = None) -> "Classifier":
+            asked.append((self.settings.max_epochs, len(y), validation is not None))
+            self.classes_ = sorted(set(y.tolist()))
+            self.history_ = {"validation_loss": next(losses)} if validation else {}
+            return self
+
+        def predict_proba(self, X: dict[str, np.ndarray]) -> np.ndarray:
+            n, classes = len(next(iter(X.values()))), len(self.classes_)
+            return np.full((n, classes), 1 / classes, dtype=np.float32)
+
+    monkeypatch.setattr("stages.classifiers.mlp.Classifier", Classifier)
     features = catalogue()
-    features = features.where(features.has("text")).of({"text"})
+    features = features.select_rows(features.has_modality("text")).select_modalities({"text"})
     n = len(features.labels)
     parts = TURNS[:n]
-    fitted = fitted_as(settings("mlp", max_epochs=100), "early", 3, features, parts)
-    turns = [(100, int((parts != name).sum()), True) for name in sorted(set(parts))]
+    fitted = trained(settings("mlp", max_epochs=100), "early", 3, features, parts)
+    turns = [(100, int((parts != turn).sum()), True) for turn in (1, 2, 3)]
     assert asked == [*turns, (3, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}
 
 
-def test_one_part_s_members_stop_on_the_validation_products_that_they_can_see(monkeypatch):
+def test_members_stop_on_the_validation_products_that_they_can_see(monkeypatch):
     met = []
 
-    def fit(settings: Any, seed: int, train: Features, validation: Features) -> Any:
-        for features in (train, validation):
-            met.append((sorted(features.blocks), len(features.labels)))
-        return logistic_regression.fit(settings, seed, train, validation)
+    class Classifier(logistic_regression.Classifier):
+        def fit(self, X: Any, y: np.ndarray, validation: Any = None) -> "Classifier":
+            for blocks, labels in ((X, y), validation):
+                met.append((sorted(blocks), len(labels)))
+            return super().fit(X, y)
 
     features = catalogue()
-    monkeypatch.setattr("stages.classifiers.svm.fit", fit)
-    quick = settings().model_copy(update={"kind": "svm"})
-    fitted_as(quick, "early", 3, features, ONE)
-    train, out = ONE == "train", ONE == "validation"
+    monkeypatch.setattr("stages.classifiers.svm.Classifier", Classifier)
+    trained(settings(), "early", 3, features, ONE, "svm")
+    train, out = ONE == TRAIN, ONE == VALIDATION
     wanted = [
         (blocks, int((has & part).sum()))
         for blocks, has in (
-            (["photo", "pieces", "words"], features.seen()),
-            (["photo"], features.has("image")),
-            (["pieces", "words"], features.has("text")),
+            (["photo", "pieces", "words"], features.any_present()),
+            (["photo"], features.has_modality("image")),
+            (["pieces", "words"], features.has_modality("text")),
         )
         for part in (train, out)
     ]
@@ -441,81 +460,82 @@ def test_products_of_one_class_are_refused(strategy, parts):
     features = catalogue()
     features.labels[:] = "a"
     with pytest.raises(InputError, match="are of 1 classes; two are needed"):
-        fitted_as(settings(), strategy, 3, features, parts)
+        trained(settings(), strategy, 3, features, parts)
 
 
 @PARTS
 @STRATEGY
 @pytest.mark.parametrize("kind", ["logistic_regression", "random_forest"])
-def test_pictures_of_one_class_are_refused_whatever_the_classifier(kind, strategy, parts):
+def test_images_of_one_class_are_refused_whatever_the_classifier(kind, strategy, parts):
     features = catalogue()
     photo = features.present["photo"] & (features.labels == "a")
     features = replace(features, present=features.present | {"photo": photo})
-    seen = features.seen()
+    seen = features.any_present()
     with pytest.raises(InputError, match="training products with image input are of 1 classes"):
-        fitted_as(settings(kind), strategy, 3, features.where(seen), parts[seen])
+        trained(settings(kind), strategy, 3, features.select_rows(seen), parts[seen])
 
 
 def test_a_validation_part_of_unknown_classes_is_refused():
     features = catalogue()
-    labels = np.where(ONE == "validation", "another", features.labels)
+    labels = np.where(ONE == VALIDATION, "another", features.labels)
     with pytest.raises(InputError, match=r"no validation product .* raise split\.validation"):
-        fitted_as(settings(), "early", 3, replace(features, labels=labels), ONE)
+        trained(settings(), "early", 3, replace(features, labels=labels), ONE)
 
 
 @pytest.mark.parametrize("missing", ["image", "text"])
 def test_a_turn_that_lacks_an_input_is_refused(missing):
     features = catalogue()
-    turn = TURNS == "validation-2"
+    turn = TURNS == 2
     present = {
-        name: there & ~(turn & (KINDS[name] == missing)) for name, there in features.present.items()
+        name: there & ~(turn & (INPUTS[name] == missing))
+        for name, there in features.present.items()
     }
     features = replace(features, present=present)
-    seen = features.seen()
+    seen = features.any_present()
     with pytest.raises(InputError, match=rf"{missing} input .*lower split\.validation_folds"):
-        fitted_as(settings(), "late", 3, features.where(seen), TURNS[seen])
+        trained(settings(), "late", 3, features.select_rows(seen), TURNS[seen])
 
 
 @STRATEGY
 def test_validation_products_of_which_none_has_both_are_refused(strategy):
     features = catalogue()
-    kept = (ONE == "train") | ~both(features)
-    with pytest.raises(InputError, match="no validation product has both pictures and texts"):
-        fitted_as(settings(), strategy, 3, features.where(kept), ONE[kept])
+    kept = (ONE == TRAIN) | ~features.has_all_modalities()
+    with pytest.raises(InputError, match="no validation product has both image and text"):
+        trained(settings(), strategy, 3, features.select_rows(kept), ONE[kept])
 
 
 def test_products_without_a_validation_part_are_refused():
     with pytest.raises(InputError, match="no validation product"):
-        fitted_as(settings(), "early", 3, catalogue(), np.array(["train"] * N))
+        trained(settings(), "early", 3, catalogue(), np.full(N, TRAIN))
 
 
 def test_a_block_that_is_not_there_to_train_on_is_refused():
     features = catalogue()
-    photo = features.present["photo"] & (ONE == "validation")
+    photo = features.present["photo"] & (ONE == VALIDATION)
     features = replace(features, present=features.present | {"photo": photo})
-    seen = features.seen()
+    seen = features.any_present()
     with pytest.raises(InputError, match="not two products to train on have a photo input"):
-        fitted_as(settings(), "early", 3, features.where(seen), ONE[seen])
+        trained(settings(), "early", 3, features.select_rows(seen), ONE[seen])
 
 
 @pytest.mark.parametrize(
     "planted", [b"", b"\x80\x04", b"[]", b"{}", b'{"kind": "os", "members": {}}']
 )
 def test_what_describes_no_model_is_refused_by_its_name(tmp_path, planted):
-    fitted_as(settings("mlp"), "early", 3, catalogue(), ONE).model.save(tmp_path)
-    for file in (tmp_path / "text" / "network.json", tmp_path / fusion.BUILD_FILE):
+    trained(settings("mlp"), "early", 3, catalogue(), ONE).model.save(tmp_path)
+    for file in (tmp_path / "text" / "network.json", tmp_path / BUILD_FILE):
         file.write_bytes(planted)
         with pytest.raises(InputError, match=rf"{file.name} describes no (network|model)"):
-            fusion.load(tmp_path)
+            FusedModel.load(tmp_path)
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no model: `dvc repro` trains it"):
-        fusion.load(tmp_path)
+        FusedModel.load(tmp_path)
 
 
-def test_a_model_whose_projection_is_gone_is_not_loaded(tmp_path):
-    fitted_as(settings(), "late", 3, catalogue(), ONE).model.save(tmp_path)
-    (tmp_path / "projection.safetensors").unlink()
-    with pytest.raises(InputError, match=r"projection\.safetensors is not there"):
-        fusion.load(tmp_path)
+def test_a_model_whose_preprocessing_is_gone_is_not_loaded(tmp_path):
+    trained(settings(), "late", 3, catalogue(), ONE).model.save(tmp_path)
+    (tmp_path / "preprocessing.safetensors").unlink()
+    with pytest.raises(InputError, match=r"preprocessing\.safetensors is not there"):
+        FusedModel.load(tmp_path)

@@ -10,16 +10,16 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from stages.common.errors import InputError
-from stages.fusion import preprocessing as projection
+from stages.fusion import preprocessing
 from stages.fusion.features import Features, unit_length
-from stages.fusion.fits import Fits
+from stages.fusion.preprocessing import BlockPreprocessor
 
 N = 50
-WITHOUT = [3, 17, 42]  # have no picture
+WITHOUT = [3, 17, 42]  # have no image
 
 
 def features() -> Features:
-    """Make a block of a picture far from the origin, and one of counts of few topics."""
+    """Make a block of an image far from the origin, and one of counts of few topics."""
     rng = np.random.default_rng(0)
     topics = rng.poisson(0.4, size=(4, 40)) + 0.0
     counts = rng.dirichlet(np.ones(4), size=N) @ topics
@@ -34,8 +34,8 @@ def features() -> Features:
         blocks,
         present,
         dict.fromkeys(blocks, 0.5**0.5),
-        np.array(["a", "b"] * (N // 2)),
         {"photo": "image", "pieces": "text"},
+        np.array(["a", "b"] * (N // 2)),
         {"pieces": 4},
     )
 
@@ -54,7 +54,7 @@ def test_a_block_is_centred_on_the_products_that_have_it():
     wanted -= wanted[given.present["photo"]].mean(axis=0)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     wanted[WITHOUT] = 0
-    found = projection.fit(given, 1, Fits()).apply(given).blocks["photo"]
+    found = BlockPreprocessor(1).fit(given).transform(given).blocks["photo"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -64,8 +64,8 @@ def test_counts_are_weighted_by_how_few_products_have_them(tmp_path):
     some = np.random.default_rng(2).random((N, 40)) < np.linspace(0.02, 0.9, 40)
     counts = unit_length(csr_array(given.blocks["pieces"].toarray() * some))
     given = replace(given, blocks=given.blocks | {"pieces": counts})
-    projection.fit(given, 1, Fits()).save(tmp_path)
-    idf = load_file(tmp_path / projection.FILE)["pieces/idf"]
+    BlockPreprocessor(1).fit(given).save(tmp_path)
+    idf = load_file(tmp_path / preprocessing.FILE)["pieces/idf"]
     several = (counts.toarray() > 0).sum(axis=0) > 1
     wanted = TfidfTransformer().fit(counts).idf_
     np.testing.assert_allclose(idf, np.where(several, wanted, 0), rtol=1e-5)
@@ -83,7 +83,7 @@ def test_what_one_product_alone_has_counts_for_nothing():
         for rows in (alone, np.where(np.arange(40) == 0, 0, alone))
     )
     np.testing.assert_allclose(
-        *(projection.fit(each, 1, Fits()).apply(each).blocks["pieces"] for each in (one, other)),
+        *(BlockPreprocessor(1).fit(each).transform(each).blocks["pieces"] for each in (one, other)),
         atol=1e-6,
     )
 
@@ -95,7 +95,7 @@ def test_components_keep_what_there_is_of_a_few_topics():
     weighted /= np.linalg.norm(weighted, axis=1, keepdims=True)
     centred = weighted - weighted.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    found = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
+    found = BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"]
     assert found.shape == (N, 4)
     # Four topics are four dimensions: what lies between products is what it was in forty.
     np.testing.assert_allclose(found @ found.T, centred @ centred.T, atol=1e-3)
@@ -103,38 +103,38 @@ def test_components_keep_what_there_is_of_a_few_topics():
 
 def test_components_of_many_products_are_learnt_from_a_sample(monkeypatch):
     given = features()
-    whole = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
-    monkeypatch.setattr(projection, "SAMPLE", 20)
-    found = projection.fit(given, 1, Fits()).apply(given).blocks["pieces"]
+    whole = BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"]
+    monkeypatch.setattr(preprocessing, "SAMPLE", 20)
+    found = BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"]
     # Four topics are as well told apart by twenty products as by fifty.
     np.testing.assert_allclose(found @ found.T, whole @ whole.T, atol=1e-3)
     other = changed(given, "pieces", 5, np.eye(40, dtype=np.float32)[0])
-    again = projection.fit(other, 1, Fits()).apply(other).blocks["pieces"]
+    again = BlockPreprocessor(1).fit(other).transform(other).blocks["pieces"]
     assert (again[:5] != found[:5]).any()  # through its mean, whether it is drawn or not
 
 
 @pytest.mark.parametrize(("asked", "n", "kept"), [(2, N, 2), (1000, N, 40), (1000, 12, 12)])
 def test_there_are_no_more_components_than_numbers_or_products(asked, n, kept):
-    given = replace(features(), components={"pieces": asked}).where(np.arange(N) < n)
-    assert projection.fit(given, 1, Fits()).apply(given).blocks["pieces"].shape == (n, kept)
+    given = replace(features(), svd_components={"pieces": asked}).select_rows(np.arange(N) < n)
+    assert BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"].shape == (n, kept)
 
 
 def test_rows_are_of_unit_length_and_missing_ones_zeros():
     given = features()
-    ready = projection.fit(given, 1, Fits()).apply(given)
+    ready = BlockPreprocessor(1).fit(given).transform(given)
     assert not ready.blocks["photo"][WITHOUT].any()
     for name, rows in ready.blocks.items():
         there = ready.present[name]
         np.testing.assert_allclose(np.linalg.norm(rows[there], axis=1), 1, atol=1e-5)
 
 
-def test_what_is_withheld_is_zeros_though_its_row_is_there():
+def test_an_ablated_block_is_zeros_though_its_row_is_there():
     given = features()
-    fitted = projection.fit(given, 1, Fits())
+    fitted = BlockPreprocessor(1).fit(given)
     nothing = np.zeros(N, dtype=bool)
-    ready = fitted.apply(replace(given, present=given.present | {"photo": nothing}))
+    ready = fitted.transform(replace(given, present=given.present | {"photo": nothing}))
     assert not ready.blocks["photo"].any()
-    np.testing.assert_array_equal(ready.blocks["pieces"], fitted.apply(given).blocks["pieces"])
+    np.testing.assert_array_equal(ready.blocks["pieces"], fitted.transform(given).blocks["pieces"])
 
 
 @pytest.mark.parametrize("name", ["photo", "pieces"])
@@ -142,7 +142,7 @@ def test_a_product_that_it_is_not_fitted_on_changes_no_row_but_its_own(name):
     given, train = features(), np.arange(N) < 30
     other = changed(given, name, 40, np.eye(given.blocks[name].shape[1], dtype=np.float32)[0])
     before, after = (
-        projection.fit(each.where(train), 1, Fits()).apply(each) for each in (given, other)
+        BlockPreprocessor(1).fit(each.select_rows(train)).transform(each) for each in (given, other)
     )
     differ = (before.blocks[name] != after.blocks[name]).any(axis=1)
     assert np.flatnonzero(differ).tolist() == [40]
@@ -153,18 +153,18 @@ def test_a_product_that_it_is_fitted_on_counts_for_all(name):
     given, train = features(), np.arange(N) < 30
     other = changed(given, name, 5, np.eye(given.blocks[name].shape[1], dtype=np.float32)[0])
     before, after = (
-        projection.fit(each.where(train), 1, Fits()).apply(each) for each in (given, other)
+        BlockPreprocessor(1).fit(each.select_rows(train)).transform(each) for each in (given, other)
     )
     differ = (before.blocks[name] != after.blocks[name]).any(axis=1)
     assert differ[given.present[name]].all()
 
 
-def test_blocks_are_projected_each_by_itself():
+def test_each_block_is_preprocessed_by_itself():
     given = features()
-    alone = given.of({"text"})
+    alone = given.select_modalities({"text"})
     np.testing.assert_array_equal(
-        projection.fit(alone, 1, Fits()).apply(alone).blocks["pieces"],
-        projection.fit(given, 1, Fits()).apply(given).blocks["pieces"],
+        BlockPreprocessor(1).fit(alone).transform(alone).blocks["pieces"],
+        BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"],
     )
 
 
@@ -172,18 +172,20 @@ def test_vectors_that_are_all_the_same_say_nothing():
     given = features()
     same = np.full((N, 4), 0.5, dtype=np.float32)
     given = replace(given, blocks=given.blocks | {"photo": same})
-    assert not projection.fit(given, 1, Fits()).apply(given).blocks["photo"].any()
+    assert not BlockPreprocessor(1).fit(given).transform(given).blocks["photo"].any()
 
 
-def test_a_file_projects_as_what_was_saved_and_is_the_same_each_time(tmp_path):
+def test_a_file_transforms_as_what_was_saved_and_has_the_same_bytes_each_time(tmp_path):
     given = features()
     for folder in ("one", "other"):
-        fitted = projection.fit(given, 1, Fits())
+        fitted = BlockPreprocessor(1).fit(given)
         fitted.save(tmp_path / folder)
-    wanted, loaded = fitted.apply(given), projection.load(tmp_path / "one").apply(given)
+    wanted, loaded = fitted.transform(given), BlockPreprocessor.load(tmp_path / "one").transform(
+        given
+    )
     for name, rows in wanted.blocks.items():
         np.testing.assert_array_equal(loaded.blocks[name], rows)
-    one, other = (tmp_path / folder / projection.FILE for folder in ("one", "other"))
+    one, other = (tmp_path / folder / preprocessing.FILE for folder in ("one", "other"))
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -192,15 +194,24 @@ def test_a_block_that_not_two_products_have_is_refused_by_name(left):
     given = features()
     there = np.arange(N) < left
     with pytest.raises(InputError, match="not two products to train on have a photo input"):
-        projection.fit(replace(given, present=given.present | {"photo": there}), 1, Fits())
+        BlockPreprocessor(1).fit(replace(given, present=given.present | {"photo": there}))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match=r"projection\.safetensors is not there"):
-        projection.load(tmp_path)
+    with pytest.raises(InputError, match=r"preprocessing\.safetensors is not there"):
+        BlockPreprocessor.load(tmp_path)
 
 
 def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path):
-    (tmp_path / projection.FILE).write_bytes(b"\x80\x04.")
-    with pytest.raises(InputError, match=r"projection\.safetensors holds no arrays"):
-        projection.load(tmp_path)
+    (tmp_path / preprocessing.FILE).write_bytes(b"\x80\x04.")
+    with pytest.raises(InputError, match=r"preprocessing\.safetensors holds no arrays"):
+        BlockPreprocessor.load(tmp_path)
+
+
+def test_some_of_the_blocks_are_selected():
+    given = features()
+    both = BlockPreprocessor(1).fit(given)
+    alone = given.select_modalities({"image"})
+    found = both.select_blocks({"photo"}).transform(alone).blocks
+    assert list(found) == ["photo"]
+    np.testing.assert_array_equal(found["photo"], both.transform(given).blocks["photo"])

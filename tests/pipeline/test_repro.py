@@ -36,8 +36,6 @@ def load(settings: Settings, folder: Path, backend: object) -> "Encoder":
 
 
 class Encoder:
-    is_sparse = False
-
     def __init__(self, longest: int) -> None:
         self.n_features = longest + 1
 
@@ -50,22 +48,23 @@ class Encoder:
 '''
 
 CLASSIFIER_KIND = '''
-"""The nearest mean of a class: a kind of classifier in one file."""
+"""The nearest neighbours: a kind of classifier in one file."""
 
 from typing import Any
 
 from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.common.settings import Positive
 
 
 class Settings(ClassifierSettings):
-    shrink_threshold: float | None
+    n_neighbors: Positive
 
 
 class Classifier(SklearnClassifier):
-    def estimator(self, n_products: int) -> Any:
-        from sklearn.neighbors import NearestCentroid
+    def build(self, n: int, n_features: int) -> Any:
+        from sklearn.neighbors import KNeighborsClassifier
 
-        return NearestCentroid(shrink_threshold=self.settings.shrink_threshold)
+        return KNeighborsClassifier(self.settings.n_neighbors, algorithm="brute")
 '''
 
 
@@ -125,7 +124,7 @@ def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
 
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):
-    copy.edit_code("stages/classifiers/svm.py", "C=self.settings.C", "C=self.settings.C / 10")
+    copy.edit_code("stages/classifiers/svm.py", "C=settings.C,", "C=settings.C / 10,")
     assert copy.repro() == ["train@svm", "evaluate"]
 
 
@@ -154,12 +153,12 @@ def test_a_comment_in_the_encoders_embeds_nothing_anew(copy):
 
 def test_a_new_kind_of_encoder_and_of_classifier_are_a_file_and_an_entry_each(copy):
     (copy.top / "stages/encoders/word_lengths.py").write_text(ENCODER_KIND)
-    (copy.top / "stages/classifiers/nearest_mean.py").write_text(CLASSIFIER_KIND)
+    (copy.top / "stages/classifiers/nearest.py").write_text(CLASSIFIER_KIND)
 
     def name_them(params):
         params["encoders"]["lengths"] = {"kind": "word_lengths"}
         params["text"]["encoders"].append("lengths")
-        params["classifiers"]["nearest_mean"] = {"shrink_threshold": None}
+        params["classifiers"]["nearest"] = {"n_neighbors": 5}
         for name in ("logistic_regression", "random_forest"):
             del params["classifiers"][name]
 
@@ -168,7 +167,7 @@ def test_a_new_kind_of_encoder_and_of_classifier_are_a_file_and_an_entry_each(co
     assert dict(COMPUTED.findall(said)) == {"mobilenet": "0", "minilm": "0", "lengths": "231"}
     models = metrics_of(copy)["models"]
     assert models["text"]["weights"] == {"minilm": "bundled", "ngrams": "none", "lengths": "none"}
-    assert models["multimodal"]["nearest_mean"]["accuracy"] > 0.3
+    assert models["multimodal"]["nearest"]["accuracy"] > 0.3
     assert UP_TO_DATE in copy.run("dvc", "status")
 
 

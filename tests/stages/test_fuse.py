@@ -18,8 +18,9 @@ from scipy.sparse import csr_array, issparse
 
 from stages import fuse
 from stages.common.errors import InputError
+from stages.common.paths import FEATURES, SPLITS
+from stages.common.splits import Splits, write_splits
 from stages.common.tables import (
-    SPLITS,
     embeddings_schema,
     features_schema,
     from_arrow,
@@ -28,19 +29,20 @@ from stages.common.tables import (
     to_arrow,
     write_table,
 )
-from stages.fusion.features import FEATURES, read_features
+from stages.fusion import pca_plot
+from stages.fusion.features import read_features, read_metadata
 
 IMAGE, TEXT = Path("data/embeddings/image"), Path("data/embeddings/text")
 POINTS = Path("plots/pca/multimodal.csv")
 FILES = [FEATURES, POINTS]
 SIZES = {"resnet50": 12, "convnextv2": 5, "minilm": 7, "ngrams": 9}
 SCHEMA = features_schema(SIZES | {"ngrams": None})
-PLACES = {"resnet50": IMAGE, "convnextv2": IMAGE, "minilm": TEXT, "ngrams": TEXT}
+INPUTS_OF = {"resnet50": IMAGE, "convnextv2": IMAGE, "minilm": TEXT, "ngrams": TEXT}
 PRODUCTS = 60
 FIRST = np.array(["train"] * 40 + ["validation"] * 8 + ["test"] * 12)
-PARTS = np.column_stack([FIRST, np.roll(FIRST, 12)])  # of two folds
+ROLES = np.column_stack([FIRST, np.roll(FIRST, 12)])  # of two folds
 SKUS = [f"s{at:02d}" for at in range(PRODUCTS)]
-WITHOUT = [3, 17, 42, 55]  # have no picture
+WITHOUT = [3, 17, 42, 55]  # have no image
 EVERY = np.ones(PRODUCTS, dtype=bool)
 
 
@@ -60,12 +62,12 @@ class Catalogue:
     def write(self) -> None:
         with Path("params.yaml").open("w") as file:
             YAML().dump(self.params, file)
-        columns = [pa.array(column) for column in (SKUS, self.labels, SKUS, PARTS.tolist())]
-        write_table(Path("data/splits.parquet"), pa.table(columns, schema=SPLITS))
+        skus, turns = np.array(SKUS, dtype=object), np.zeros(ROLES.shape, np.int32)
+        write_splits(SPLITS, Splits(skus, np.array(self.labels), skus, ROLES, turns))
         for name, rows in self.rows.items():
             present = np.ones(PRODUCTS, dtype=bool)
-            present[WITHOUT if PLACES[name] == IMAGE else []] = False
-            write_embeddings(PLACES[name] / f"{name}.parquet", rows, present)
+            present[WITHOUT if INPUTS_OF[name] == IMAGE else []] = False
+            write_embeddings(INPUTS_OF[name] / f"{name}.parquet", rows, present)
 
 
 def write_embeddings(
@@ -79,8 +81,8 @@ def write_embeddings(
     schema = embeddings_schema(None if is_sparse else rows.shape[1])
     table = pa.table([pa.array(skus), pa.nulls(len(skus), pa.string()), column], schema=schema)
     weights = {"kind": "random", "origin": path.stem, "revision": None, "sha256": "0" * 64}
-    facts = {"encoder": path.stem, "weights": weights}
-    write_table(path, table, facts | ({"n_features": rows.shape[1]} if is_sparse else {}))
+    metadata = {"encoder": path.stem, "weights": weights, "n_features": rows.shape[1]}
+    write_table(path, table, metadata)
 
 
 @pytest.fixture
@@ -114,11 +116,11 @@ def test_a_row_per_product_and_a_block_per_encoder(catalogue, run):
     catalogue.write()
     run()
     table = read_table(FEATURES, SCHEMA)
-    assert table.column_names == [*SPLITS.names, *SIZES]
-    assert table.select(SPLITS.names).equals(read_table(Path("data/splits.parquet")))
+    assert table.column_names == ["sku", *SIZES]
+    assert table["sku"].to_pylist() == SKUS
     for name, rows in blocks().items():
         missing = np.isnan(rows).all(axis=1)
-        assert np.flatnonzero(missing).tolist() == (WITHOUT if PLACES[name] == IMAGE else [])
+        assert np.flatnonzero(missing).tolist() == (WITHOUT if INPUTS_OF[name] == IMAGE else [])
         np.testing.assert_allclose(np.linalg.norm(rows[~missing], axis=1), 1, atol=1e-6)
         assert table[name].null_count == missing.sum()
 
@@ -182,14 +184,14 @@ def test_the_plot_shows_each_product_that_can_be_seen(catalogue, run):
 
 
 def test_the_plot_of_many_products_is_a_sample_of_them(catalogue, run, monkeypatch):
-    monkeypatch.setattr(fuse, "PLOTTED", 20)
+    monkeypatch.setattr(pca_plot, "PLOTTED", 20)
     catalogue.write()
     run()
     assert len(points()) == 20
 
 
 def test_the_plot_of_many_products_shows_a_block_that_few_of_them_have(catalogue, run, monkeypatch):
-    monkeypatch.setattr(fuse, "PLOTTED", 9)
+    monkeypatch.setattr(pca_plot, "PLOTTED", 9)
     catalogue.write()
     present = np.isin(np.arange(PRODUCTS), [22, 33])
     write_embeddings(IMAGE / "resnet50.parquet", catalogue.rows["resnet50"], present)
@@ -210,57 +212,63 @@ def test_the_same_inputs_give_the_same_bytes_in_another_process(catalogue, run):
     assert [path.read_bytes() for path in FILES] == wrote
 
 
-def test_facts_say_where_each_encoders_weights_are_from(catalogue, run):
+def test_metadata_says_where_each_encoders_weights_are_from(catalogue, run):
     catalogue.write()
     run()
     encoders = metadata_of(read_table(FEATURES).schema)["encoders"]
     assert list(encoders) == list(SIZES)
     for name, weights in encoders.items():
         assert (
-            weights == metadata_of(read_table(PLACES[name] / f"{name}.parquet").schema)["weights"]
+            weights
+            == metadata_of(read_table(INPUTS_OF[name] / f"{name}.parquet").schema)["weights"]
         )
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
-def test_facts_say_how_much_each_block_counts(catalogue, run, weight):
+def test_metadata_says_how_much_each_block_counts(catalogue, run, weight):
     catalogue.params["fusion"] |= {"image": weight, "encoders": {"ngrams": 0.7}}
     catalogue.write()
     run()
     modalities = metadata_of(read_table(FEATURES).schema)["modalities"]
     assert modalities["text"]["ngrams"] ** 2 == pytest.approx(0.49 / 1.49)
-    scales = modalities["multimodal"]
-    assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
-    assert scales["resnet50"] == scales["convnextv2"]
-    assert scales["ngrams"] / scales["minilm"] == pytest.approx(0.7)
-    pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
-    texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
-    assert pictures / texts == pytest.approx(weight**2)
+    weights = modalities["multimodal"]
+    assert sum(scale**2 for scale in weights.values()) == pytest.approx(1)
+    assert weights["resnet50"] == weights["convnextv2"]
+    assert weights["ngrams"] / weights["minilm"] == pytest.approx(0.7)
+    images = weights["resnet50"] ** 2 + weights["convnextv2"] ** 2
+    texts = weights["minilm"] ** 2 + weights["ngrams"] ** 2
+    assert images / texts == pytest.approx(weight**2)
 
 
-def test_facts_say_what_train_is_to_make_of_each_block(catalogue, run):
+def test_metadata_says_what_train_is_to_make_of_each_block(catalogue, run):
     catalogue.params["fusion"]["svd_components"] = 4
     catalogue.write()
     run()
-    facts = metadata_of(read_table(FEATURES).schema)
-    assert facts["kinds"] == {
+    metadata = metadata_of(read_table(FEATURES).schema)
+    assert metadata["inputs"] == {
         "resnet50": "image",
         "convnextv2": "image",
         "minilm": "text",
         "ngrams": "text",
     }
-    assert facts["components"] == {"ngrams": 4}
-    assert facts["n_features"] == {"ngrams": 9}
+    assert metadata["svd_components"] == {"ngrams": 4}
+    assert metadata["n_features"] == SIZES
 
 
 def test_a_modality_may_name_some_of_its_folders_encoders(catalogue, run):
     catalogue.params["modalities"]["multimodal"]["encoders"] = ["minilm", "resnet50"]
     catalogue.write()
     run()
-    assert set(read_features(FEATURES, "multimodal", EVERY)[0].blocks) == {"minilm", "resnet50"}
-    assert set(read_features(FEATURES, "image", EVERY)[0].blocks) == {"convnextv2", "resnet50"}
+    modalities = read_metadata(FEATURES).modalities
+    labels = np.array(catalogue.labels)
+    found = {
+        name: read_features(FEATURES, modalities[name], labels, EVERY)[0] for name in modalities
+    }
+    assert set(found["multimodal"].blocks) == {"minilm", "resnet50"}
+    assert set(found["image"].blocks) == {"convnextv2", "resnet50"}
 
 
-def test_an_encoder_that_params_no_longer_name_is_removed_with_a_word(catalogue, run, capsys):
+def test_an_encoder_that_params_no_longer_name_is_removed_with_a_message(catalogue, run, capsys):
     catalogue.write()
     catalogue.params["image"]["encoders"].remove("convnextv2")
     with Path("params.yaml").open("w") as file:
@@ -350,10 +358,18 @@ def test_batches_of_different_files_are_put_together_by_product(catalogue, run):
     whole = blocks()
     at = IMAGE / "resnet50.parquet"
     table = pq.read_table(at)
-    pq.write_table(table, at, row_group_size=7)  # as it is where pictures come in small shards
+    pq.write_table(table, at, row_group_size=7)  # as it is where images come in small shards
     run()
     for name, rows in blocks().items():
         np.testing.assert_array_equal(rows, whole[name])
+
+
+def test_a_table_that_does_not_say_its_weights_is_refused(catalogue, run):
+    catalogue.write()
+    table = pq.read_table(TEXT / "minilm.parquet")
+    write_table(TEXT / "minilm.parquet", table.replace_schema_metadata())
+    with pytest.raises(InputError, match=r"minilm\.parquet does not say its weights"):
+        run()
 
 
 def test_a_missing_table_is_named(catalogue, run):

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from stages.catalog.settings import min_class_size
 from stages.common.errors import InputError
 from stages.common.settings import Settings
-from stages.fusion.settings import block_weights
+from stages.fusion.settings import all_blocks, block_weights, blocks_of
 from stages.params import Params, load_params, parse_params
 
 CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
@@ -61,7 +61,8 @@ def test_the_repository_s_own_params_are_good():
 
 
 def weights_of(params, modality):
-    return block_weights(params.fusion, params.inputs_of(modality))
+    blocks = all_blocks(params.image.encoders, params.text.encoders)
+    return block_weights(params.fusion, blocks_of(params.modalities[modality], blocks))
 
 
 def test_modalities_see_the_encoders_of_their_folder():

@@ -1,4 +1,4 @@
-"""Training writes a model per fold, what it was made from, and its answers for the held out."""
+"""Training writes a model per fold, what it was made from, and its predictions."""
 
 import csv
 import json
@@ -16,6 +16,8 @@ from stages import train
 from stages.classifiers import svm
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
+from stages.common.paths import FEATURES, SPLITS
+from stages.common.splits import Splits, write_splits
 from stages.common.tables import (
     features_schema,
     from_arrow,
@@ -25,8 +27,8 @@ from stages.common.tables import (
     to_arrow,
     write_table,
 )
-from stages.fusion import model as fusion
-from stages.fusion.features import FEATURES, read_features
+from stages.fusion.features import read_features
+from stages.fusion.model import FusedModel
 
 KINDS = ["logistic_regression", "svm", "random_forest", "mlp"]
 CLASSES = ["audio", "cables, long", "games"]
@@ -34,23 +36,25 @@ ENCODERS = {
     "resnet50": {"kind": "random", "origin": "seed 42", "revision": None, "sha256": "0" * 64},
     "minilm": {"kind": "pretrained", "origin": "hub", "revision": "a1", "sha256": "1" * 64},
 }
-SEEN_AS = {"resnet50": "image", "minilm": "text"}
 SIZES = {"resnet50": 10, "minilm": 6}
-FACTS = {
+WEIGHTS = {"resnet50": 0.5**0.5, "minilm": 0.5**0.5}
+METADATA = {
     "encoders": ENCODERS,
-    "kinds": SEEN_AS,
-    "components": {},
-    "n_features": {},
-    "modalities": {
-        "text": {"minilm": 1.0},
-        "multimodal": {"resnet50": 0.5**0.5, "minilm": 0.5**0.5},
-    },
+    "inputs": {"resnet50": "image", "minilm": "text"},
+    "n_features": SIZES,
+    "svd_components": {},
+    "modalities": {"text": {"minilm": 1.0}, "multimodal": WEIGHTS},
 }
 N = 120
 FIRST = np.array((["train"] * 6 + ["validation", "validation", "test", "test"]) * (N // 10))
 FOLDS = np.column_stack([FIRST, np.roll(FIRST, 5)])
-TURNS = np.where(FIRST == "test", "test", [f"validation-{at % 2 + 1}" for at in range(N)])[:, None]
-WITHOUT_PICTURE = np.arange(N) % 7 == 3
+NO_TURNS = np.zeros(FOLDS.shape, dtype=np.int32)
+IN_TURNS = np.where(FIRST == "test", "test", "validation")[:, None]
+TURNS = np.where(FIRST == "test", 0, np.arange(N) % 2 + 1).astype(np.int32)[:, None]
+PARTS = pytest.mark.parametrize(
+    ("roles", "turns"), [(FOLDS, NO_TURNS), (IN_TURNS, TURNS)], ids=["folds", "turns"]
+)
+WITHOUT_IMAGE = np.arange(N) % 7 == 3
 WITHOUT_TEXT = np.arange(N) % 11 == 5
 
 
@@ -61,7 +65,7 @@ class Products:
         self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
         self.params["classifiers"]["random_forest"]["n_estimators"] = 10
         self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "max_epochs": 3}
-        self.parts = FOLDS
+        self.roles, self.turns = FOLDS, NO_TURNS
         rng = np.random.default_rng(0)
         at = rng.integers(3, size=N)
         self.labels = np.array(CLASSES)[at]
@@ -73,16 +77,17 @@ class Products:
     def write(self) -> None:
         with Path("params.yaml").open("w") as file:
             YAML().dump(self.params, file)
-        skus = [f"s{at:03d}" for at in range(N)]
-        groups = [f"g{at // 2}" for at in range(N)]
-        present = {"resnet50": ~WITHOUT_PICTURE, "minilm": ~WITHOUT_TEXT}
+        skus = np.array([f"s{at:03d}" for at in range(N)], dtype=object)
+        groups = np.array([f"g{at // 2}" for at in range(N)], dtype=object)
+        turns = self.turns[:, : self.roles.shape[1]]
+        write_splits(SPLITS, Splits(skus, self.labels, groups, self.roles, turns))
+        present = {"resnet50": ~WITHOUT_IMAGE, "minilm": ~WITHOUT_TEXT}
         blocks = [
             to_arrow(rows / np.linalg.norm(rows, axis=1, keepdims=True), present[name])
             for name, rows in self.rows.items()
         ]
-        columns = [skus, self.labels.tolist(), groups, self.parts.tolist()]
-        table = pa.table([*map(pa.array, columns), *blocks], schema=features_schema(SIZES))
-        write_table(FEATURES, table, FACTS)
+        table = pa.table([pa.array(skus.tolist()), *blocks], schema=features_schema(SIZES))
+        write_table(FEATURES, table, METADATA)
 
 
 @pytest.fixture
@@ -109,7 +114,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def answers(folder: Path, **wanted: Any) -> dict[tuple[str, int], np.ndarray]:
+def predictions(folder: Path, **wanted: Any) -> dict[tuple[str, int], np.ndarray]:
     """Return the probabilities by sku and fold, of the rows that hold what is wanted."""
     table = read_table(folder / "probabilities.parquet", probabilities_schema(len(CLASSES)))
     rows, _ = from_arrow(table["probabilities"])
@@ -130,25 +135,26 @@ def assert_same(one: dict[Any, np.ndarray], other: dict[Any, np.ndarray], atol: 
         np.testing.assert_allclose(vector, other[key], rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
-def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, parts):
-    products.parts = parts
+@PARTS
+def test_it_predicts_for_the_held_out_products_that_it_can_see(products, run, roles, turns):
+    products.roles, products.turns = roles, turns
     products.write()
     table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
-    seen = ~(WITHOUT_PICTURE & WITHOUT_TEXT)
-    both = ~(WITHOUT_PICTURE | WITHOUT_TEXT)
+    seen = ~(WITHOUT_IMAGE & WITHOUT_TEXT)
+    both = ~(WITHOUT_IMAGE | WITHOUT_TEXT)
     assert (~seen).sum() > 0
     wanted = set()
-    for fold in range(parts.shape[1]):
-        test = parts[:, fold] == "test"
-        validation = np.char.startswith(parts[:, fold], "validation")
+    for fold, column in enumerate(roles.T, start=1):
+        test, validation = column == "test", column == "validation"
         wanted |= {(sku, fold, "validation", "") for sku in skus(seen & validation)}
         wanted |= {(sku, fold, "test", "") for sku in skus(seen & test)}
-        for kind in ("image", "text"):
-            wanted |= {(sku, fold, "test", kind) for sku in skus(both & test)}
-    said = [(row["sku"], row["fold"], row["part"], row["withheld"]) for row in table.to_pylist()]
-    assert len(said) == len(wanted) and set(said) == wanted
-    splits = {row["sku"]: row for row in read_table(FEATURES).to_pylist()}
+        for ablated in ("image", "text"):
+            wanted |= {(sku, fold, "test", ablated) for sku in skus(both & test)}
+    found = [
+        (row["sku"], row["fold"], row["role"], row["ablated_modality"]) for row in table.to_pylist()
+    ]
+    assert len(found) == len(wanted) and set(found) == wanted
+    splits = {row["sku"]: row for row in read_table(SPLITS).to_pylist()}
     for row in table.to_pylist():
         assert row["label"] == splits[row["sku"]]["label"]
         assert row["group"] == splits[row["sku"]]["group"]
@@ -160,15 +166,15 @@ def test_it_answers_for_the_held_out_products_that_it_can_see(products, run, par
     assert (rows.argmax(axis=1) == columns).mean() > 0.7
 
 
-def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
-    products.parts = FIRST[:, None]
+def test_metadata_says_what_columns_stand_for_and_what_was_not_seen(products, run):
+    products.roles = FIRST[:, None]
     products.write()
-    facts = metadata_of(read_table(run() / "probabilities.parquet").schema)
-    unseen = FIRST[WITHOUT_PICTURE & WITHOUT_TEXT]
-    assert facts == {
+    metadata = metadata_of(read_table(run() / "probabilities.parquet").schema)
+    unseen = FIRST[WITHOUT_IMAGE & WITHOUT_TEXT]
+    assert metadata == {
         "classes": CLASSES,
         "weights": {"resnet50": "random", "minilm": "pretrained"},
-        "unseen": {
+        "n_without_input": {
             "validation": int((unseen == "validation").sum()),
             "test": int((unseen == "test").sum()),
         },
@@ -176,67 +182,72 @@ def test_facts_say_what_columns_stand_for_and_what_was_not_seen(products, run):
 
 
 def test_a_product_that_is_not_seen_is_counted_once_however_many_turns_it_takes(products, run):
-    at = int(np.flatnonzero(WITHOUT_PICTURE & WITHOUT_TEXT)[0])
-    products.parts = np.column_stack([TURNS, TURNS, TURNS]).astype(object)
-    products.parts[WITHOUT_PICTURE & WITHOUT_TEXT] = "train"
-    products.parts[at] = ["validation-1", "validation-2", "test"]
+    at = int(np.flatnonzero(WITHOUT_IMAGE & WITHOUT_TEXT)[0])
+    products.roles = np.repeat(IN_TURNS, 3, axis=1)
+    products.turns = np.repeat(TURNS, 3, axis=1)
+    products.roles[WITHOUT_IMAGE & WITHOUT_TEXT] = "train"
+    products.turns[WITHOUT_IMAGE & WITHOUT_TEXT] = 0
+    products.roles[at], products.turns[at] = ["validation", "validation", "test"], [1, 2, 0]
     products.write()
-    facts = metadata_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
-    assert facts["unseen"] == {"validation": 1, "test": 1}
+    metadata = metadata_of(read_table(run(modality="multimodal") / "probabilities.parquet").schema)
+    assert metadata["n_without_input"] == {"validation": 1, "test": 1}
 
 
-def test_the_model_in_a_fold_s_folder_gives_the_answers_in_the_table(products, run):
+def test_the_model_in_a_fold_s_folder_gives_the_predictions_in_the_table(products, run):
     products.write()
     folder = run()
-    for fold in range(2):
-        features, test = read_features(FEATURES, "multimodal", FOLDS[:, fold] == "test")
-        found = fusion.load(folder / f"fold-{fold}").predict(features).probabilities
-        wanted = answers(folder, fold=fold, part="test", withheld="")
-        rows = zip(np.flatnonzero(test), found, strict=True)
-        assert_same({(f"s{at:03d}", fold): row for at, row in rows}, wanted)
+    for fold in (1, 2):
+        is_test = FOLDS[:, fold - 1] == "test"
+        features, rows = read_features(FEATURES, WEIGHTS, products.labels, is_test)
+        found = FusedModel.load(folder / f"fold-{fold}").predict_proba(features).probabilities
+        wanted = predictions(folder, fold=fold, role="test", ablated_modality="")
+        pairs = zip(rows, found, strict=True)
+        assert_same({(f"s{at:03d}", fold): row for at, row in pairs}, wanted)
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
-def test_a_product_without_its_picture_is_judged_as_by_the_model_of_texts(products, run, strategy):
+def test_a_product_without_its_image_is_classified_as_by_the_model_of_the_text(
+    products, run, strategy
+):
     products.params["fusion"]["strategy"] = strategy
     products.write()
     both, text = run(), Path("models/logistic_regression/text")
-    alone = answers(text, part="test")
-    withheld = answers(both, part="test", withheld="image")
-    assert_same(withheld, {key: alone[key] for key in withheld}, atol=1e-6)
-    shown = answers(both, part="test", withheld="")
-    assert all((shown[key] != row).any() for key, row in withheld.items())
-    lacking = {key: row for key, row in shown.items() if key[0] in skus(WITHOUT_PICTURE)}
+    alone = predictions(text, role="test")
+    ablated = predictions(both, role="test", ablated_modality="image")
+    assert_same(ablated, {key: alone[key] for key in ablated}, atol=1e-6)
+    shown = predictions(both, role="test", ablated_modality="")
+    assert all((shown[key] != row).any() for key, row in ablated.items())
+    lacking = {key: row for key, row in shown.items() if key[0] in skus(WITHOUT_IMAGE)}
     assert_same(lacking, {key: alone[key] for key in lacking}, atol=1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["hybrid", "early", "late"])
-@pytest.mark.parametrize("parts", [FOLDS, TURNS], ids=["folds", "turns"])
+@PARTS
 def test_what_two_modalities_have_in_common_is_fitted_once(
-    products, run, monkeypatch, strategy, parts
+    products, run, monkeypatch, strategy, roles, turns
 ):
     fits = []
-    fit_one = svm.fit
-    monkeypatch.setattr(svm, "fit", lambda *given: fits.append(1) or fit_one(*given))
+    fit_one = svm.Classifier.fit
+    monkeypatch.setattr(svm.Classifier, "fit", lambda *given: fits.append(1) or fit_one(*given))
     products.params["fusion"]["strategy"] = strategy
-    products.parts = parts
+    products.roles, products.turns = roles, turns
     products.write()
     run("svm")
-    views = 2 if strategy == "late" else 3  # image, text and, elsewhere, both
-    assert len(fits) == views * (2 if parts is FOLDS else 3)
+    members = 2 if strategy == "late" else 3  # image, text and, elsewhere, both
+    assert len(fits) == members * (2 if roles is FOLDS else 3)
 
 
-def test_what_sees_texts_alone_has_nothing_withheld(products, run):
+def test_a_model_of_the_text_alone_has_nothing_ablated(products, run):
     products.write()
     table = read_table(run(modality="text") / "probabilities.parquet")
-    assert set(table["withheld"].to_pylist()) == {""}
+    assert set(table["ablated_modality"].to_pylist()) == {""}
     assert not set(table["sku"].to_pylist()) & skus(WITHOUT_TEXT)
 
 
 def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
     # The class games is tested in the first fold and missing from what is left.
     products.labels[(FIRST != "test") & (products.labels == "games")] = "audio"
-    products.parts = FIRST[:, None]
+    products.roles = FIRST[:, None]
     products.write()
     table = read_table(run() / "probabilities.parquet", probabilities_schema(3))
     assert metadata_of(table.schema)["classes"] == CLASSES
@@ -266,17 +277,17 @@ def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
     with (run("mlp", "text") / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["fold"], row["epoch"]) for row in rows] == [
-        (fold, epoch) for fold in "01" for epoch in "123"
+        (fold, epoch) for fold in "12" for epoch in "123"
     ]
     assert all(float(row["validation_loss"]) > 0 for row in rows)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_test_products_change_nothing_in_a_model(products, run, kind):
-    products.parts = FIRST[:, None]
+    products.roles = FIRST[:, None]
     products.write()
     folder = run(kind)
-    before, said = files(folder), answers(folder, part="validation")
+    before, validation = files(folder), predictions(folder, role="validation")
     rng = np.random.default_rng(1)
     test = FIRST == "test"
     products.labels[test] = rng.permutation(products.labels[test])
@@ -289,7 +300,7 @@ def test_the_test_products_change_nothing_in_a_model(products, run, kind):
     # What names the test products is all that changes.
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"probabilities.parquet", "model.json"}
-    assert_same(answers(folder, part="validation"), said)
+    assert_same(predictions(folder, role="validation"), validation)
 
 
 def test_a_fold_s_test_products_may_change_the_models_of_other_folds(products, run):
@@ -301,7 +312,15 @@ def test_a_fold_s_test_products_may_change_the_models_of_other_folds(products, r
     run()
     after = files(folder)
     changed = {name.split("/")[0] for name in before if before[name] != after[name]}
-    assert "fold-0" not in changed and "fold-1" in changed
+    assert "fold-1" not in changed and "fold-2" in changed
+
+
+def test_features_of_other_products_than_the_splits_are_refused(products, run):
+    products.write()
+    skus = np.array([f"t{at:03d}" for at in range(N)], dtype=object)
+    write_splits(SPLITS, Splits(skus, products.labels, skus, FOLDS, NO_TURNS))
+    with pytest.raises(InputError, match=r"features\.parquet is of other products"):
+        run()
 
 
 def test_the_same_inputs_give_the_same_bytes(products, run):
@@ -311,20 +330,20 @@ def test_the_same_inputs_give_the_same_bytes(products, run):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [("one class", "are of 1 classes; two are needed"), ("no validation", "no validation product")],
 )
 def test_too_few_products_are_refused_by_their_fold_and_nothing_is_written(
-    products, run, wrong, said
+    products, run, wrong, message
 ):
     if wrong == "one class":
         products.labels[FOLDS[:, 1] == "train"] = CLASSES[0]
-        products.parts = FOLDS[:, 1:]
+        products.roles = FOLDS[:, 1:]
     else:
         products.labels[FOLDS[:, 1] == "validation"] = "another"
-        products.parts = FOLDS[:, 1:]
+        products.roles = FOLDS[:, 1:]
     products.write()
-    with pytest.raises(InputError, match=rf"text, fold 0: .*{said}"):
+    with pytest.raises(InputError, match=rf"fold 1, text: .*{message}"):
         run()
     assert not Path("models").exists() or not list(Path("models").iterdir())
 
