@@ -1,21 +1,26 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
 # make torture: the tests that take half an hour: kills, floods, hostile files, rebuilding.
+# make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
+PARALLEL ?= --numprocesses 2 --dist loadfile
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
+COMPILE := uv pip compile pyproject.toml --quiet $(UPGRADE) --extra dev --no-annotate --no-strip-extras \
+	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test torture lint plots
+.PHONY: run test torture lint plots requirements
 
+# Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
 	dvc repro
 	@python -m stages.report
 
 test: $(INSTALLED)
-	python -m pytest
+	python -m pytest $(PARALLEL)
 
 torture: $(INSTALLED)
 	python -m pytest tests/torture
@@ -23,9 +28,16 @@ torture: $(INSTALLED)
 lint: $(INSTALLED)
 	black --check --quiet . || (black --diff --quiet .; exit 1)
 	ruff check .
+	mypy
 
 plots: $(INSTALLED)
 	dvc plots show
+
+# Pins stay as they are where they fit: make requirements UPGRADE=--upgrade moves them all.
+requirements: $(INSTALLED)
+	$(COMPILE) --extra cpu --output-file requirements.txt
+	$(COMPILE) --extra gpu --constraint requirements.txt --output-file requirements_gpu.txt
+	$(COMPILE) --extra mac --constraint requirements.txt --output-file requirements_mac.txt
 
 $(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11, 5) <= v[:3] < (3, 14) else "error: Python 3.11.5 to 3.13 is needed and $(PYTHON) is %d.%d.%d: name another, as in make $(MAKECMDGOALS) PYTHON=python3.12" % v[:3])'

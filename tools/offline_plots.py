@@ -48,7 +48,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the HTML template, about 900 kB of it the libraries, that `dvc plots` fills."""
-    return PAGE % vl_convert.javascript_bundle()
+    return PAGE % vl_convert.javascript_bundle()  # type: ignore[call-arg]  # has a default
 
 
 if __name__ == "__main__":

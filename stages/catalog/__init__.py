@@ -1,1 +1,1 @@
-"""The catalogue: where products come from, how texts are cleaned, how products are split."""
+"""The catalogue: where products come from, how text is cleaned, how products are split."""

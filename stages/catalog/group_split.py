@@ -1,4 +1,4 @@
-"""Deal whole groups of products out, each class's products in shares as near as groups allow."""
+"""Split whole groups of products into parts, so that each class is in each part by its share."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -6,219 +6,229 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import NamedTuple
 
+import numpy as np
+
 from stages.catalog.settings import SplitSettings, test_share
 from stages.common.errors import InputError
+from stages.common.splits import TEST, TRAIN, VALIDATION, Splits
 
-Mix = tuple[tuple[str, int], ...]  # a group's products by class
+Mix = tuple[tuple[str, int], ...]  # the number of a group's products by class
+Part = tuple[str, int]  # a role, and a turn of validation or 0
 
 
-def folds_of(
-    groups: Sequence[str], labels: Sequence[str], split: SplitSettings, seed: int
-) -> list[list[str]]:
-    """Return what each product is for in each fold, as tables.SPLITS has it.
+def assign_folds(
+    skus: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: SplitSettings, seed: int
+) -> Splits:
+    """Return the role of each product in each fold.
 
-    `groups` and `labels` have one entry per product, shape (n,); a group of one is named by it.
-    Which parts a group goes to depends on the seed, its name and the sizes of the groups of its
-    classes, and not on the order of rows.
+    `skus`, `labels` and `groups` are arrays of str of shape (n,). The parts that a group is in
+    depend on the seed, its name and the sizes of the groups of its classes, not on the order of
+    rows.
 
-    Raises InputError where a part of a fold would have no products at all, or training one class.
+    Raises InputError where a part of a fold would have no products, or training only one class.
     """
-    turns = split.validation_folds
-    # Of a class's groups, so many are needed beside those for testing.
-    least = max(2, turns)
-    if split.folds == 1:
-        hands = [Hand(split.test, 1), Hand(1 - split.test, least)]
+    n_turns = settings.validation_folds
+    # Besides test, each class needs so many of its groups.
+    min_groups = max(2, n_turns)
+    if settings.folds == 1:
+        parts = [SplitPart(settings.test, 1), SplitPart(1 - settings.test, min_groups)]
     else:
-        hands = [Hand(1 / split.folds, ceil(least / (split.folds - 1)))] * split.folds
-    for_test = deal(groups, labels, hands, f"{seed}")
-    if turns == 1:
-        names = ["validation", "train"]
-        share = split.validation / (1 - test_share(split))
-        hands = [Hand(share, 1), Hand(1 - share, 1)]
+        min_groups = ceil(min_groups / (settings.folds - 1))
+        parts = [SplitPart(1 / settings.folds, min_groups)] * settings.folds
+    test_fold = stratified_group_split(groups, labels, parts, f"{seed}")
+    if n_turns == 1:
+        share = settings.validation / (1 - test_share(settings))
+        parts = [SplitPart(share, 1), SplitPart(1 - share, 1)]
     else:
-        names = [f"validation-{turn}" for turn in range(1, turns + 1)]
-        hands = [Hand(1 / turns, 1)] * turns
-    parts: list[list[str]] = [[] for _ in groups]
-    for fold in range(split.folds):
-        rest = [at for at, place in enumerate(for_test) if place != fold]
-        held_out = deal(
-            [groups[at] for at in rest],
-            [labels[at] for at in rest],
-            hands,
-            f"{seed}:{fold}",
-        )
-        name_of = {at: names[place] for at, place in zip(rest, held_out, strict=True)}
-        for at, product in enumerate(parts):
-            product.append(name_of.get(at, "test"))
-    _check_parts(groups, labels, parts, ["test", *names])
-    return parts
+        parts = [SplitPart(1 / n_turns, 1)] * n_turns
+    roles = np.full((len(skus), settings.folds), TEST, dtype="U10")
+    turns = np.zeros(roles.shape, dtype=np.int32)
+    for fold in range(settings.folds):
+        rows = np.flatnonzero(test_fold != fold)
+        part = stratified_group_split(groups[rows], labels[rows], parts, f"{seed}:{fold}")
+        if n_turns == 1:
+            roles[rows, fold] = np.where(part == 0, VALIDATION, TRAIN)
+        else:
+            roles[rows, fold] = VALIDATION
+            turns[rows, fold] = part + 1
+    splits = Splits(skus, labels, groups, roles, turns)
+    _check_parts(splits, n_turns)
+    return splits
 
 
-class Hand(NamedTuple):
-    """What is wanted for a hand: a share of each class's products, and some of its groups."""
+class SplitPart(NamedTuple):
+    """A part of a split: its share of each class's products, and the groups that it needs."""
 
     share: float
-    least: int  # groups of each class, where there are enough
+    min_groups: int  # of each class, where the class has enough groups
 
 
-def deal(
-    groups: Sequence[str], labels: Sequence[str], hands: Sequence[Hand], salt: str
-) -> list[int]:
-    """Return the hand that each product is dealt to, from 0.
+def stratified_group_split(
+    groups: np.ndarray, labels: np.ndarray, parts: Sequence[SplitPart], salt: str
+) -> np.ndarray:
+    """Return the index of the part that each product is in, as an int array of shape (n,).
 
-    `groups` and `labels` have one entry per product, shape (n,). Whole groups are dealt, the
-    largest first, each to the hand that is then furthest from its share (by chi-square). Of groups
-    that are alike in size and classes, the hashes of `salt` and name say which goes where, so that
-    a catalogue that grows keeps most products where they were.
+    `groups` and `labels` are arrays of str of shape (n,). Groups stay whole. They are assigned one
+    by one, the largest first, each to the part that is furthest from its share (by chi-square). If
+    groups have the same size and classes, the hashes of `salt` and their names say which goes to
+    which part. So most products stay in their part when the catalogue grows.
     """
-    # scikit-learn's StratifiedGroupKFold has no unequal shares, and leaves a small class out of a
-    # fold although its groups would do for all of them.
+    # scikit-learn's StratifiedGroupKFold has no unequal shares. It also leaves a small class out of
+    # a fold even if the class has a group for each fold.
     classes: dict[str, Counter[str]] = defaultdict(Counter)
-    for group, label in zip(groups, labels, strict=True):
+    for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
         classes[group][label] += 1
-    alike: dict[Mix, list[str]] = defaultdict(list)
+    groups_of: dict[Mix, list[str]] = defaultdict(list)
     for group, sizes in classes.items():
-        alike[tuple(sorted(sizes.items()))].append(group)
-    table = _Table(alike, hands, salt)
-    hand_of: dict[str, int] = {}
-    for mix in sorted(alike, key=lambda mix: (-sum(size for _, size in mix), -len(mix), mix)):
-        chosen = sorted(table.give(mix) for _ in alike[mix])
-        names = sorted(alike[mix], key=lambda name: _hash(salt, name))
-        hand_of.update(zip(names, chosen, strict=True))
-    return [hand_of[group] for group in groups]
+        groups_of[tuple(sorted(sizes.items()))].append(group)
+    assignment = _Assignment(groups_of, parts, salt)
+    part_of: dict[str, int] = {}
+    for mix in sorted(groups_of, key=lambda mix: (-sum(size for _, size in mix), -len(mix), mix)):
+        chosen = sorted(assignment.assign(mix) for _ in groups_of[mix])
+        names = sorted(groups_of[mix], key=lambda name: _hash(salt, name))
+        part_of.update(zip(names, chosen, strict=True))
+    return np.array([part_of[group] for group in groups.tolist()], dtype=np.int64)
 
 
-class _Table:
-    """What each hand has so far of each class, and what is still to be dealt."""
+class _Assignment:
+    """What each part has of each class so far, and the groups that are not assigned yet."""
 
     def __init__(
-        self, alike: Mapping[Mix, Sequence[str]], hands: Sequence[Hand], salt: str
+        self, groups_of: Mapping[Mix, Sequence[str]], parts: Sequence[SplitPart], salt: str
     ) -> None:
-        """Take the groups by their mix of classes; hands and salt are those of `deal`."""
-        sizes: Counter[str] = Counter()
-        self.waiting: Counter[str] = Counter()  # groups
-        for mix, names in alike.items():
+        """Take the groups by their mix of classes, and the arguments of stratified_group_split."""
+        products: Counter[str] = Counter()
+        self.remaining: Counter[str] = Counter()  # groups, by class
+        for mix, names in groups_of.items():
             for label, size in mix:
-                sizes[label] += size * len(names)
-                self.waiting[label] += len(names)
-        self.least = [hand.least for hand in hands]
-        self.wanted = {label: [hand.share * n for hand in hands] for label, n in sizes.items()}
-        self.dealt = {label: [0] * len(hands) for label in sizes}
-        self.groups = {label: [0] * len(hands) for label in sizes}
-        # Of hands that are equally far from their share: an order for each class, or else the first
-        # hand would get every class's remainder.
+                products[label] += size * len(names)
+                self.remaining[label] += len(names)
+        self.min_groups = [part.min_groups for part in parts]
+        self.wanted = {label: [part.share * n for part in parts] for label, n in products.items()}
+        self.assigned = {label: [0] * len(parts) for label in products}
+        self.groups = {label: [0] * len(parts) for label in products}
+        # For parts that are equally far from their share: another order for each class, or else
+        # the first part would get the remainder of each class.
         self.order = {
-            label: [_hash(salt, f"{hand}:{label}") for hand in range(len(hands))] for label in sizes
+            label: [_hash(salt, f"{part}:{label}") for part in range(len(parts))]
+            for label in products
         }
 
-    def give(self, mix: Mix) -> int:
-        """Deal a group: return the hand that it goes to."""
-        open_to = set(range(len(self.least)))
+    def assign(self, mix: Mix) -> int:
+        """Assign one group with these classes, and return the index of its part."""
+        candidates = set(range(len(self.min_groups)))
         for label, _ in mix:
-            open_to = (open_to & self._in_need(label)) or open_to
+            candidates = (candidates & self._in_need(label)) or candidates
         first = mix[0][0]
-        hand = min(open_to, key=lambda hand: (self._cost(mix, hand), self.order[first][hand]))
+        part = min(candidates, key=lambda part: (self._cost(mix, part), self.order[first][part]))
         for label, size in mix:
-            self.dealt[label][hand] += size
-            self.groups[label][hand] += 1
-            self.waiting[label] -= 1
-        return hand
+            self.assigned[label][part] += size
+            self.groups[label][part] += 1
+            self.remaining[label] -= 1
+        return part
 
     def _in_need(self, label: str) -> set[int]:
-        """Return the hands that must get a class's next group: none unless groups run short."""
-        lacks = [max(0, n - has) for n, has in zip(self.least, self.groups[label], strict=True)]
-        if sum(lacks) < self.waiting[label]:
+        """Return the parts that must get a class's next group; none if groups are not scarce."""
+        lacks = [
+            max(0, n - has) for n, has in zip(self.min_groups, self.groups[label], strict=True)
+        ]
+        if sum(lacks) < self.remaining[label]:
             return set()
-        in_need = {hand for hand, lack in enumerate(lacks) if lack}
-        return {hand for hand in in_need if not self.groups[label][hand]} or in_need
+        in_need = {part for part, lack in enumerate(lacks) if lack}
+        return {part for part in in_need if not self.groups[label][part]} or in_need
 
-    def _cost(self, mix: Mix, hand: int) -> float:
-        """Return by how much the chi-square of a group's classes grows if the hand takes it."""
+    def _cost(self, mix: Mix, part: int) -> float:
+        """Return by how much the chi-square of the group's classes grows if the part gets it."""
         return sum(
             size
-            * (size - 2 * (self.wanted[label][hand] - self.dealt[label][hand]))
-            / self.wanted[label][hand]
+            * (size - 2 * (self.wanted[label][part] - self.assigned[label][part]))
+            / self.wanted[label][part]
             for label, size in mix
         )
 
 
-def check_no_leak(groups: Sequence[str], parts: Sequence[Sequence[str]]) -> None:
-    """Raise InputError where a group is in two parts of one fold.
+def check_no_leak(splits: Splits) -> None:
+    """Raise InputError where a group is in two parts of one fold."""
+    _, first, group_id = np.unique(splits.groups, return_index=True, return_inverse=True)
+    first_row = first[group_id]
+    differs = (splits.roles != splits.roles[first_row]) | (splits.turns != splits.turns[first_row])
+    if differs.any():
+        row, fold = np.argwhere(differs)[0]
+        one, other = (part_name(*_part(splits, i, fold)) for i in (first_row[row], row))
+        raise InputError(
+            f"split: the group of product {splits.groups[row]} is in both {one} and {other} of "
+            f"fold {fold + 1}: near-duplicates must be on one side"
+        )
 
-    `groups` and `parts` have one entry per product, and `parts` has one part per fold in each.
+
+def missing_classes(splits: Splits) -> dict[str, dict[str, int | list[str]]]:
+    """Return the classes that train, validation or test lacks in any fold or turn of validation.
+
+    Each class comes with the number of its groups and the roles that lack it, in alphabetical
+    order.
     """
-    seen: dict[str, Sequence[str]] = {}
-    for group, product in zip(groups, parts, strict=True):
-        first = seen.setdefault(group, product)
-        for fold, (one, other) in enumerate(zip(first, product, strict=True), 1):
-            if one != other:
-                raise InputError(
-                    f"split: the group of product {group} is in both {one} and {other} of fold "
-                    f"{fold}: near-duplicates must be on one side"
-                )
-
-
-def classes_not_everywhere(
-    groups: Sequence[str], labels: Sequence[str], parts: Sequence[Sequence[str]]
-) -> dict[str, dict[str, int | list[str]]]:
-    """Return the classes that training, validation or test lacks in any fold or turn of validation.
-
-    Takes what `check_no_leak` takes and labels. Each class comes with the number of its groups and
-    the parts that lack it, in alphabetical order.
-    """
-    groups_of: dict[str, set[str]] = defaultdict(set)
-    held: dict[str, list[set[str]]] = {}
-    names: list[set[str]] = [set() for _ in parts[0]]
-    for group, label, product in zip(groups, labels, parts, strict=True):
-        groups_of[label].add(group)
-        for fold, part in enumerate(product):
-            held.setdefault(label, [set() for _ in product])[fold].add(part)
-            names[fold].add(part)
-    found: dict[str, dict[str, int | list[str]]] = {}
-    for label in sorted(held):
+    parts_of_fold = [set(_parts(splits, fold)) for fold in range(splits.n_folds)]
+    missing: dict[str, dict[str, int | list[str]]] = {}
+    for label in np.unique(splits.labels).tolist():
+        rows = np.flatnonzero(splits.labels == label)
         lacking: set[str] = set()
-        for has, there in zip(held[label], names, strict=True):
-            lacking |= {part.partition("-")[0] for part in there - has}
-            if "train" not in there and len(has - {"test"}) < 2:  # its one turn is no training
-                lacking.add("train")
+        for fold, parts in enumerate(parts_of_fold):
+            found = set(_parts(splits, fold, rows))
+            lacking |= {role for role, _ in parts - found}
+            # A class that is in one turn only is not trained on in that turn.
+            if (TRAIN, 0) not in parts and len(found - {(TEST, 0)}) < 2:
+                lacking.add(TRAIN)
         if lacking:
-            found[label] = {"groups": len(groups_of[label]), "lacking_in": sorted(lacking)}
-    return found
+            n_groups = len(set(splits.groups[rows].tolist()))
+            missing[label] = {"groups": n_groups, "lacking_in": sorted(lacking)}
+    return missing
 
 
-def trained_on(part: str) -> bool:
-    """Return whether the model that is tested was fitted on a part: all but test and validation."""
-    return part not in ("test", "validation")
+def part_name(role: str, turn: int) -> str:
+    """Return how messages and metrics name a role and turn, such as "validation turn 2"."""
+    return f"{role} turn {turn}" if turn else role
 
 
-def _check_parts(
-    groups: Sequence[str],
-    labels: Sequence[str],
-    parts: Sequence[Sequence[str]],
-    names: Sequence[str],
-) -> None:
+def _part(splits: Splits, row: int, fold: int) -> Part:
+    return str(splits.roles[row, fold]), int(splits.turns[row, fold])
+
+
+def _parts(splits: Splits, fold: int, rows: slice | np.ndarray = slice(None)) -> list[Part]:
+    """Return the role and turn of some products in a fold, which counts from 0 here."""
+    roles, turns = splits.roles[rows, fold].tolist(), splits.turns[rows, fold].tolist()
+    return list(zip(roles, turns, strict=True))
+
+
+def _check_parts(splits: Splits, n_turns: int) -> None:
     """Raise InputError unless every part has products and every training part two classes."""
-    few = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
-    smallest = min(sorted(few), key=lambda label: few[label])
-    mend = (
+    pairs = set(zip(splits.labels.tolist(), splits.groups.tolist(), strict=True))
+    n_groups = Counter(label for label, _ in pairs)
+    smallest = min(sorted(n_groups), key=lambda label: n_groups[label])
+    fix = (
         f"too few groups of products that stay together (of the class {smallest}: "
-        f"{few[smallest]:,}); take fewer split.folds or split.validation_folds, an empty "
+        f"{n_groups[smallest]:,}); take fewer split.folds or split.validation_folds, an empty "
         f"split.group_by or split.strategy: stratified"
     )
-    for fold, column in enumerate(zip(*parts, strict=True), 1):
-        for name in names:
-            if name not in column:
-                raise InputError(f"split: no products are left for {name} in fold {fold}: {mend}")
-        turns = [name for name in names if name.startswith("validation-")] or ["validation"]
-        for turn in turns:
-            classes = {
-                label
-                for label, part in zip(labels, column, strict=True)
-                if part not in ("test", turn)
-            }
-            if len(classes) < 2:
+    held_out: list[Part] = [(VALIDATION, turn) for turn in range(1, n_turns + 1)]
+    if n_turns == 1:
+        held_out = [(VALIDATION, 0)]
+    needed = [(TEST, 0), *held_out, *([(TRAIN, 0)] if n_turns == 1 else [])]
+    for fold in range(splits.n_folds):
+        parts = _parts(splits, fold)
+        for part in needed:
+            if part not in parts:
                 raise InputError(
-                    f"split: fold {fold} trains on {', '.join(sorted(classes))} alone: {mend}"
+                    f"split: no products are left for {part_name(*part)} in fold {fold + 1}: {fix}"
+                )
+        for part in held_out:
+            trained = {
+                label
+                for label, found in zip(splits.labels.tolist(), parts, strict=True)
+                if found not in ((TEST, 0), part)
+            }
+            if len(trained) < 2:
+                raise InputError(
+                    f"split: fold {fold + 1} trains only on {', '.join(sorted(trained))}: {fix}"
                 )
 
 

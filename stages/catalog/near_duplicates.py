@@ -1,32 +1,28 @@
-"""Products that are nearly the same: one picture, one name but for its colour, or one description.
+"""Find near-duplicates: products with one image, one description, or one name but for its colour.
 
-A model that was fitted on one of them knows the others, so they belong on one side of a split. A
-relation is an int array of shape (n,): products that it joins have the same number.
+A model that was fitted on one of them knows the others, so a split keeps them together. A grouping
+is an int array of shape (n,): the products of a group have the same number.
 
-What strangers share joins nobody: a picture, name or description of more than two classes or more
-than two makers is a placeholder or boilerplate, which a product that is new would have as well.
+An image, name or description that many different products share is no sign of a duplicate: it is a
+placeholder or boilerplate, and a new product would have it as well.
 """
 
-import io
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
-from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-SIDE = 32  # pixels of the picture that is hashed
-FLAT = 3.0  # levels of 255: a standard deviation below it is a blank picture and its noise
-# Bits of 64. Judged by looking at pairs of 1,800 real products: up to 4, colours of a product and
-# products of one series; from 6 on, an oven and a phone's case. Chance pairs grow as the square of
-# the catalogue, so this is less than what a small one would bear.
-CLOSE = 2
-STRANGERS = 3  # classes, or makers
-LEAST_WORDS = 5  # of a description: fewer may be anybody's
+# Bits of 64 in which the hashes of near-duplicate images may differ. Chosen by looking at pairs of
+# 1,800 real products. Up to 4 bits, pairs are colours of a product or products of one series. From
+# 6 bits on, there are pairs such as an oven and a phone case. The number of chance pairs grows as
+# the square of the catalogue, so a large catalogue needs fewer bits than a small one.
+MAX_HAMMING = 2
+MAX_DISTINCT_LABELS = 2  # of products that share something; also the most distinct manufacturers
+MIN_WORDS = 5  # of a description: many products may share a shorter one
 
 _COLOURS = (
     "aqua|beige|black|blue|bronze|brown|burgundy|champagne|charcoal|clear|copper|coral|cream"
@@ -52,118 +48,121 @@ _COLOUR = re.compile(rf"\b(?:{_COLOURS})\b")
 _SIZE = re.compile(r"\b(?:x?x-?(?:large|small)|(?:extra-)?(?:large|small)|medium|petite)\b")
 
 
-def relations(
+def duplicate_signals(
     names: Sequence[str],
     descriptions: Sequence[str],
-    pictures: Sequence[int | None],
+    image_hashes: Sequence[int | None],
     labels: Sequence[str],
-    makers: Sequence[str],
+    manufacturers: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Return which products are near-duplicates by picture, by name and by description.
+    """Return the near-duplicates by image, by name and by description: a grouping for each.
 
-    All have one entry per product, shape (n,). `pictures` are hashes, None where there is no
-    picture or a blank one; `makers` may be empty. Returns a relation for each cause.
+    All have one entry per product, shape (n,). `image_hashes` are perceptual hashes of 64 bits,
+    None where there is no image or a blank one. `manufacturers` may be empty.
     """
-    names_left = [fold_name(name, maker) for name, maker in zip(names, makers, strict=True)]
-    texts = [fold_description(text) for text in descriptions]
+    short_names = [
+        normalize_name(name, manufacturer)
+        for name, manufacturer in zip(names, manufacturers, strict=True)
+    ]
+    long_descriptions = [normalize_description(text) for text in descriptions]
     return {
-        "picture": _alike_pictures(_without_strangers(pictures, labels, makers)),
-        "name": same_values(_without_strangers(names_left, labels, makers)),
-        "description": same_values(_without_strangers(texts, labels, makers)),
+        "image": _group_close_hashes(_drop_shared(image_hashes, labels, manufacturers)),
+        "name": group_equal(_drop_shared(short_names, labels, manufacturers)),
+        "description": group_equal(_drop_shared(long_descriptions, labels, manufacturers)),
     }
 
 
-def same_values(values: Sequence[Hashable | None]) -> np.ndarray:
-    """Return the relation of products with the same value; None joins nobody."""
+def group_equal(values: Sequence[Hashable | None]) -> np.ndarray:
+    """Return the grouping of products with equal values; None is equal to nothing."""
     numbers: dict[Hashable, int] = {}
-    relation = []
-    for at, value in enumerate(values):
-        key = ("alone", at) if value is None else ("with", value)
-        relation.append(numbers.setdefault(key, len(numbers)))
-    return np.array(relation, dtype=np.int64)
+    grouping = []
+    for row, value in enumerate(values):
+        key = ("single", row) if value is None else ("shared", value)
+        grouping.append(numbers.setdefault(key, len(numbers)))
+    return np.array(grouping, dtype=np.int64)
 
 
-def joined(relations: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the relation of products that any chain of `relations` joins, numbered from 0."""
+def union_groups(groupings: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the grouping of products that any chain of `groupings` connects, numbered from 0."""
     pairs = []
-    for relation in relations:
-        _, first, place = np.unique(relation, return_index=True, return_inverse=True)
-        pairs.append(np.stack([np.arange(len(relation)), first[place]]))
-    return _components(np.concatenate(pairs, axis=1), len(relations[0]))
+    for grouping in groupings:
+        _, first, group = np.unique(grouping, return_index=True, return_inverse=True)
+        pairs.append(np.stack([np.arange(len(grouping)), first[group]]))
+    return _components(np.concatenate(pairs, axis=1), len(groupings[0]))
 
 
-def fold_name(name: str, maker: str = "") -> str | None:
-    """Return what is left of a name without colours, measures, pack counts and punctuation.
+def group_names(skus: np.ndarray, grouping: np.ndarray) -> np.ndarray:
+    """Return the name of each product's group: the first of its SKUs in alphabetical order.
 
-    In "Maker - Name - Colour" the last part is dropped whole if it names a colour: "Dazzling White"
-    differs from "Charcoal Black" in more than the colour. None where nothing, or no more than the
-    maker, is left.
+    `skus` is an array of str of shape (n,), and so is the array that is returned.
+    """
+    first: dict[int, str] = {}
+    for sku, number in zip(skus.tolist(), grouping.tolist(), strict=True):
+        first[number] = min(sku, first.get(number, sku))
+    return np.array([first[number] for number in grouping.tolist()], dtype=object)
+
+
+def normalize_name(name: str, manufacturer: str = "") -> str | None:
+    """Return a name without colours, measures, pack counts, prices and punctuation.
+
+    In "Manufacturer - Name - Colour" the whole last part is dropped if it names a colour: "Dazzling
+    White" and "Charcoal Black" differ in more than the colour. Return None where nothing is left,
+    or only the manufacturer.
     """
     parts = name.casefold().split(" - ")
     if len(parts) > 2 and _COLOUR.search(parts[-1]) and len(parts[-1].split()) <= 3:
         parts.pop()
     rest = _words(_SIZE.sub(" ", _COLOUR.sub(" ", _MEASURE.sub(" ", " ".join(parts)))))
-    return rest if rest and rest != _words(maker.casefold()) else None
+    return rest if rest and rest != _words(manufacturer.casefold()) else None
 
 
-def fold_description(text: str) -> str | None:
-    """Return a description with case and white space folded, None where it is short."""
+def normalize_description(text: str) -> str | None:
+    """Return a description in lower case with single spaces, None where it is short."""
     words = text.casefold().split()
-    return " ".join(words) if len(words) >= LEAST_WORDS else None
-
-
-def picture_hash(jpeg: bytes) -> int | None:
-    """Return the perceptual hash of a JPEG, 64 bits; None for one that is blank.
-
-    The bits say which of the 8×8 lowest frequencies of the picture's brightness are above their
-    median. The same bytes give the same hash, and so do most of the pictures that look the same.
-    """
-    with PIL.Image.open(io.BytesIO(jpeg)) as picture:
-        picture.draft("L", (SIDE, SIDE))  # decodes a fraction of the pixels, several times as fast
-        grey = picture.convert("L").resize((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
-    pixels = np.asarray(grey, dtype=np.float64)
-    if pixels.std() < FLAT:
-        return None
-    low = dctn(pixels, norm="ortho")[:8, :8].ravel()
-    return int.from_bytes(np.packbits(low > np.median(low[1:])).tobytes(), "big")
+    return " ".join(words) if len(words) >= MIN_WORDS else None
 
 
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
-    """Return the pairs of `hashes`, uint64 of shape (n,), that differ in at most CLOSE bits.
+    """Return the pairs of `hashes`, uint64 of shape (n,), that differ in at most MAX_HAMMING bits.
 
-    Returns places, int64 of shape (2, pairs).
+    Returns indices, int64 of shape (2, pairs), the smaller one first.
     """
     found = [np.empty((2, 0), dtype=np.int64)]
     rows = 256  # at once: 100 MB for 50,000 hashes
     for start in range(0, len(hashes), rows):
-        differing = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[start:])
-        found.append(start + np.stack(np.nonzero(differing <= CLOSE)))
+        distances = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[start:])
+        found.append(start + np.stack(np.nonzero(distances <= MAX_HAMMING)))
     pairs = np.concatenate(found, axis=1)
     return pairs[:, pairs[0] < pairs[1]]
 
 
-def _alike_pictures(hashes: Sequence[int | None]) -> np.ndarray:
-    """Return the relation of products whose pictures' hashes are equal or close."""
+def _group_close_hashes(hashes: Sequence[int | None]) -> np.ndarray:
+    """Return the grouping of products whose images' hashes are equal or close."""
     known = np.array(sorted({value for value in hashes if value is not None}), dtype=np.uint64)
     components = _components(close_pairs(known), len(known))
     component_of: dict[int | None, int | None] = dict(
         zip(known.tolist(), components.tolist(), strict=True)
     )
-    return same_values([component_of.get(value) for value in hashes])
+    return group_equal([component_of.get(value) for value in hashes])
 
 
-def _without_strangers(
-    keys: Sequence[Hashable | None], labels: Sequence[str], makers: Sequence[str]
+def _drop_shared(
+    values: Sequence[Hashable | None], labels: Sequence[str], manufacturers: Sequence[str]
 ) -> list[Any]:
-    """Return `keys` with None for those that products of too many classes or makers share."""
-    classes_of: dict[Hashable | None, set[str]] = defaultdict(set)
-    makers_of: dict[Hashable | None, set[str]] = defaultdict(set)
-    for key, label, maker in zip(keys, labels, makers, strict=True):
-        classes_of[key].add(label)
-        if maker:
-            makers_of[key].add(maker)
+    """Return `values` with None for those of products with too many labels or manufacturers."""
+    labels_of: dict[Hashable | None, set[str]] = defaultdict(set)
+    manufacturers_of: dict[Hashable | None, set[str]] = defaultdict(set)
+    for value, label, manufacturer in zip(values, labels, manufacturers, strict=True):
+        labels_of[value].add(label)
+        if manufacturer:
+            manufacturers_of[value].add(manufacturer)
     return [
-        None if max(len(classes_of[key]), len(makers_of[key])) >= STRANGERS else key for key in keys
+        (
+            None
+            if max(len(labels_of[value]), len(manufacturers_of[value])) > MAX_DISTINCT_LABELS
+            else value
+        )
+        for value in values
     ]
 
 
@@ -174,5 +173,5 @@ def _components(pairs: np.ndarray, size: int) -> np.ndarray:
 
 
 def _words(text: str) -> str:
-    """Return the words of a text without what stands between them."""
+    """Return the words of a text, without what is between them."""
     return " ".join(re.findall(r"\w+", text))

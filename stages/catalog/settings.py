@@ -9,7 +9,7 @@ from stages.common.settings import HttpUrl, Name, PathOrUrl, Settings, Share
 
 
 class DemoSettings(Settings):
-    """The catalogue that the program draws itself."""
+    """The demo catalogue, which the pipeline makes itself."""
 
     products: Annotated[int, Field(ge=200, le=1_000_000)]
 
@@ -21,7 +21,7 @@ class BestBuySettings(Settings):
 
 
 class TableSettings(Settings):
-    """A catalogue of the user's: a file, and which of its columns are what."""
+    """Your own catalogue: a file, and the names of its columns."""
 
     path: Name
     sku: Name
@@ -34,7 +34,7 @@ class TableSettings(Settings):
     archive: PathOrUrl | None
 
     @model_validator(mode="after")
-    def _images_have_one_place(self) -> "TableSettings":
+    def _images_have_one_column(self) -> "TableSettings":
         if self.image_url and self.image_path:
             raise ValueError("name image_url or image_path, not both")
         if self.archive and not self.image_path:
@@ -57,10 +57,11 @@ class DataSettings(Settings):
 class SplitSettings(Settings):
     """How products are held out.
 
-    `grouped` keeps near-duplicates, and products that agree in one of the columns of `group_by`, on
-    one side. With one fold, a share `test` is held out for testing; with several, each product is
-    tested in one of them. With one validation fold, a share `validation` is held out; with several,
-    the products that are not for testing take turns, and a model is then fitted on all of them.
+    `grouped` keeps near-duplicates together, and so products that are equal in one of the columns
+    of `group_by`. With one fold, a share `test` is held out for testing; with several folds, each
+    product is tested in one of them. With one validation fold, a share `validation` is held out;
+    with several, the products that are not for testing take turns, and the final model is fitted on
+    all of them.
     """
 
     strategy: Literal["grouped", "stratified"]

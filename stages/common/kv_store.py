@@ -168,7 +168,8 @@ class SqliteCache:
             self._sibling(suffix).unlink(missing_ok=True)
         self._path.replace(damaged)
         warnings.warn(
-            f"{self._path} is damaged ({error}): a new one is started, the old one is {damaged.name}",
+            f"{self._path} is damaged ({error}): a new file replaces it, and the old one is now "
+            f"{damaged.name}",
             stacklevel=2,
         )
 

@@ -25,8 +25,7 @@ PRODUCTS = pa.schema(
         pa.field("description", pa.string(), nullable=False),
         pa.field("manufacturer", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),
-        # Where the picture is, null where there is none: an http(s) URL, `file:` and a path inside
-        # the catalogue's folder, `archive:` and a member's name, or `demo:` and what to draw.
+        # Where the image is, as stages.common.image_ref writes it; null where there is none.
         pa.field("image", pa.string()),
     ]
 )
@@ -37,18 +36,20 @@ SPLITS = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         # Products of one group are on one side of every split; a bootstrap draws groups.
         pa.field("group", pa.string(), nullable=False),
-        # In each fold: test, train or validation; or, where validation takes turns, validation-1
-        # and so on: held out in that turn and trained on in the others.
-        pa.field("parts", pa.list_(pa.string()), nullable=False),
+        pa.field("fold", pa.int32(), nullable=False),  # from 1
+        pa.field("role", pa.string(), nullable=False),  # train, validation or test
+        # Where validation takes turns, the turn in which the product is held out, from 1; else 0.
+        pa.field("turn", pa.int32(), nullable=False),
     ]
 )
 
 IMAGES = pa.schema(
     [
         pa.field("sku", pa.string(), nullable=False),
-        pa.field("jpeg", pa.binary()),  # 224×224 RGB, null unless the status is ok
+        pa.field("jpeg", pa.binary()),  # a square in RGB, null unless the status is ok
         pa.field("sha256", pa.string()),  # of the JPEG bytes
-        pa.field("status", pa.string(), nullable=False),  # ok, failed, or none: it names no picture
+        pa.field("perceptual_hash", pa.uint64()),  # null for a blank image as well
+        pa.field("status", pa.string(), nullable=False),  # ok, failed, or none: it names no image
         pa.field("reason", pa.string()),  # why it failed
     ]
 )
@@ -90,7 +91,7 @@ def features_schema(sizes: Mapping[str, int | None]) -> pa.Schema:
     `sizes` has the length of each block's vectors, None for sparse ones.
     """
     blocks = [pa.field(name, _vectors_or_sparse(size)) for name, size in sizes.items()]
-    return pa.schema([*SPLITS, *blocks])
+    return pa.schema([SPLITS.field("sku"), *blocks])
 
 
 def _vectors_or_sparse(size: int | None) -> pa.DataType:
@@ -107,10 +108,10 @@ def probabilities_schema(classes: int) -> pa.Schema:
             pa.field("sku", pa.string(), nullable=False),
             pa.field("label", pa.string(), nullable=False),
             pa.field("group", pa.string(), nullable=False),
-            pa.field("fold", pa.int32(), nullable=False),
-            pa.field("part", pa.string(), nullable=False),  # validation or test
-            # What was kept from the model although the product has it: nothing, image or text.
-            pa.field("withheld", pa.string(), nullable=False),
+            pa.field("fold", pa.int32(), nullable=False),  # from 1
+            pa.field("role", pa.string(), nullable=False),  # validation or test
+            # The input that was hidden from the model although the product has it: "", image, text.
+            pa.field("ablated_modality", pa.string(), nullable=False),
             pa.field("probabilities", vectors(classes), nullable=False),
             pa.field("uncalibrated", vectors(classes), nullable=False),
         ]

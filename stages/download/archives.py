@@ -1,6 +1,6 @@
-"""Pictures in an archive, zip or tar, read where they are: nothing is ever unpacked to disk.
+"""Read images from a zip or tar archive, one at a time: nothing is unpacked to disk.
 
-So an absolute path, `..` or a link in an archive leads nowhere, and a bomb is never blown up.
+So an absolute path, `..` or a link in an archive leads nowhere, and no zip bomb fills the disk.
 """
 
 import posixpath
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from stages.common.errors import InputError
-from stages.download.http import Failure, too_large
+from stages.download.failures import Failure, too_large
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 
@@ -29,18 +29,18 @@ DAMAGE = (
 def read_members(
     path: Path, names: Iterable[str], max_bytes: int
 ) -> Iterator[tuple[str, bytes | Failure]]:
-    r"""Yield (name, content) for each of `names`, once, or why it cannot be had.
+    r"""Yield (name, content) once for each of `names`; the content may be a Failure.
 
-    They come in the order in which they lie in the archive, so that a compressed tar is read
-    through twice, for its table and its members, however many are asked for; what is not in it
-    comes first. Only files count as members, no links, and of several of one name the last.
+    Members come in the order of the archive, so that a compressed tar is read only twice, once for
+    its table and once for its members. Names that are not in the archive come first. Only files
+    are members, not links; of members with the same name, the last one is taken.
 
-    A name is looked for as it is; then as a path below a single leading folder, if just one member
-    fits (`1.jpg` is `images/1.jpg`); then by its last part, if just one member has it
-    (`pictures/2017/1.jpg` is `images/1.jpg`). A leading `./` means nothing, and `\` means `/`.
+    A name is looked up as it is; then as a path below one leading folder, if only one member fits
+    (`1.jpg` is `images/1.jpg`); then by its last part, if only one member has it
+    (`photos/2017/1.jpg` is `images/1.jpg`). A leading `./` is ignored, and `\` means `/`.
 
-    Raises InputError where the file is no zip or tar (plain, gz, bz2 or xz), or is damaged as a
-    whole; a member that is damaged, encrypted or has more than `max_bytes` is a Failure.
+    Raises InputError where the file is not a zip or tar (plain, gz, bz2 or xz), or is damaged as a
+    whole. A member that is damaged, encrypted or larger than `max_bytes` is a Failure.
     """
     with _opened(path) as archive:
         members = _members(archive)
@@ -68,15 +68,15 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
         raise InputError(f"{path} is not there: data.table.archive names it") from None
     except DAMAGE as error:
         raise InputError(
-            f"{path} is no zip or tar archive, or is damaged ({type(error).__name__}): see what "
-            "data.table.archive names; a page that asks to sign in is often what was fetched"
+            f"{path} is not a zip or tar archive, or is damaged ({type(error).__name__}): check "
+            "data.table.archive; a link often gives a page to sign in instead of the file"
         ) from None
     with archive:
         try:
             yield archive
         except DAMAGE as error:
             raise InputError(
-                f"{path} is damaged ({type(error).__name__}): fetch or make it anew"
+                f"{path} is damaged ({type(error).__name__}): download or create it again"
             ) from None
 
 
@@ -88,14 +88,14 @@ def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, Member]:
 
 
 def _offset(member: Member) -> int:
-    """Return where a member lies in its archive."""
+    """Return the position of a member in its archive."""
     return member.header_offset if isinstance(member, zipfile.ZipInfo) else member.offset
 
 
 def _read(
     archive: zipfile.ZipFile | tarfile.TarFile, member: Member, max_bytes: int
 ) -> bytes | Failure:
-    """Read a member, of which no more is unpacked than may be."""
+    """Read a member; unpack no more than `max_bytes`."""
     size = member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
     if size > max_bytes:
         return too_large(max_bytes)
@@ -103,7 +103,7 @@ def _read(
         with _file(archive, member) as file:
             content = file.read(max_bytes + 1)
     except RuntimeError:  # what zipfile raises without a password or for an unknown compression
-        return Failure("encrypted, or packed in a way that is not known")
+        return Failure("encrypted, or packed in an unknown way")
     except DAMAGE:
         return Failure("damaged in the archive")
     return content if len(content) <= max_bytes else too_large(max_bytes)
@@ -111,14 +111,16 @@ def _read(
 
 def _file(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[bytes]:
     if isinstance(archive, zipfile.ZipFile):
+        assert isinstance(member, zipfile.ZipInfo)
         return archive.open(member)
+    assert isinstance(member, tarfile.TarInfo)
     file = archive.extractfile(member)
     assert file is not None  # only regular files are among the members
     return file
 
 
 class _Index:
-    """Finds the one member that a name means."""
+    """Finds the member that a name refers to."""
 
     def __init__(self, names: Mapping[str, Member]) -> None:
         self._names = names
@@ -130,7 +132,7 @@ class _Index:
             self._ends[posixpath.basename(name)].append(name)
 
     def find(self, name: str) -> str | Failure:
-        """Return the plain name of the member that `name` means, or why there is none."""
+        """Return the plain name of the member that `name` refers to, or why there is none."""
         name = _plain(name)
         if name in self._names:
             return name

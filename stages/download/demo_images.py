@@ -1,26 +1,27 @@
-"""The pictures of the demo catalogue: a product drawn from the reference that names it.
+"""The images of the demo catalogue: each is drawn from its reference.
 
-A reference reads `demo:phone?look=81&colour=Navy&shot=2`: what is drawn, the seed of its shape,
-pose and surroundings, its colour, and the seed of the little things that differ between two
-pictures of the same thing. Painters draw in a square from -1 to 1, y pointing down; what they take
-from their random generator does not depend on the colour, so that the colours of a product share
-its shape.
+A reference is, for example, `demo:phone?look=81&colour=Navy&shot=2`: what is drawn, the seed of its
+shape, pose and background, its colour, and the seed of what differs between two images of the same
+product. Painters draw in a square from -1 to 1, y pointing down. What they draw from their random
+generator does not depend on the colour, so that the colours of a product have the same shape.
 """
 
 import io
 import math
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import cast
 from urllib.parse import parse_qsl
 
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from stages.common.errors import InputError
+from stages.common.image_ref import ImageRef
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-SIZE = 224  # pixels, of the finished picture
+SIZE = 224  # pixels, of the finished image
 CANVAS = 2 * SIZE  # drawn larger and halved, for smooth edges
 
 COLOURS: dict[str, Colour] = {
@@ -47,7 +48,7 @@ METAL = (150, 154, 160)
 
 
 class Pen:
-    """Draws shapes, given in a product's own coordinates, at the product's place on a canvas."""
+    """Draws shapes, given in a product's own coordinates, at its position on a canvas."""
 
     def __init__(self, canvas: Image.Image, x_axis: Point, y_axis: Point, centre: Point) -> None:
         """Take the canvas, where (1, 0) and (0, 1) point to, and where (0, 0) lies, in pixels."""
@@ -56,19 +57,19 @@ class Pen:
         self._centre = centre
         self._unit = math.sqrt(abs(x_axis[0] * y_axis[1] - x_axis[1] * y_axis[0]))
 
-    def _place(self, points: Sequence[Point]) -> list[Point]:
+    def _to_pixels(self, points: Sequence[Point]) -> list[Point]:
         a, b, c, d = self._axes
         left, top = self._centre
         return [(left + a * x + c * y, top + b * x + d * y) for x, y in points]
 
     def shape(self, points: Sequence[Point], fill: Colour) -> None:
         """Fill a polygon."""
-        self._draw.polygon(self._place(points), fill=fill)
+        self._draw.polygon(self._to_pixels(points), fill=fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
         """Draw a line through points."""
         pixels = max(1, round(width * self._unit))
-        self._draw.line(self._place(points), fill=fill, width=pixels, joint="curve")
+        self._draw.line(self._to_pixels(points), fill=fill, width=pixels, joint="curve")
 
     def oval(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
         """Fill an ellipse around (x, y)."""
@@ -619,46 +620,47 @@ STANDING = (carton, fridge, monitor, speaker, television, washer)  # these are s
 
 
 def draw(reference: str) -> bytes:
-    """Draw the picture that a demo product refers to: a 224×224 RGB JPEG's bytes.
+    """Draw the image of a demo product. Return the bytes of a JPEG of 224×224 pixels, RGB.
 
-    The same reference always gives the same bytes. Raises InputError for a reference that names
-    nothing that can be drawn.
+    The same reference always gives the same bytes. Raises InputError for an unknown reference.
     """
     paint, look, colour, shot = _parse(reference)
-    rng, little = Random(look), Random(f"{look}/{shot}")
-    canvas = _surroundings(rng)
-    pen = _pose(canvas, paint, rng, little)
-    pen.oval(0, 0.97, 1.5, 0.12, mix(canvas.getpixel((CANVAS // 2, CANVAS - 1)), DARK, 0.12))
+    rng, shot_rng = Random(look), Random(f"{look}/{shot}")
+    canvas = _background(rng)
+    pen = _pose(canvas, paint, rng, shot_rng)
+    floor = cast(Colour, canvas.getpixel((CANVAS // 2, CANVAS - 1)))
+    pen.oval(0, 0.97, 1.5, 0.12, mix(floor, DARK, 0.12))
     paint(pen, rng, colour)
-    picture = _grain(canvas.reduce(2), rng.randint(2, 8), little)
+    image = _grain(canvas.reduce(2), rng.randint(2, 8), shot_rng)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=88)
+    image.save(file, "JPEG", quality=88)
     return file.getvalue()
 
 
 def _parse(reference: str) -> tuple[Painter, int, Colour, int]:
     """Return what to draw, the seed of its look, its colour and the seed of the shot."""
-    kind, _, query = reference.removeprefix("demo:").partition("?")
-    fields = dict(parse_qsl(query))
     try:
-        if not reference.startswith("demo:") or fields.keys() != {"look", "colour", "shot"}:
+        parsed = ImageRef.parse(reference)
+        name, _, query = parsed.location.partition("?")
+        fields = dict(parse_qsl(query))
+        if parsed.scheme != "demo" or fields.keys() != {"look", "colour", "shot"}:
             raise ValueError
-        return PAINTERS[kind], int(fields["look"]), COLOURS[fields["colour"]], int(fields["shot"])
+        return PAINTERS[name], int(fields["look"]), COLOURS[fields["colour"]], int(fields["shot"])
     except (KeyError, ValueError):
         raise InputError(
-            f"{reference!r} is no picture of the demo: one reads demo:<what>?look=<number>&"
+            f"{reference!r} is no image of the demo: write demo:<what>?look=<number>&"
             f"colour=<colour>&shot=<number>, where <what> is one of {', '.join(PAINTERS)} and "
             f"<colour> one of {', '.join(COLOURS)}"
         ) from None
 
 
-def _surroundings(rng: Random) -> Image.Image:
+def _background(rng: Random) -> Image.Image:
     """Return a canvas: mostly white as in shops, else tinted or a plain room."""
-    place = rng.choices(["white", "tinted", "room"], [84, 10, 6])[0]
-    if place == "white":
+    background = rng.choices(["white", "tinted", "room"], [84, 10, 6])[0]
+    if background == "white":
         return Image.new("RGB", (CANVAS, CANVAS), (255, 255, 255))
     tint = any_colour(rng, 150, 245)
-    if place == "tinted":
+    if background == "tinted":
         ramp = Image.linear_gradient("L").resize((CANVAS, CANVAS))
         return ImageOps.colorize(ramp, lighter(tint, 0.7), tint)
     canvas = Image.new("RGB", (CANVAS, CANVAS), lighter(tint, 0.3))
@@ -673,22 +675,22 @@ def _surroundings(rng: Random) -> Image.Image:
     return canvas
 
 
-def _pose(canvas: Image.Image, paint: Painter, rng: Random, little: Random) -> Pen:
-    """Return a pen that draws the product at its size, angle and place on the canvas."""
+def _pose(canvas: Image.Image, paint: Painter, rng: Random, shot_rng: Random) -> Pen:
+    """Return a pen that draws the product at its size, angle and position on the canvas."""
     tilt = 3 if paint in STANDING else 28  # degrees
-    scale = CANVAS / 2 * rng.uniform(0.74, 0.94) * little.uniform(0.98, 1.02)
-    angle = math.radians(rng.choice([0, 0, 0, rng.uniform(-tilt, tilt)]) + little.uniform(-1, 1))
+    scale = CANVAS / 2 * rng.uniform(0.74, 0.94) * shot_rng.uniform(0.98, 1.02)
+    angle = math.radians(rng.choice([0, 0, 0, rng.uniform(-tilt, tilt)]) + shot_rng.uniform(-1, 1))
     squeeze = rng.choice([1, rng.uniform(0.8, 1)]) * rng.choice([-1, 1])
     lean = rng.choice([0, rng.uniform(-0.14, 0.14)])
     x_axis = (scale * squeeze * math.cos(angle), scale * squeeze * (math.sin(angle) + lean))
     y_axis = (-scale * math.sin(angle), scale * math.cos(angle))
     slack = (CANVAS / 2 - scale) * 0.6
-    centre = [CANVAS / 2 + slack * rng.uniform(-1, 1) + little.uniform(-3, 3) for _ in range(2)]
+    centre = [CANVAS / 2 + slack * rng.uniform(-1, 1) + shot_rng.uniform(-3, 3) for _ in range(2)]
     return Pen(canvas, x_axis, y_axis, (centre[0], centre[1]))
 
 
-def _grain(picture: Image.Image, amount: int, rng: Random) -> Image.Image:
+def _grain(image: Image.Image, amount: int, rng: Random) -> Image.Image:
     """Add the grain of a camera: `amount` grey levels from the darkest to the lightest."""
-    noise = Image.frombytes("L", picture.size, rng.randbytes(SIZE * SIZE))
+    noise = Image.frombytes("L", image.size, rng.randbytes(SIZE * SIZE))
     levels = noise.point([value * amount // 255 for value in range(256)])
-    return ImageChops.add(picture, Image.merge("RGB", [levels] * 3), offset=-(amount // 2))
+    return ImageChops.add(image, Image.merge("RGB", [levels] * 3), offset=-(amount // 2))

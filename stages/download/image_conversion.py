@@ -1,16 +1,15 @@
-"""Any picture that shops serve, made into the one form that the pipeline knows."""
+"""Convert any image that shops serve to the one form that the pipeline stores."""
 
 import io
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-SIDE = 224  # pixels
 QUALITY = 90
 MAX_PIXELS = 100_000_000
-CONVERSION = 1  # to be raised when `to_jpeg` gives other bytes than before, so that none are reused
+VERSION = 1  # raise it when `to_jpeg` returns other bytes, so that stored images are not reused
 
-# Only what shops serve: some of Pillow's other formats start programs or are slow to refuse.
+# The formats that shops serve. Some of Pillow's others start programs or are slow to refuse.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")
 
 UPRIGHT = 1
@@ -25,83 +24,83 @@ TURNS = {
 }
 
 
-class PictureError(ValueError):
-    """Data that cannot be made into a picture: a short reason, the same for alike."""
+class ImageError(ValueError):
+    """Data that cannot be converted: a short reason, equal for equal causes."""
 
 
-def to_jpeg(data: bytes) -> bytes:
-    """Make a picture file into a JPEG of 224×224 pixels, RGB, 8 bits a channel.
+def to_jpeg(data: bytes, size: int) -> bytes:
+    """Convert an image file to a JPEG of `size` × `size` pixels, RGB, 8 bits a channel.
 
-    The whole picture is kept: it is scaled (Lanczos, up or down) until its longer side is 224, and
-    white is added to make it square. Cropping would cut off the ends of long products, and
-    stretching would change their shape; shops show products on white, so white adds no edge.
-    Transparent pixels become white, an animation's first frame is taken, EXIF orientation is
-    applied, and 16-bit grey keeps its upper 8 bits. The same bytes in give the same bytes out.
+    The whole image is kept: scale it (Lanczos, up or down) until its longer side is `size`, then
+    add white to make it square. Cropping would cut off the ends of long products, and stretching
+    would change their shape. Shops show products on white, so white adds no edge. Transparent
+    pixels become white. The first frame of an animation is taken, EXIF orientation is applied, and
+    16-bit grey keeps its upper 8 bits. The same bytes in give the same bytes out.
 
-    A JPEG that has that form already is returned as it is, so that it is not compressed twice; it
-    is decoded nevertheless, to be sure that it is whole.
+    A JPEG that already has this form is returned unchanged, so that it is not compressed twice. It
+    is still decoded, to check that it is whole.
 
-    Raises PictureError where the data is empty, no picture, damaged, or larger than 100 megapixels,
+    Raises ImageError where the data is empty, damaged, not an image, or larger than 100 megapixels,
     which is refused before it is decoded.
     """
     if not data:
-        raise PictureError("empty")
+        raise ImageError("empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            size = picture.size
-            if size[0] * size[1] > MAX_PIXELS:
-                raise PictureError("more than 100 megapixels")
-            picture.draft(None, (2 * SIDE, 2 * SIDE))  # a large JPEG is decoded at a fraction
-            picture.load()
-            orientation = _orientation(picture)
-            is_plain = picture.format == "JPEG" and picture.mode == "RGB"
-            if is_plain and size == (SIDE, SIDE) and orientation == UPRIGHT:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError("more than 100 megapixels")
+            image.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction
+            image.load()
+            orientation = _orientation(image)
+            is_plain = image.format == "JPEG" and image.mode == "RGB"
+            if is_plain and width == height == size and orientation == UPRIGHT:
                 return data
-            square = _square(picture, orientation)
-    except PictureError:
+            square = _square(image, orientation, size)
+    except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise PictureError("more than 100 megapixels") from None
+        raise ImageError("more than 100 megapixels") from None
     except UnidentifiedImageError:
-        raise PictureError("no picture") from None
+        raise ImageError("not an image") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
-        raise PictureError("a damaged picture") from error
+        raise ImageError("a damaged image") from error
     file = io.BytesIO()
     square.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
 
 
-def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; damaged EXIF data counts as none."""
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if the EXIF data are damaged."""
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     except Exception:
         return UPRIGHT
     return orientation if orientation in TURNS else UPRIGHT
 
 
-def _square(picture: Image.Image, orientation: int) -> Image.Image:
-    """Fit `picture` on a white square of 224×224 pixels, RGB."""
-    picture = _in_8_bits(picture)
-    picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    scale = SIDE / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+def _square(image: Image.Image, orientation: int, size: int) -> Image.Image:
+    """Fit `image` on a white square of `size` × `size` pixels, RGB."""
+    image = _in_8_bits(image)
+    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
     if orientation in TURNS:
-        picture = picture.transpose(TURNS[orientation])
-    square = Image.new("RGB", (SIDE, SIDE), "white")
-    corner = ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2)
-    square.paste(picture, corner, picture if picture.mode == "RGBA" else None)
+        image = image.transpose(TURNS[orientation])
+    square = Image.new("RGB", (size, size), "white")
+    corner = ((size - image.width) // 2, (size - image.height) // 2)
+    square.paste(image, corner, image if image.mode == "RGBA" else None)
     return square
 
 
-def _in_8_bits(picture: Image.Image) -> Image.Image:
-    """Make grey of more than 8 bits into grey of 8: Pillow's own conversion would clip it."""
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode in ("I", "F"):  # of unknown range: from its darkest value to its brightest
-        values = np.asarray(picture, dtype=np.float64)
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Convert grey of more than 8 bits to 8 bits. Pillow's own conversion would clip it."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):  # of unknown range: from its darkest value to its brightest
+        values = np.asarray(image, dtype=np.float64)
         low, high = values.min(), values.max()
         scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros(values.shape)
         return Image.fromarray(scaled.round().astype(np.uint8))
-    return picture
+    return image

@@ -1,16 +1,16 @@
-"""Whether probabilities mean what they say: of products at 0.8, 80 % should be right."""
+"""Whether probabilities can be trusted: of products at 0.8, 80 % should be right."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from stages.evaluation.metrics import Judged
+from stages.evaluation.metrics import LabeledPredictions
 
 BINS = 15
 
 
 @dataclass(frozen=True)
-class Bins:
+class ReliabilityBins:
     """Products by the probability of their prediction, without empty bins: of shape (bins,)."""
 
     confidence: np.ndarray  # mean
@@ -18,24 +18,25 @@ class Bins:
     products: np.ndarray
 
 
-def reliability(judged: Judged) -> Bins:
+def reliability_bins(predictions: LabeledPredictions) -> ReliabilityBins:
     """Sort products into BINS bins of equal width: the points of a reliability diagram."""
-    at = np.minimum((judged.confidence * BINS).astype(np.int64), BINS - 1)
-    products, confidence, right = (
-        np.bincount(at, weights=weights, minlength=BINS)
-        for weights in (None, judged.confidence, judged.correct)
+    confidence = predictions.confidence
+    index = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    products, sums, correct = (
+        np.bincount(index, weights=weights, minlength=BINS)
+        for weights in (None, confidence, predictions.correct)
     )
     filled = products > 0
-    return Bins(
-        confidence[filled] / products[filled], right[filled] / products[filled], products[filled]
+    return ReliabilityBins(
+        sums[filled] / products[filled], correct[filled] / products[filled], products[filled]
     )
 
 
-def calibration_error(judged: Judged) -> float:
+def calibration_error(predictions: LabeledPredictions) -> float:
     """Return the expected calibration error of at least one product (Naeini et al. 2015).
 
-    It is the mean distance of the bins' confidence and accuracy, weighted by products, with 15 bins
-    of equal width as in Guo et al. 2017: 0 is best.
+    It is the mean distance between the bins' confidence and accuracy, weighted by products, with 15
+    bins of equal width as in Guo et al. 2017: 0 is best.
     """
-    bins = reliability(judged)
+    bins = reliability_bins(predictions)
     return float(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.products))

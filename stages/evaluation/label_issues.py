@@ -5,64 +5,71 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluation.metrics import Judged
-from stages.evaluation.predictions import HeldOut, Model, joined
+from stages.evaluation.metrics import LabeledPredictions
+from stages.evaluation.predictions import Model, PredictionSet, concatenate
 
-ISSUE_COLUMNS = [
+COLUMNS = [
     *("rank", "suspect", "sku", "name", "label", "suggested_label"),
     *("label_probability", "suggested_probability"),
 ]
 
 
-def audited(model: Model) -> HeldOut:
-    """Return every product that the model judged without having seen its label, once each.
+def audited_products(model: Model) -> PredictionSet:
+    """Return every product that the model predicts without having seen its label, once each.
 
-    With several folds the test products are all there are; with one, validation products join.
+    With several folds these are the test products; with one, the validation products are added.
     """
     if len(np.unique(model.test.folds)) > 1:
         return model.test
-    return joined(model.validation, model.test)
+    return concatenate(model.validation, model.test)
 
 
-def doubted_labels(judged: Judged) -> np.ndarray:
-    """Return the positions of products whose label the model disagrees with, worst first: int64.
+def doubted_labels(predictions: LabeledPredictions) -> np.ndarray:
+    """Return the indices of products whose label differs from the prediction, worst first: int64.
 
-    Worst is the label that the model gives the lowest probability.
+    The worst label is the one to which the model gives the lowest probability.
     """
-    others = np.flatnonzero(~judged.correct)
-    return others[np.argsort(judged.probabilities[others, judged.truth[others]], kind="stable")]
+    from cleanlab.filter import find_label_issues
+
+    return find_label_issues(
+        predictions.y_true,
+        predictions.normalized(),
+        filter_by="predicted_neq_given",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
 
 
-def wrong_labels(judged: Judged) -> int:
-    """Estimate how many labels are wrong: a model may disagree with many that are right.
+def count_wrong_labels(predictions: LabeledPredictions) -> int:
+    """Estimate how many labels are wrong: a model may doubt many that are right.
 
-    Confident learning counts the products of which the model is surer that they are of another
-    class than it usually is of that class's own products.
+    Confident learning counts the products that the model assigns to another class with more
+    confidence than it usually has in that class's own products.
     """
     from cleanlab.count import num_label_issues
 
-    total = judged.probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
-    return int(num_label_issues(judged.truth, judged.probabilities / total))
+    return int(num_label_issues(predictions.y_true, predictions.normalized()))
 
 
-def issue_rows(products: HeldOut, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the products whose label the model disagrees with, the worst first.
+def issue_rows(products: PredictionSet, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a row for each doubted label, the worst first; `names` has product names by sku.
 
-    As many as there are wrong labels, by estimate, are `suspect`. `names` has the products' names
-    by sku.
+    The first rows are `suspect`, as many as there are wrong labels by estimate.
     """
-    judged = products.judged
-    suspects = wrong_labels(judged)
+    predictions = products.calibrated
+    classes, y_true, y_pred = predictions.classes, predictions.y_true, predictions.y_pred
+    confidence = predictions.confidence
+    suspects = count_wrong_labels(predictions)
     return [
         {
             "rank": rank,
             "suspect": "yes" if rank <= suspects else "no",
-            "sku": str(products.skus[at]),
-            "name": names[str(products.skus[at])],
-            "label": judged.classes[judged.truth[at]],
-            "suggested_label": judged.classes[judged.predicted[at]],
-            "label_probability": round(float(judged.probabilities[at, judged.truth[at]]), 4),
-            "suggested_probability": round(float(judged.confidence[at]), 4),
+            "sku": str(products.skus[i]),
+            "name": names[str(products.skus[i])],
+            "label": classes[y_true[i]],
+            "suggested_label": classes[y_pred[i]],
+            "label_probability": round(float(predictions.probabilities[i, y_true[i]]), 4),
+            "suggested_probability": round(float(confidence[i]), 4),
         }
-        for rank, at in enumerate(doubted_labels(judged), start=1)
+        for rank, i in enumerate(doubted_labels(predictions), start=1)
     ]

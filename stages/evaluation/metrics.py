@@ -1,8 +1,8 @@
 """How good a model's probabilities are: pure functions of true labels and probabilities.
 
-Macro means run over all classes that the model tells apart. A class for which a figure is 0/0 is
-left out of its mean: recall where no product is of the class, F1 where moreover none was taken for
-it. A class that no product is of, but that some were taken for, has an F1 of 0: those are mistakes.
+Macro means run over all classes that the model knows. A class for which a metric is 0/0 does not
+count in the mean: recall where no product has the class, F1 where in addition no product was
+predicted to have it. A class that no product has, but that was predicted, has an F1 of 0.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,32 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Products whose label is known, and what a model makes of them.
+class LabeledPredictions:
+    """A model's probabilities for products whose label is known.
 
-    `classes` names the columns of `probabilities`, float64 of shape (n, classes); `truth` is int64
-    of shape (n,), the position of each product's label in `classes`.
+    `classes` names the columns of `probabilities`, float64 of shape (n, classes); `y_true` is int64
+    of shape (n,), the index of each product's label in `classes`.
     """
 
     classes: list[str]
-    truth: np.ndarray
+    y_true: np.ndarray
     probabilities: np.ndarray
+
+    @classmethod
+    def from_labels(
+        cls, classes: Sequence[str], labels: Sequence[str], probabilities: np.ndarray
+    ) -> "LabeledPredictions":
+        """Combine the labels of n products with probabilities, float of shape (n, classes).
+
+        A label that the model does not know is added to the classes with a probability of 0: its
+        products count as mistakes.
+        """
+        unknown = sorted(set(labels) - set(classes))
+        known = [*classes, *unknown]
+        index = {name: i for i, name in enumerate(known)}
+        y_true = np.array([index[label] for label in labels], dtype=np.int64)
+        padded = np.pad(np.asarray(probabilities, dtype=np.float64), ((0, 0), (0, len(unknown))))
+        return cls(known, y_true, padded)
 
     @property
     def ranking(self) -> np.ndarray:
@@ -29,7 +45,7 @@ class Judged:
         return np.argsort(-self.probabilities, axis=1, kind="stable")
 
     @property
-    def predicted(self) -> np.ndarray:
+    def y_pred(self) -> np.ndarray:
         """The most probable class of each product, the first of equals: int64 of shape (n,)."""
         return self.probabilities.argmax(axis=1)
 
@@ -41,16 +57,20 @@ class Judged:
     @property
     def correct(self) -> np.ndarray:
         """Whether the most probable class is the label: boolean of shape (n,)."""
-        return self.predicted == self.truth
+        return self.y_pred == self.y_true
 
-    def where(self, chosen: np.ndarray) -> "Judged":
-        """Return the products that `chosen`, booleans or positions, picks."""
-        return Judged(self.classes, self.truth[chosen], self.probabilities[chosen])
+    def select_rows(self, rows: np.ndarray) -> "LabeledPredictions":
+        """Return the products that `rows` selects, a boolean mask or indices."""
+        return LabeledPredictions(self.classes, self.y_true[rows], self.probabilities[rows])
+
+    def normalized(self) -> np.ndarray:
+        """Return the probabilities with sums of exactly 1: float32 sums are only close to it."""
+        return self.probabilities / self.probabilities.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
-class PerClass:
-    """Precision, recall, F1 and number of products of each class, NaN where a figure is 0/0."""
+class ClassScores:
+    """Precision, recall, F1 and number of products of each class, NaN where a metric is 0/0."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -58,55 +78,43 @@ class PerClass:
     support: np.ndarray
 
 
-def judge(classes: Sequence[str], labels: Sequence[str], probabilities: np.ndarray) -> Judged:
-    """Put the labels of n products beside their probabilities, float of shape (n, classes).
-
-    A label that the model has never met joins the classes with a probability of 0: its products
-    count as mistakes.
-    """
-    unknown = sorted(set(labels) - set(classes))
-    known = [*classes, *unknown]
-    position = {name: at for at, name in enumerate(known)}
-    truth = np.array([position[label] for label in labels], dtype=np.int64)
-    padded = np.pad(np.asarray(probabilities, dtype=np.float64), ((0, 0), (0, len(unknown))))
-    return Judged(known, truth, padded)
-
-
-def per_class(judged: Judged) -> PerClass:
+def class_scores(predictions: LabeledPredictions) -> ClassScores:
     """Score each class by itself; the arrays are of shape (classes,)."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    return PerClass(
+    return ClassScores(
         *precision_recall_fscore_support(
-            judged.truth,
-            judged.predicted,
-            labels=range(len(judged.classes)),
+            predictions.y_true,
+            predictions.y_pred,
+            labels=range(len(predictions.classes)),
             zero_division=np.nan,
         )
     )
 
 
-def score(judged: Judged) -> dict[str, float]:
-    """Return the figures for at least one product; all are shares but log_loss, in nats."""
+def scores(predictions: LabeledPredictions) -> dict[str, float]:
+    """Return the metrics of at least one product; all are shares but log_loss, in nats."""
     from sklearn.metrics import log_loss
 
-    each = per_class(judged)
-    top3 = (judged.ranking[:, :3] == judged.truth[:, None]).any(axis=1)
-    total = judged.probabilities.sum(axis=1, keepdims=True)  # float32 sums to 1 only roughly
+    by_class = class_scores(predictions)
+    y_true = predictions.y_true
+    top3 = (predictions.ranking[:, :3] == y_true[:, None]).any(axis=1)
     return {
-        "accuracy": float(np.mean(judged.correct)),
-        "balanced_accuracy": float(np.nanmean(each.recall)),
-        "macro_f1": float(np.nanmean(each.f1)),
-        "weighted_f1": float(np.average(np.nan_to_num(each.f1), weights=each.support)),
+        "accuracy": float(np.mean(predictions.correct)),
+        "balanced_accuracy": float(np.nanmean(by_class.recall)),
+        "macro_f1": float(np.nanmean(by_class.f1)),
+        "weighted_f1": float(np.average(np.nan_to_num(by_class.f1), weights=by_class.support)),
         "top3_accuracy": float(np.mean(top3)),
         "log_loss": float(
-            log_loss(judged.truth, judged.probabilities / total, labels=range(len(judged.classes)))
+            log_loss(y_true, predictions.normalized(), labels=range(len(predictions.classes)))
         ),
     }
 
 
-def confusion(judged: Judged) -> np.ndarray:
+def confusion_counts(predictions: LabeledPredictions) -> np.ndarray:
     """Count the products by label and prediction: int64 of shape (classes, classes)."""
     from sklearn.metrics import confusion_matrix
 
-    return confusion_matrix(judged.truth, judged.predicted, labels=range(len(judged.classes)))
+    return confusion_matrix(
+        predictions.y_true, predictions.y_pred, labels=range(len(predictions.classes))
+    )

@@ -1,31 +1,39 @@
-"""The figures of metrics/models.json and metrics/headline.json."""
+"""The contents of metrics/models.json and metrics/headline.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stages.evaluation.bootstrap import Interval, Resamples, interval
+from stages.common.errors import InputError
+from stages.evaluation.bootstrap import ClusterBootstrap, Interval, interval
 from stages.evaluation.calibration_error import calibration_error
 from stages.evaluation.predictions import Model, Scores
-from stages.evaluation.selective import coverage
+from stages.evaluation.selective import TARGET_ACCURACIES, coverage_at
 
-COMPARED = ("accuracy", "macro_f1")  # what models are compared by
-PROMISES = {"at_95_percent": 0.95, "at_99_percent": 0.99}
+PRIMARY_METRICS = ("accuracy", "macro_f1")  # those with intervals, by which models are compared
+RESERVED = ("fusion_gain", "weights")  # keys of the metrics that are no modality
 WEIGHTS = {"random": "RANDOM", "bundled": "bundled", "pretrained": "pretrained"}  # worst first
 
-Intervals = dict[str, dict[str, Interval]]  # by the model's name and the figure's
+Intervals = dict[str, dict[str, Interval]]  # by the model's name and the metric's
 
 
-def intervals_of(models: Iterable[Model], resamples: Resamples) -> Intervals:
-    """Return the intervals of each model's test figures."""
+def refuse_reserved_names(modalities: Iterable[str]) -> None:
+    """Raise InputError for a modality whose name is the key of another entry of the metrics."""
+    for name in RESERVED:
+        if name in modalities:
+            raise InputError(f"params.yaml: modalities.{name} needs another name: metrics use it")
+
+
+def intervals_of(models: Iterable[Model], bootstrap: ClusterBootstrap) -> Intervals:
+    """Return the intervals of each model's primary test metrics."""
     found = {}
     for model in models:
-        figures = resamples.figures(model.test)
-        found[model.name] = {key: interval(getattr(figures, key)) for key in COMPARED}
+        metrics = bootstrap.metrics(model.test)
+        found[model.name] = {key: interval(getattr(metrics, key)) for key in PRIMARY_METRICS}
     return found
 
 
-def all_metrics(models: Sequence[Model], intervals: Intervals) -> dict[str, dict[str, Any]]:
-    """Return the figures of each modality's classifiers, and the kinds of weights beneath them."""
+def model_metrics(models: Sequence[Model], intervals: Intervals) -> dict[str, dict[str, Any]]:
+    """Return the metrics of each modality's classifiers, and the kinds of weights they rest on."""
     metrics: dict[str, dict[str, Any]] = {}
     for model in models:
         metrics.setdefault(model.modality, {})[model.classifier] = {
@@ -33,33 +41,32 @@ def all_metrics(models: Sequence[Model], intervals: Intervals) -> dict[str, dict
             "interval": {key: ends(found) for key, found in intervals[model.name].items()},
             "calibration_error": calibration_errors(model),
             "coverage": coverages(model),
-            "products": len(model.test.skus),
-            "unseen": model.unseen,
-            "validation": {key: rounded(model.validation_scores)[key] for key in COMPARED},
+            "products": len(model.test),
+            "n_without_input": model.n_without_input,
+            "validation": {key: rounded(model.validation_scores)[key] for key in PRIMARY_METRICS},
         }
-    for model in models:  # in a second turn, so that they stand below all classifiers
+    for model in models:  # in a second loop, so that they stand below all classifiers
         metrics[model.modality]["weights"] = model.weights
     return metrics
 
 
 def calibration_errors(model: Model) -> Scores:
-    """Return the calibration error on the test products, before and after calibration."""
-    judged = {"before": model.test.uncalibrated, "after": model.test.judged}
-    return rounded({key: calibration_error(products) for key, products in judged.items()})
+    """Return the expected calibration error on the test products, before and after calibration."""
+    before = calibration_error(model.test.uncalibrated)
+    return rounded({"before": before, "after": calibration_error(model.test.calibrated)})
 
 
 def coverages(model: Model) -> dict[str, dict[str, float | None]]:
-    """Return what each promised accuracy comes to; None where there is no such figure.
+    """Return the coverage at each target accuracy; None where a figure does not exist.
 
     With several folds `threshold` is the highest of theirs.
     """
     found = {}
-    for name, promise in PROMISES.items():
-        kept = coverage(model.validation, model.test, promise)
+    for name, target in TARGET_ACCURACIES.items():
+        at_target = coverage_at(model.validation, model.test, target)
         found[name] = {
-            "filed": round(kept.filed, 4),
-            "accuracy": None if kept.accuracy is None else round(kept.accuracy, 4),
-            "threshold": None if kept.threshold is None else round(kept.threshold, 4),
+            key: None if value is None else round(value, 4)
+            for key, value in vars(at_target).items()
         }
     return found
 
@@ -69,7 +76,8 @@ def headline(
 ) -> dict[str, Any]:
     """Return the few figures that a review looks at first.
 
-    Each modality's are of the products that it can see; `gain` is that of metrics/summary.json.
+    Each modality's model is tested on the products that have its inputs; `gain` is the fusion gain
+    of metrics/summary.json.
     """
     figures: dict[str, Any] = {}
     for modality, model in best.items():
@@ -79,7 +87,7 @@ def headline(
             figures[modality][f"{key}_interval"] = "{low:.4f} to {high:.4f}".format(**ends(found))
     if gain:
         figures["fusion_gain"] = {}
-        for key in COMPARED:
+        for key in PRIMARY_METRICS:
             figures["fusion_gain"][key] = gain[key]["difference"]
             between = "{low:+.4f} to {high:+.4f}".format(**gain[key])
             figures["fusion_gain"][f"{key}_interval"] = between
@@ -90,7 +98,7 @@ def headline(
 
 
 def weights_in_words(weights: Mapping[str, str]) -> str:
-    """Say which encoders have which kind of weights, the least trustworthy first."""
+    """Say which encoders have which kind of weights, random ones first."""
     parts = []
     for kind, word in WEIGHTS.items():
         names = [name for name, found in weights.items() if found == kind]

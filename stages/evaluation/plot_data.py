@@ -1,84 +1,113 @@
-"""The tables behind the plots, and those that are read as they are: rows for CSV files."""
+"""The tables behind the plots and about mistakes: rows for CSV files."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.evaluation.calibration_error import reliability
-from stages.evaluation.metrics import confusion, per_class
-from stages.evaluation.mistakes import EXAMPLES, confused_pairs
-from stages.evaluation.model_metrics import COMPARED, Intervals, ends, rounded, weights_in_words
-from stages.evaluation.predictions import Model
-from stages.evaluation.selective import curve
+from stages.common.errors import InputError
+from stages.evaluation.calibration_error import reliability_bins
+from stages.evaluation.metrics import class_scores, confusion_counts
+from stages.evaluation.model_metrics import (
+    PRIMARY_METRICS,
+    Intervals,
+    ends,
+    rounded,
+    weights_in_words,
+)
+from stages.evaluation.model_selection import best_on_validation
+from stages.evaluation.predictions import Model, PredictionSet
+from stages.evaluation.selective import risk_coverage_curve
 
-SHARES = [share / 100 for share in range(1, 101)]  # of products, on the curves of coverage
-
-COLUMNS = {
-    "models": [
-        *("modality", "classifier", "accuracy", "accuracy_low", "accuracy_high"),
-        *("macro_f1", "macro_f1_low", "macro_f1_high", "weights"),
-    ],
-    "per_class": ["class", "modality", "model", "f1", "precision", "recall", "support"],
-    "confusion": ["actual", "predicted", "products", "share", "model"],
-    "calibration": ["modality", "model", "probabilities", "confidence", "accuracy", "products"],
-    "coverage": ["modality", "model", "coverage", "risk"],
-    "confused_pairs": [
-        *("label", "prediction", "products", "share"),
-        *(f"example_{at}" for at in range(1, EXAMPLES + 1)),
-    ],
-}
+COVERAGES = [percent / 100 for percent in range(1, 101)]  # on the risk-coverage curves
+MAX_PAIRS = 20  # of confused classes
+EXAMPLES = 3  # of each pair
+HISTORY = [
+    *("fold", "epoch", "train_loss", "validation_loss", "train_accuracy"),
+    "validation_accuracy",
+]
 
 Row = dict[str, Any]
 
 
-def model_rows(models: Iterable[Model], intervals: Intervals) -> list[Row]:
+class Table(NamedTuple):
+    """The columns of a CSV file, and rows with a value for each."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+
+def plot_tables(
+    models: Sequence[Model],
+    best: Mapping[str, Model],
+    intervals: Intervals,
+    names: Mapping[str, str],
+) -> dict[str, Table]:
+    """Return the tables of the plots by name, but the learning curves.
+
+    `best` has the best model of each modality, `names` the product names by sku.
+    """
+    return {
+        "models": models_table(models, intervals),
+        "per_class": per_class_table(best),
+        "calibration": calibration_table(best),
+        "coverage": coverage_table(best),
+        "confused_pairs": confused_pairs_table(best_on_validation(best.values()), names),
+        **{f"confusion/{modality}": confusion_table(model) for modality, model in best.items()},
+    }
+
+
+def models_table(models: Iterable[Model], intervals: Intervals) -> Table:
     """Return a row per model: the comparison of modalities and classifiers."""
     rows = []
     for model in models:
         row: Row = {"modality": model.modality, "classifier": model.classifier}
-        for key in COMPARED:
+        for key in PRIMARY_METRICS:
             low, high = ends(intervals[model.name][key]).values()
             value = rounded(model.test_scores)[key]
             row |= {key: value, f"{key}_low": low, f"{key}_high": high}
         rows.append(row | {"weights": weights_in_words(model.weights)})
-    return rows
+    columns = ["modality", "classifier"]
+    for key in PRIMARY_METRICS:
+        columns += [key, f"{key}_low", f"{key}_high"]
+    return Table([*columns, "weights"], rows)
 
 
-def class_rows(best: Mapping[str, Model]) -> list[Row]:
+def per_class_table(best: Mapping[str, Model]) -> Table:
     """Return a row per class and modality, the largest classes first; empty where 0/0."""
-    rows = []
+    metrics = ("f1", "precision", "recall")
+    rows: list[Row] = []
     for modality, model in best.items():
-        each = per_class(model.test.judged)
-        for at, name in enumerate(model.test.judged.classes):
-            figures = {key: getattr(each, key)[at] for key in ("f1", "precision", "recall")}
+        by_class = class_scores(model.test.calibrated)
+        for i, name in enumerate(model.test.calibrated.classes):
+            values = {key: float(getattr(by_class, key)[i]) for key in metrics}
             rows.append(
                 {
                     "class": name,
                     "modality": modality,
                     "model": model.classifier,
-                    **{
-                        key: "" if np.isnan(value) else round(float(value), 4)
-                        for key, value in figures.items()
-                    },
-                    "support": int(each.support[at]),
+                    **{key: "" if np.isnan(v) else round(v, 4) for key, v in values.items()},
+                    "support": int(by_class.support[i]),
                 }
             )
     largest: dict[str, int] = {}
     for row in rows:
         largest[row["class"]] = max(row["support"], largest.get(row["class"], 0))
-    return sorted(rows, key=lambda row: (-largest[row["class"]], row["class"]))
+    rows.sort(key=lambda row: (-largest[row["class"]], row["class"]))
+    return Table(["class", "modality", "model", *metrics, "support"], rows)
 
 
-def confusion_rows(model: Model) -> list[Row]:
+def confusion_table(model: Model) -> Table:
     """Return a row per label and prediction that occur together, and one per class with itself.
 
     `share` is of the label's products.
     """
-    counts = confusion(model.test.judged)
+    counts = confusion_counts(model.test.calibrated)
     support = counts.sum(axis=1)
-    names = model.test.judged.classes
-    return [
+    names = model.test.calibrated.classes
+    rows = [
         {
             "actual": names[actual],
             "predicted": names[predicted],
@@ -90,14 +119,16 @@ def confusion_rows(model: Model) -> list[Row]:
         for predicted in range(len(names))
         if counts[actual, predicted] or actual == predicted
     ]
+    return Table(["actual", "predicted", "products", "share", "model"], rows)
 
 
-def calibration_rows(best: Mapping[str, Model]) -> list[Row]:
+def calibration_table(best: Mapping[str, Model]) -> Table:
     """Return the points of the reliability diagrams, before and after calibration."""
     rows = []
     for modality, model in best.items():
-        for when, judged in (("before", model.test.uncalibrated), ("after", model.test.judged)):
-            bins = reliability(judged)
+        test = model.test
+        for when, predictions in (("before", test.uncalibrated), ("after", test.calibrated)):
+            bins = reliability_bins(predictions)
             rows += [
                 {
                     "modality": modality,
@@ -111,42 +142,89 @@ def calibration_rows(best: Mapping[str, Model]) -> list[Row]:
                     bins.confidence, bins.accuracy, bins.products, strict=True
                 )
             ]
-    return rows
+    columns = ["modality", "model", "probabilities", "confidence", "accuracy", "products"]
+    return Table(columns, rows)
 
 
-def coverage_rows(best: Mapping[str, Model]) -> list[Row]:
-    """Return the points of the curves of mistakes among the most confident products."""
-    return [
+def coverage_table(best: Mapping[str, Model]) -> Table:
+    """Return the points of the risk-coverage curves."""
+    rows = [
         {
             "modality": modality,
             "model": model.classifier,
-            "coverage": share,
+            "coverage": coverage,
             "risk": round(risk, 4) + 0.0,
         }
         for modality, model in best.items()
-        for share, risk in zip(SHARES, curve(model.test.judged, SHARES), strict=True)
+        for coverage, risk in zip(
+            COVERAGES, risk_coverage_curve(model.test.calibrated, COVERAGES), strict=True
+        )
     ]
+    return Table(["modality", "model", "coverage", "risk"], rows)
 
 
-def pair_rows(model: Model, names: Mapping[str, str]) -> list[Row]:
+def confused_pairs_table(model: Model, names: Mapping[str, str]) -> Table:
     """Return the pairs of classes that a model confuses most, with examples of each.
 
-    `names` has the products' names by sku; `share` is of the label's products.
+    `names` has product names by sku; `share` is of the label's products.
     """
-    judged = model.test.judged
-    counts = confusion(judged)
+    classes = model.test.calibrated.classes
+    support = np.bincount(model.test.calibrated.y_true, minlength=len(classes))
+    examples = [f"example_{number}" for number in range(1, EXAMPLES + 1)]
     rows = []
-    for label, prediction, examples in confused_pairs(model.test):
-        products = counts[label, prediction]
-        shown = [f"{sku} {names[sku]}" for sku in model.test.skus[examples].tolist()]
+    for label, prediction, products, mistakes in confused_pairs(model.test):
+        shown = [f"{sku} {names[sku]}" for sku in model.test.skus[mistakes].tolist()]
         shown += [""] * (EXAMPLES - len(shown))
         rows.append(
             {
-                "label": judged.classes[label],
-                "prediction": judged.classes[prediction],
-                "products": int(products),
-                "share": round(float(products / counts[label].sum()), 4),
-                **{f"example_{at}": text for at, text in enumerate(shown, start=1)},
+                "label": classes[label],
+                "prediction": classes[prediction],
+                "products": products,
+                "share": round(float(products / support[label]), 4),
+                **dict(zip(examples, shown, strict=True)),
             }
         )
-    return rows
+    return Table(["label", "prediction", "products", "share", *examples], rows)
+
+
+def confused_pairs(products: PredictionSet) -> list[tuple[int, int, int, np.ndarray]]:
+    """Return the most frequent mistakes as (label, prediction, number of products, examples).
+
+    There are at most MAX_PAIRS. Label and prediction are indices of classes. Examples are indices
+    of products, int64 of shape (at most EXAMPLES,), the most confident first.
+    """
+    counts = confusion_counts(products.calibrated)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:MAX_PAIRS]
+    mistakes = confident_mistakes(products)
+    y_true, y_pred = products.calibrated.y_true[mistakes], products.calibrated.y_pred[mistakes]
+    pairs = []
+    for label, prediction in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if counts[label, prediction]:
+            examples = mistakes[(y_true == label) & (y_pred == prediction)][:EXAMPLES]
+            pairs.append((int(label), int(prediction), int(counts[label, prediction]), examples))
+    return pairs
+
+
+def confident_mistakes(products: PredictionSet) -> np.ndarray:
+    """Return the indices of the mistakes, the most confident first: int64."""
+    wrong = np.flatnonzero(~products.calibrated.correct)
+    return wrong[np.argsort(-products.calibrated.confidence[wrong], kind="stable")]
+
+
+def learning_curves_table(folder: Path, models: Iterable[Model]) -> Table:
+    """Return a row per epoch of each model in `folder` that was fitted in epochs.
+
+    Raises InputError where a history has other columns.
+    """
+    rows = []
+    for model in models:
+        path = folder / model.classifier / model.modality / "history.csv"
+        if not path.exists():
+            continue
+        epochs = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        if not epochs or list(epochs[0]) != HISTORY:
+            raise InputError(f"{path} has no epochs with the columns {', '.join(HISTORY)}")
+        names = {"modality": model.modality, "classifier": model.classifier}
+        rows += [names | epoch for epoch in epochs]
+    return Table(["modality", "classifier", *HISTORY], rows)

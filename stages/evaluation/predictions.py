@@ -1,6 +1,7 @@
-"""What a trained model says of the products that were held out from it, as evaluate reads it."""
+"""What a trained model predicts for held-out products: read from train, written for users."""
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,49 +17,66 @@ from stages.common.tables import (
     probabilities_schema,
     read_table,
 )
-from stages.evaluation.metrics import Judged, judge, score
+from stages.evaluation.metrics import LabeledPredictions, scores
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("sku", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("prediction", pa.string(), nullable=False),
+        pa.field("probability", pa.float32(), nullable=False),  # of the prediction
+        pa.field("top3", pa.list_(pa.string()), nullable=False),  # most probable first
+    ]
+)
 
 Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Held-out products, judged: `skus`, `groups` (text) and `folds` (int) are of shape (n,).
+class PredictionSet:
+    """Predictions for held-out products, with their labels, groups and folds.
 
-    `judged` has the calibrated probabilities, `uncalibrated` those before.
+    `skus`, `groups` (str) and `folds` (int32, from 1) are of shape (n,). `calibrated` has the
+    probabilities that users see, `uncalibrated` those before calibration.
     """
 
     skus: np.ndarray
     groups: np.ndarray
     folds: np.ndarray
-    judged: Judged
-    uncalibrated: Judged
+    calibrated: LabeledPredictions
+    uncalibrated: LabeledPredictions
 
-    def where(self, chosen: np.ndarray) -> "HeldOut":
-        """Return the products that `chosen`, booleans or positions, picks."""
-        columns = (self.skus, self.groups, self.folds)
-        return HeldOut(
-            *(column[chosen] for column in columns),
-            self.judged.where(chosen),
-            self.uncalibrated.where(chosen),
+    def __len__(self) -> int:
+        """Return the number of products."""
+        return len(self.skus)
+
+    def select_rows(self, rows: np.ndarray) -> "PredictionSet":
+        """Return the products that `rows` selects, a boolean mask or indices."""
+        return PredictionSet(
+            self.skus[rows],
+            self.groups[rows],
+            self.folds[rows],
+            self.calibrated.select_rows(rows),
+            self.uncalibrated.select_rows(rows),
         )
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, and the products held out from it.
+    """A trained model and its predictions for held-out products.
 
-    With several folds there is a row of `validation` per fold and product; each product is in
-    `test` once. `withheld` has test products again, judged without their image or text.
+    With several folds `validation` has a row per fold and product; each product is in `test` once.
+    `ablated` has test products again, predicted without their image or without their text.
     """
 
     modality: str
     classifier: str
-    validation: HeldOut
-    test: HeldOut
-    withheld: dict[str, HeldOut]
-    unseen: int  # test products that have none of the modality's inputs
-    weights: dict[str, str]  # encoder to kind
+    validation: PredictionSet
+    test: PredictionSet
+    ablated: dict[str, PredictionSet]  # by the input that was hidden: image or text
+    n_without_input: int  # test products that have none of the modality's inputs
+    weights: dict[str, str]  # the kind of weights by encoder
 
     @property
     def name(self) -> str:
@@ -67,34 +85,40 @@ class Model:
 
     @cached_property
     def test_scores(self) -> Scores:
-        """The figures of all test products."""
-        return score(self.test.judged)
+        """The metrics of all test products."""
+        return scores(self.test.calibrated)
 
     @cached_property
     def validation_scores(self) -> Scores:
-        """The means of the folds' figures: validation products repeat across folds."""
+        """The means of the folds' metrics: a product may be held out in several folds."""
         folds = self.validation.folds
-        each = [score(self.validation.judged.where(folds == fold)) for fold in np.unique(folds)]
-        return {key: float(np.mean([figures[key] for figures in each])) for key in each[0]}
+        by_fold = [
+            scores(self.validation.calibrated.select_rows(folds == fold))
+            for fold in np.unique(folds)
+        ]
+        return {key: float(np.mean([found[key] for found in by_fold])) for key in by_fold[0]}
 
 
 def load_model(folder: Path, modality: str, classifier: str) -> Model:
-    """Read the model of a modality in `folder`.
+    """Read the predictions of a model in `folder`.
 
-    Raises InputError where its table is missing or malformed, or a fold lacks products of a part.
+    Raises InputError where the table is missing or malformed, or a fold has no validation or no
+    test products.
     """
     path = folder / classifier / modality / "probabilities.parquet"
     table = read_table(path)
-    facts = metadata_of(table.schema)
-    missing = [key for key in ("classes", "weights", "unseen") if key not in facts]
+    metadata = metadata_of(table.schema)
+    missing = [key for key in ("classes", "weights", "n_without_input") if key not in metadata]
     if missing:
-        raise InputError(f"{path} does not say its {missing[0]}: `dvc repro -f` rebuilds it")
-    check_schema(path, table.schema, probabilities_schema(len(facts["classes"])))
-    part, withheld = (np.array(table[name].to_pylist(), dtype=str) for name in ("part", "withheld"))
-    rows = _held_out(table, facts["classes"])
-    parts = {name: (part == name) & (withheld == "") for name in ("validation", "test")}
-    for name, chosen in parts.items():
-        for fold in np.unique(rows.folds) if len(part) else [0]:
+        raise InputError(f"{path} lacks the metadata {missing[0]}: `dvc repro -f` rebuilds it")
+    check_schema(path, table.schema, probabilities_schema(len(metadata["classes"])))
+    role, ablated = (
+        np.array(table[name].to_pylist(), dtype=str) for name in ("role", "ablated_modality")
+    )
+    rows = _prediction_set(table, metadata["classes"])
+    held_out = {name: (role == name) & (ablated == "") for name in ("validation", "test")}
+    for name, chosen in held_out.items():
+        for fold in np.unique(rows.folds) if len(rows) else [1]:
             if not (rows.folds[chosen] == fold).any():
                 raise InputError(
                     f"{path} has no {name} product in fold {fold}: raise split.{name} in "
@@ -103,50 +127,76 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
     return Model(
         modality=modality,
         classifier=classifier,
-        **{name: rows.where(chosen) for name, chosen in parts.items()},
-        withheld={
-            kind: rows.where(withheld == kind)
-            for kind in ("image", "text")
-            if (withheld == kind).any()
+        validation=rows.select_rows(held_out["validation"]),
+        test=rows.select_rows(held_out["test"]),
+        ablated={
+            name: rows.select_rows(ablated == name)
+            for name in ("image", "text")
+            if (ablated == name).any()
         },
-        unseen=facts["unseen"]["test"],
-        weights=facts["weights"],
+        n_without_input=metadata["n_without_input"]["test"],
+        weights=metadata["weights"],
     )
 
 
-def _held_out(table: pa.Table, classes: Sequence[str]) -> HeldOut:
-    """Take a table of schema probabilities_schema apart."""
+def _prediction_set(table: pa.Table, classes: Sequence[str]) -> PredictionSet:
+    """Convert a table of schema probabilities_schema."""
     labels = table["label"].to_pylist()
-    judged = [
-        judge(classes, labels, from_arrow(table[name])[0])
+    skus, groups = (np.array(table[name].to_pylist(), dtype=str) for name in ("sku", "group"))
+    calibrated, uncalibrated = (
+        LabeledPredictions.from_labels(classes, labels, from_arrow(table[name])[0])
         for name in ("probabilities", "uncalibrated")
-    ]
-    texts = [np.array(table[name].to_pylist(), dtype=str) for name in ("sku", "group")]
-    return HeldOut(*texts, table["fold"].to_numpy(), *judged)
+    )
+    return PredictionSet(skus, groups, table["fold"].to_numpy(), calibrated, uncalibrated)
 
 
-def joined(first: HeldOut, second: HeldOut) -> HeldOut:
-    """Put products of one model below others of it."""
-    both = []
-    for name in ("judged", "uncalibrated"):
-        above, below = getattr(first, name), getattr(second, name)
-        columns = [(above.truth, below.truth), (above.probabilities, below.probabilities)]
-        both.append(Judged(above.classes, *map(np.concatenate, columns)))
-    columns = [(getattr(first, key), getattr(second, key)) for key in ("skus", "groups", "folds")]
-    return HeldOut(*map(np.concatenate, columns), *both)
+def concatenate(first: PredictionSet, second: PredictionSet) -> PredictionSet:
+    """Return the products of two sets of one model, the first set's first."""
 
+    def both(above: LabeledPredictions, below: LabeledPredictions) -> LabeledPredictions:
+        return LabeledPredictions(
+            above.classes,
+            np.concatenate([above.y_true, below.y_true]),
+            np.concatenate([above.probabilities, below.probabilities]),
+        )
 
-def best_on_validation(models: Iterable[Model]) -> Model:
-    """Return the model with the highest macro F1 on validation; ties: accuracy, then the first."""
-    return max(
-        models, key=lambda model: [model.validation_scores[key] for key in ("macro_f1", "accuracy")]
+    return PredictionSet(
+        np.concatenate([first.skus, second.skus]),
+        np.concatenate([first.groups, second.groups]),
+        np.concatenate([first.folds, second.folds]),
+        both(first.calibrated, second.calibrated),
+        both(first.uncalibrated, second.uncalibrated),
     )
 
 
-def best_of_modalities(models: Sequence[Model]) -> dict[str, Model]:
-    """Return each modality's best model, in the order of params."""
-    modalities = dict.fromkeys(model.modality for model in models)
-    return {
-        modality: best_on_validation(model for model in models if model.modality == modality)
-        for modality in modalities
-    }
+def remove_unnamed_models(folder: Path, classifiers: Collection[str]) -> None:
+    """Remove the models of classifiers that params.yaml no longer names; `dvc repro` keeps them.
+
+    Raises InputError for a folder that holds no model.
+    """
+    for path in sorted(path for path in folder.glob("*") if path.is_dir()):
+        if path.name in classifiers or path.name.startswith("."):
+            continue
+        if not any(path.rglob("probabilities.parquet")):
+            raise InputError(f"{path} is no model that params.yaml names: move it elsewhere")
+        print(f"removing {path}: params.yaml no longer names it (DVC's cache still has it)")
+        shutil.rmtree(path)
+
+
+def prediction_table(model: Model, names: Mapping[str, str]) -> pa.Table:
+    """Return a model's predictions for its test products; `names` has product names by sku."""
+    test, skus = model.test.calibrated, model.test.skus.tolist()
+    classes = np.array(test.classes)
+    columns = [
+        skus,
+        [names[sku] for sku in skus],
+        classes[test.y_true].tolist(),
+        classes[test.y_pred].tolist(),
+        test.confidence.astype(np.float32),
+        classes[test.ranking[:, :3]].tolist(),
+    ]
+    arrays = [
+        pa.array(column, type=field.type)
+        for column, field in zip(columns, PREDICTIONS, strict=True)
+    ]
+    return pa.table(arrays, schema=PREDICTIONS)

@@ -1,7 +1,7 @@
-"""How many products can be filed without a look at them, where an accuracy is promised.
+"""How many products need no review by a person, at a target accuracy.
 
-A product is filed if the probability of its prediction reaches a threshold: selective
-classification, as in Geifman and El-Yaniv 2017.
+A prediction is accepted if its probability reaches a threshold: selective classification, as in
+Geifman and El-Yaniv 2017.
 """
 
 from collections.abc import Sequence
@@ -9,55 +9,58 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.evaluation.metrics import Judged
-from stages.evaluation.predictions import HeldOut
+from stages.evaluation.metrics import LabeledPredictions
+from stages.evaluation.predictions import PredictionSet
+
+TARGET_ACCURACIES = {"at_95_percent": 0.95, "at_99_percent": 0.99}
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a promise comes to on the test products."""
+    """What a target accuracy gives on the test products."""
 
-    filed: float  # the share of products
-    accuracy: float | None  # of those filed; None where there are none
-    threshold: float | None  # the highest of the folds'; None where none keeps the promise
+    coverage: float  # the share of products whose prediction is accepted
+    accuracy: float | None  # of those; None where there are none
+    threshold: float | None  # the highest of the folds'; None where none reaches the target
 
 
-def threshold(judged: Judged, promise: float) -> float | None:
-    """Return the lowest probability from which on predictions are as accurate as promised.
+def find_threshold(predictions: LabeledPredictions, target: float) -> float | None:
+    """Return the lowest probability at which accepted predictions reach the target accuracy.
 
-    None where there is none. It keeps the promise on these products; others may fall short of it.
+    None where there is none. The target is reached on these products; others may miss it.
     """
-    confidence, accuracy = _by_confidence(judged)
+    confidence, accuracy = _by_confidence(predictions)
     last_of_equals = np.append(confidence[1:] != confidence[:-1], True)
-    keeps = np.flatnonzero(last_of_equals & (accuracy >= promise))
-    return float(confidence[keeps[-1]]) if len(keeps) else None
+    reached = np.flatnonzero(last_of_equals & (accuracy >= target))
+    return float(confidence[reached[-1]]) if len(reached) else None
 
 
-def coverage(validation: HeldOut, test: HeldOut, promise: float) -> Coverage:
-    """File test products by the thresholds that keep the promise on each fold's validation."""
-    filed = np.zeros(len(test.skus), dtype=bool)
+def coverage_at(validation: PredictionSet, test: PredictionSet, target: float) -> Coverage:
+    """Accept test predictions by the threshold that reaches the target on the fold's validation."""
+    accepted = np.zeros(len(test), dtype=bool)
     thresholds = []
     for fold in np.unique(test.folds):
-        chosen = threshold(validation.judged.where(validation.folds == fold), promise)
-        if chosen is not None:
-            thresholds.append(chosen)
-            filed |= (test.folds == fold) & (test.judged.confidence >= chosen)
-    accuracy = float(test.judged.correct[filed].mean()) if filed.any() else None
-    return Coverage(float(filed.mean()), accuracy, max(thresholds, default=None))
+        of_fold = validation.calibrated.select_rows(validation.folds == fold)
+        threshold = find_threshold(of_fold, target)
+        if threshold is not None:
+            thresholds.append(threshold)
+            accepted |= (test.folds == fold) & (test.calibrated.confidence >= threshold)
+    accuracy = float(test.calibrated.correct[accepted].mean()) if accepted.any() else None
+    return Coverage(float(accepted.mean()), accuracy, max(thresholds, default=None))
 
 
-def curve(judged: Judged, shares: Sequence[float]) -> list[float]:
-    """Return the share of mistakes among the most confident products, for each share of products.
+def risk_coverage_curve(predictions: LabeledPredictions, coverages: Sequence[float]) -> list[float]:
+    """Return the share of mistakes among the most confident products, for each coverage.
 
-    That is the risk-coverage curve; at least one product is taken.
+    At least one product is taken.
     """
-    _, accuracy = _by_confidence(judged)
-    counts = np.maximum(np.round(np.array(shares) * len(accuracy)).astype(np.int64), 1)
+    _, accuracy = _by_confidence(predictions)
+    counts = np.maximum(np.round(np.array(coverages) * len(accuracy)).astype(np.int64), 1)
     return (1 - accuracy[counts - 1]).tolist()
 
 
-def _by_confidence(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
+def _by_confidence(predictions: LabeledPredictions) -> tuple[np.ndarray, np.ndarray]:
     """Return (confidence, accuracy so far), the most confident first: of shape (n,) each."""
-    order = np.argsort(-judged.confidence, kind="stable")
-    accuracy = np.cumsum(judged.correct[order]) / np.arange(1, len(order) + 1)
-    return judged.confidence[order], accuracy
+    order = np.argsort(-predictions.confidence, kind="stable")
+    accuracy = np.cumsum(predictions.correct[order]) / np.arange(1, len(order) + 1)
+    return predictions.confidence[order], accuracy

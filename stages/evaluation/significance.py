@@ -1,20 +1,20 @@
-"""Whether one model is better than another: their difference on the products that both can see."""
+"""Whether one model is better than another, on the products that both have predictions for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stages.evaluation.bootstrap import Figures, Interval, Resamples, interval
-from stages.evaluation.predictions import HeldOut
+from stages.evaluation.bootstrap import BootstrapMetrics, ClusterBootstrap, Interval, interval
+from stages.evaluation.predictions import PredictionSet
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the first of two models is above the second, on `products` products."""
+    """How much the first of two models is better than the second, on `products` products."""
 
     products: int
-    resampled: Figures
+    resampled: BootstrapMetrics  # the differences of both metrics
     mcnemar_p: float
 
     @property
@@ -27,60 +27,43 @@ class Difference:
         """The difference in macro F1."""
         return interval(self.resampled.macro_f1)
 
-    @property
-    def verdict(self) -> str:
-        """Say what the intervals show, with the figures that it rests on."""
-        figures = in_words(self.accuracy, self.macro_f1)
-        return f"{figures}; McNemar's p {self.mcnemar_p:.2g}; {self.products} products"
+
+def compare(
+    first: PredictionSet, second: PredictionSet, bootstrap: ClusterBootstrap
+) -> Difference | None:
+    """Compare two models on the products that are in both; None where there is no such product."""
+    _, first_rows, second_rows = np.intersect1d(first.skus, second.skus, return_indices=True)
+    if not len(first_rows):
+        return None
+    first, second = first.select_rows(first_rows), second.select_rows(second_rows)
+    ours, theirs = bootstrap.metrics(first), bootstrap.metrics(second)
+    return Difference(
+        products=len(first),
+        resampled=BootstrapMetrics(
+            ours.accuracy - theirs.accuracy, ours.macro_f1 - theirs.macro_f1
+        ),
+        mcnemar_p=mcnemar(first.calibrated.correct, second.calibrated.correct),
+    )
 
 
-def on_average(differences: Sequence[Difference]) -> tuple[Interval, Interval]:
-    """Return how far several first models are above their seconds, in accuracy and in macro F1.
+def mean_difference(differences: Sequence[Difference]) -> tuple[Interval, Interval]:
+    """Return the mean difference of several pairs of models, in accuracy and in macro F1.
 
-    One model's difference rests on the few products that it and the other judge differently;
-    several models' have less of such chance in them.
+    One pair's difference rests on the few products on which its two models disagree; the mean of
+    several pairs depends less on chance.
     """
-    each = [found.resampled for found in differences]
-    accuracy = np.mean([figures.accuracy for figures in each], axis=0)
-    macro_f1 = np.mean([figures.macro_f1 for figures in each], axis=0)
+    resampled = [difference.resampled for difference in differences]
+    accuracy = np.mean([metrics.accuracy for metrics in resampled], axis=0)
+    macro_f1 = np.mean([metrics.macro_f1 for metrics in resampled], axis=0)
     return interval(accuracy), interval(macro_f1)
 
 
-def in_words(accuracy: Interval, macro_f1: Interval) -> str:
-    """Say what the intervals of two differences show, with their figures."""
-    return "; ".join(
-        f"{title} {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}), {shown(found)}"
-        for title, found in (("accuracy", accuracy), ("macro F1", macro_f1))
-    )
-
-
-def shown(found: Interval) -> str:
-    """Say on which side of 0 the interval of a difference lies."""
-    if found.low > 0:
-        return "higher"
-    return "lower" if found.high < 0 else "no difference shown"
-
-
-def compare(first: HeldOut, second: HeldOut, resamples: Resamples) -> Difference | None:
-    """Compare two models on the products that are in both; None where there is no such product."""
-    _, ours, theirs = np.intersect1d(first.skus, second.skus, return_indices=True)
-    if not len(ours):
-        return None
-    first, second = first.where(ours), second.where(theirs)
-    above, below = resamples.figures(first), resamples.figures(second)
-    return Difference(
-        products=len(ours),
-        resampled=Figures(above.accuracy - below.accuracy, above.macro_f1 - below.macro_f1),
-        mcnemar_p=mcnemar(first.judged.correct, second.judged.correct),
-    )
-
-
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the p-value of McNemar's test (1947), exact and two-sided: both are right as often.
+    """Return the p-value of McNemar's test (1947), exact and two-sided.
 
     `first` and `second` say of the same products whether each model is right: boolean of shape
-    (n,). Those on which the models disagree would be even-handed between them. The test takes
-    products for independent; where near-duplicates are many, the intervals are the safer guide.
+    (n,). The null hypothesis is that both are right equally often. The test assumes independent
+    products; where there are many near-duplicates, trust the bootstrap intervals.
     """
     from scipy.stats import binomtest
 

@@ -1,147 +1,122 @@
-"""The answers to a reviewer's questions, for metrics/summary.json: verdicts, and their figures."""
+"""The contents of metrics/summary.json: the figures that answer a reviewer's questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.evaluation.bootstrap import Resamples
+from stages.evaluation.bootstrap import ClusterBootstrap, Interval
 from stages.evaluation.model_metrics import (
-    COMPARED,
-    PROMISES,
+    PRIMARY_METRICS,
     calibration_errors,
     coverages,
     ends,
     rounded,
 )
-from stages.evaluation.predictions import Model, best_on_validation
-from stages.evaluation.significance import Difference, compare, in_words, on_average
+from stages.evaluation.model_selection import best_on_validation
+from stages.evaluation.predictions import Model
+from stages.evaluation.significance import Difference, compare, mean_difference
 
-Inputs = Mapping[str, Mapping[str, str]]  # modality to encoder to image or text
+Inputs = Mapping[str, Mapping[str, str]]  # by modality: image or text, by encoder
 
-# What the twin of a model that sees both sees, and what is withheld from the model meanwhile.
-TWINS = {
+# What each question compares a model of both inputs with, the model of this input alone, and the
+# input that is hidden from the model of both meanwhile.
+UNIMODAL_BASELINES = {
     "multimodal_against_text": ("text", None),
-    "pictures_withheld": ("text", "image"),
-    "texts_withheld": ("image", "text"),
+    "image_ablated": ("text", "image"),
+    "text_ablated": ("image", "text"),
 }
-SEEN = {"image": "pictures", "text": "texts"}
 
 
 def summary(
-    inputs: Inputs, models: Sequence[Model], best: Mapping[str, Model], resamples: Resamples
+    inputs: Inputs, models: Sequence[Model], best: Mapping[str, Model], bootstrap: ClusterBootstrap
 ) -> dict[str, Any]:
-    """Return what the models are good for; `best` has the best model of each modality."""
+    """Return the figures of metrics/summary.json; `best` has the best model of each modality."""
     chosen = best_on_validation(best.values())
-    answers: dict[str, Any] = {"best_model": chosen.name}
-    gain = fusion_gain(inputs, best, resamples)
+    figures: dict[str, Any] = {"best_model": chosen.name}
+    gain = fusion_gain(inputs, best, bootstrap)
     if gain:
-        answers["fusion_gain"] = gain
-    for question, (kind, withheld) in TWINS.items():
-        found = against_twins(inputs, models, kind, withheld, resamples)
+        figures["fusion_gain"] = gain
+    for question, (baseline_input, ablated) in UNIMODAL_BASELINES.items():
+        found = against_unimodal(inputs, models, baseline_input, ablated, bootstrap)
         if found:
-            verdict = f"against the same classifier on {SEEN[kind]} alone: {never_below(found)}"
-            if not withheld:
-                average = in_words(*on_average([each for _, _, each in found]))
-                verdict += f"; on average of the classifiers {average}"
-            entries = {model.name: entry(model, twin, each) for model, twin, each in found}
-            answers[question] = {"verdict": verdict, **entries}
-    answers["coverage"] = {"verdict": coverage_in_words(chosen), **coverages(chosen)}
-    errors = calibration_errors(chosen)
-    verdict = "{before:.4f} before calibration, {after:.4f} after".format(**errors)
-    answers["calibration_error"] = {"verdict": f"{chosen.name}: {verdict}", **errors}
-    return answers
+            by_model = {model.name: _comparison(baseline, each) for model, baseline, each in found}
+            figures[question] = {"models": by_model}
+            if not ablated:
+                means = mean_difference([each for _, _, each in found])
+                entries = zip(PRIMARY_METRICS, map(_difference, means), strict=True)
+                figures[question]["mean"] = dict(entries)
+    figures["coverage"] = coverages(chosen)
+    figures["calibration_error"] = calibration_errors(chosen)
+    return figures
 
 
 def fusion_gain(
-    inputs: Inputs, best: Mapping[str, Model], resamples: Resamples
+    inputs: Inputs, best: Mapping[str, Model], bootstrap: ClusterBootstrap
 ) -> dict[str, Any] | None:
-    """Compare the best model that sees pictures and texts with the best that sees one of them.
+    """Compare the best model of images and texts with the best model of one of them.
 
     None where there is no such model, or where they have no test product in common.
     """
-    kinds = {modality: len(kinds_of(inputs, modality)) for modality in best}
-    fused, single = ([best[modality] for modality in best if kinds[modality] == n] for n in (2, 1))
+    n_inputs = {modality: len(encoders_by_input(inputs, modality)) for modality in best}
+    fused, single = ([best[name] for name in best if n_inputs[name] == n] for n in (2, 1))
     if not fused or not single:
         return None
-    ours, theirs = best_on_validation(fused), best_on_validation(single)
-    found = compare(ours.test, theirs.test, resamples)
-    return entry(ours, theirs, found) if found else None
+    model, baseline = best_on_validation(fused), best_on_validation(single)
+    found = compare(model.test, baseline.test, bootstrap)
+    return {"model": model.name} | _comparison(baseline, found) if found else None
 
 
-def against_twins(
-    inputs: Inputs, models: Sequence[Model], kind: str, withheld: str | None, resamples: Resamples
+def against_unimodal(
+    inputs: Inputs,
+    models: Sequence[Model],
+    baseline_input: str,
+    ablated: str | None,
+    bootstrap: ClusterBootstrap,
 ) -> list[tuple[Model, Model, Difference]]:
-    """Compare each model that sees both with its twin.
+    """Compare each model of both inputs with its unimodal baseline.
 
-    The twin has the same classifier and the same encoders of `kind`, and no others. Where an input
-    is `withheld` from the model, the products are those that have it.
+    The baseline has the same classifier and the same encoders of `baseline_input`, and no others.
+    Where an input is `ablated`, the products are those that have it.
     """
     by_name = {model.name: model for model in models}
     differences = []
     for model in models:
-        kinds = kinds_of(inputs, model.modality)
-        if len(kinds) < 2:
+        encoders = encoders_by_input(inputs, model.modality)
+        if len(encoders) < 2:
             continue
-        modality = modality_of(inputs, kinds[kind])
-        products = model.withheld.get(withheld) if withheld else model.test
+        modality = modality_with(inputs, encoders[baseline_input])
+        products = model.ablated.get(ablated) if ablated else model.test
         if modality and products:
-            twin = by_name[f"{modality}-{model.classifier}"]
-            found = compare(products, twin.test, resamples)
+            baseline = by_name[f"{modality}-{model.classifier}"]
+            found = compare(products, baseline.test, bootstrap)
             if found:
-                differences.append((model, twin, found))
+                differences.append((model, baseline, found))
     return differences
 
 
-def entry(model: Model, other: Model, found: Difference) -> dict[str, Any]:
-    """Tell how far a model is above another, in words and figures."""
-    figures = {
-        key: rounded({"difference": getattr(found, key).value}) | ends(getattr(found, key))
-        for key in COMPARED
-    }
+def encoders_by_input(inputs: Inputs, modality: str) -> dict[str, set[str]]:
+    """Return a modality's encoders by their input, `image` or `text`; an absent input has none."""
+    encoders: dict[str, set[str]] = {}
+    for encoder, name in inputs[modality].items():
+        encoders.setdefault(name, set()).add(encoder)
+    return encoders
+
+
+def modality_with(inputs: Inputs, encoders: set[str]) -> str | None:
+    """Return the first modality with exactly these encoders; None if there is none."""
+    for modality, of_modality in inputs.items():
+        if set(of_modality) == encoders:
+            return modality
+    return None
+
+
+def _comparison(baseline: Model, found: Difference) -> dict[str, Any]:
     return {
-        "verdict": f"{model.name} less {other.name}: {found.verdict}",
-        **figures,
+        "baseline": baseline.name,
+        **{key: _difference(getattr(found, key)) for key in PRIMARY_METRICS},
         "mcnemar_p": float(f"{found.mcnemar_p:.4g}"),
         "products": found.products,
     }
 
 
-def never_below(found: Sequence[tuple[Model, Model, Difference]]) -> str:
-    """Say which models are below their twin by more than the interval."""
-    below = [
-        model.name
-        for model, _, each in found
-        if any(getattr(each, key).high < 0 for key in COMPARED)
-    ]
-    said = f"{', '.join(below)} below" if below else f"none of {len(found)} models is below"
-    gains = [each.accuracy.value for _, _, each in found]
-    return f"{said} by more than the 95 % interval; accuracy {min(gains):+.4f} to {max(gains):+.4f}"
-
-
-def coverage_in_words(model: Model) -> str:
-    """Say how many test products a model files by itself at each promised accuracy."""
-    parts = []
-    for promise, kept in zip(PROMISES.values(), coverages(model).values(), strict=True):
-        if kept["threshold"] is None:
-            files = "none: no threshold keeps it on validation"
-        elif kept["accuracy"] is None:
-            files = "none: no product is that sure"
-        else:
-            files = f"{kept['filed']:.1%} filed, {kept['accuracy']:.1%} of them right"
-        parts.append(f"{promise:.0%} promised: {files}")
-    return f"{model.name}: {'; '.join(parts)}"
-
-
-def kinds_of(inputs: Inputs, modality: str) -> dict[str, set[str]]:
-    """Return a modality's encoders by what they see, `image` or `text`, without empty kinds."""
-    kinds: dict[str, set[str]] = {}
-    for encoder, kind in inputs[modality].items():
-        kinds.setdefault(kind, set()).add(encoder)
-    return kinds
-
-
-def modality_of(inputs: Inputs, encoders: set[str]) -> str | None:
-    """Return the first modality that sees with exactly these encoders; None if there is none."""
-    for modality, seen in inputs.items():
-        if set(seen) == encoders:
-            return modality
-    return None
+def _difference(found: Interval) -> dict[str, float]:
+    return rounded({"difference": found.value}) | ends(found)

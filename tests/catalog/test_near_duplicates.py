@@ -1,62 +1,45 @@
 """Which products are taken for near-duplicates, and which are not."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 from helpers.repository import SHARED
-from PIL import Image, ImageDraw
 
 from stages.catalog.near_duplicates import (
     close_pairs,
-    fold_description,
-    fold_name,
-    joined,
-    picture_hash,
-    relations,
-    same_values,
+    duplicate_signals,
+    group_equal,
+    normalize_description,
+    normalize_name,
+    union_groups,
 )
+from stages.download.perceptual_hash import perceptual_hash
 
 SAMPLE = SHARED / "bestbuy"
 TEXT = "Snap-on shell with raised edges and soft lining"
-
-
-def jpeg(picture: Image.Image, quality: int = 90) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
-    return file.getvalue()
-
-
-def drawing(colour: str, shape: str = "phone") -> Image.Image:
-    picture = Image.new("RGB", (224, 224), "white")
-    draw = ImageDraw.Draw(picture)
-    if shape == "phone":
-        draw.rounded_rectangle((60, 20, 150, 200), 14, fill=colour)
-        draw.rectangle((70, 40, 140, 170), fill="black")
-        draw.ellipse((95, 178, 113, 196), fill="white")
-    else:
-        draw.polygon([(20, 200), (110, 30), (200, 160)], fill=colour)
-    return picture
 
 
 def bits_between(one: int, other: int) -> int:
     return (one ^ other).bit_count()
 
 
-def pairs_of(relation) -> set[tuple[int, int]]:
-    """Return the pairs of products that a relation joins."""
+def pairs_of(grouping) -> set[tuple[int, int]]:
+    """Return the pairs of products that a grouping puts together."""
     return {
         (left, right)
-        for right in range(len(relation))
+        for right in range(len(grouping))
         for left in range(right)
-        if relation[left] == relation[right]
+        if grouping[left] == grouping[right]
     }
 
 
-def related(rows) -> dict[str, set[tuple[int, int]]]:
-    """Return the pairs that each cause joins in (name, description, picture, label, maker) rows."""
-    return {cause: pairs_of(found) for cause, found in relations(*zip(*rows, strict=True)).items()}
+def pairs_by_signal(rows) -> dict[str, set[tuple[int, int]]]:
+    """Return the pairs by signal in (name, description, image hash, label, manufacturer) rows."""
+    return {
+        signal: pairs_of(found)
+        for signal, found in duplicate_signals(*zip(*rows, strict=True)).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,8 +58,8 @@ def related(rows) -> dict[str, set[tuple[int, int]]]:
     ],
 )
 def test_colours_sizes_packs_and_prices_are_folded_away(one, other):
-    assert fold_name(one) is not None
-    assert fold_name(one) == fold_name(other)
+    assert normalize_name(one) is not None
+    assert normalize_name(one) == normalize_name(other)
 
 
 @pytest.mark.parametrize(
@@ -91,40 +74,20 @@ def test_colours_sizes_packs_and_prices_are_folded_away(one, other):
     ],
 )
 def test_models_are_not_folded_away(one, other):
-    assert fold_name(one) != fold_name(other)
+    assert normalize_name(one) != normalize_name(other)
 
 
 @pytest.mark.parametrize("name", ["", "Black", '32" - 16GB - Red', "Insignia - Red", "Insignia"])
-def test_a_name_of_which_no_more_than_the_maker_is_left_joins_nobody(name):
-    assert fold_name(name, "Insignia") is None
+def test_a_name_of_which_only_the_manufacturer_is_left_has_no_duplicates(name):
+    assert normalize_name(name, "Insignia") is None
 
 
 def test_descriptions_are_alike_but_for_case_and_white_space_unless_they_are_short():
-    assert fold_description("Soft  touch\nshell, 2 layers") == fold_description(
+    assert normalize_description("Soft  touch\nshell, 2 layers") == normalize_description(
         "soft touch SHELL, 2 layers"
     )
-    assert fold_description("See the box") is None
-    assert fold_description("") is None
-
-
-def test_a_picture_has_one_hash_whatever_its_colour_and_compression():
-    red = picture_hash(jpeg(drawing("red")))
-    assert red == picture_hash(jpeg(drawing("red"))) < 2**64
-    assert bits_between(red, picture_hash(jpeg(drawing("red"), quality=60))) <= 2
-    assert bits_between(red, picture_hash(jpeg(drawing("crimson")))) <= 2
-    assert bits_between(red, picture_hash(jpeg(drawing("red", "sail")))) > 10
-
-
-@pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_blank_picture_has_none(shade):
-    noise = np.random.default_rng(0).integers(-2, 3, (224, 224, 3))
-    blank = Image.fromarray((noise + shade).clip(0, 255).astype(np.uint8))
-    assert picture_hash(jpeg(blank)) is None
-
-
-def test_grey_pictures_are_hashed_as_coloured_ones_are():
-    coloured = drawing("gray")
-    assert bits_between(picture_hash(jpeg(coloured)), picture_hash(jpeg(coloured.convert("L")))) < 3
+    assert normalize_description("See the box") is None
+    assert normalize_description("") is None
 
 
 def test_close_pairs_are_those_of_a_slow_count():
@@ -139,69 +102,69 @@ def test_close_pairs_are_those_of_a_slow_count():
     assert len(found) >= 200
 
 
-def test_chains_of_relations_join():
-    one = same_values(["a", "a", None, "b", None, "b"])
-    other = same_values([None, "x", "x", None, None, "y"])
+def test_chains_of_groupings_are_one_group():
+    one = group_equal(["a", "a", None, "b", None, "b"])
+    other = group_equal([None, "x", "x", None, None, "y"])
     assert pairs_of(one) == {(0, 1), (3, 5)}
-    assert pairs_of(joined([one, other])) == {(0, 1), (0, 2), (1, 2), (3, 5)}
+    assert pairs_of(union_groups([one, other])) == {(0, 1), (0, 2), (1, 2), (3, 5)}
 
 
-def test_each_cause_joins_by_itself():
+def test_each_signal_finds_duplicates_by_itself():
     rows = [
         ("Acme - Case - Red", TEXT, 0, "Cases", "Acme"),
         ("Acme - Case - Blue", "", 2**63, "Cases", "Acme"),
         ("Acme - Sleeve", TEXT.upper(), None, "Cases", "Acme"),
         ("Acme - Bumper", "Bumper", 0b11, "Cases", "Acme"),
     ]
-    assert related(rows) == {
-        "picture": {(0, 1), (0, 3), (1, 3)},  # the last two by way of the first
+    assert pairs_by_signal(rows) == {
+        "image": {(0, 1), (0, 3), (1, 3)},  # the last two by way of the first
         "name": {(0, 1)},
         "description": {(0, 2)},
     }
 
 
-def test_what_is_missing_joins_nobody():
+def test_what_is_missing_makes_no_duplicates():
     rows = [("", "", None, label, "") for label in "AABB"]
-    assert related(rows) == {"picture": set(), "name": set(), "description": set()}
+    assert pairs_by_signal(rows) == {"image": set(), "name": set(), "description": set()}
 
 
 @pytest.mark.parametrize(
-    ("labels", "makers"), [("ABC", ["", "", ""]), ("AAA", ["Acme", "Bolt", "Cog"])]
+    ("labels", "manufacturers"), [("ABC", ["", "", ""]), ("AAA", ["Acme", "Bolt", "Cog"])]
 )
-def test_what_strangers_share_joins_nobody(labels, makers):
-    rows = [("No name", TEXT, 5, *of) for of in zip(labels, makers, strict=True)]
-    assert related(rows) == {"picture": set(), "name": set(), "description": set()}
+def test_what_many_classes_or_manufacturers_share_makes_no_duplicates(labels, manufacturers):
+    rows = [("No name", TEXT, 5, *of) for of in zip(labels, manufacturers, strict=True)]
+    assert pairs_by_signal(rows) == {"image": set(), "name": set(), "description": set()}
     two = {(0, 1)}
-    assert related(rows[:2]) == {"picture": two, "name": two, "description": two}
+    assert pairs_by_signal(rows[:2]) == {"image": two, "name": two, "description": two}
 
 
-def test_a_placeholder_does_not_join_by_way_of_a_picture_that_is_close_to_it():
+def test_a_placeholder_connects_nothing_by_an_image_that_is_close_to_it():
     rows = [
         *((f"Thing {label}", "", 0, label, "") for label in "ABC"),
         ("Thing D", "", 1, "A", ""),
         ("Thing E", "", 3, "A", ""),
     ]
-    assert related(rows)["picture"] == {(3, 4)}
+    assert pairs_by_signal(rows)["image"] == {(3, 4)}
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample is not beside the repository")
-def test_of_real_products_colours_join_and_classes_do_not():
+def test_real_products_are_duplicates_across_colours_and_not_across_classes():
     products = json.loads((SAMPLE / "products.json").read_text(encoding="utf-8"))
     labels = [product["category"][0]["name"] for product in products]
-    pictures = [
-        picture_hash(path.read_bytes()) if path.is_file() else None
+    hashes = [
+        perceptual_hash(path.read_bytes()) if path.is_file() else None
         for path in (SAMPLE / f"images/{product['sku']}.jpg" for product in products)
     ]
-    found = relations(
+    found = duplicate_signals(
         [product["name"] for product in products],
         [product["description"] or "" for product in products],
-        pictures,
+        hashes,
         labels,
         [product["manufacturer"] or "" for product in products],
     )
-    groups = joined(list(found.values()))
+    groups = union_groups(list(found.values()))
     assert groups.max() + 1 < 0.8 * len(products)
     assert np.bincount(groups).max() < 0.02 * len(products)
-    for relation in found.values():
-        crossing = sum(labels[left] != labels[right] for left, right in pairs_of(relation))
+    for grouping in found.values():
+        crossing = sum(labels[left] != labels[right] for left, right in pairs_of(grouping))
         assert crossing <= 2

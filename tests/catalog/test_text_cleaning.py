@@ -1,4 +1,4 @@
-"""What becomes of the texts of a catalogue."""
+"""What is left of the text of a catalogue."""
 
 import pytest
 from hypothesis import given, settings

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 from helpers.repository import TOP
 
-from stages.common.files import atomic_file, atomic_folder, sha256_of, write_json, write_text
+from stages.common.files import (
+    atomic_file,
+    atomic_folder,
+    sha256_of,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 ENDS = [RuntimeError("no"), KeyboardInterrupt()]
 
@@ -155,6 +162,14 @@ def test_json_with_a_number_that_json_has_not_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert names(tmp_path) == []
+
+
+def test_csv_has_a_header_and_a_row_per_mapping(tmp_path):
+    path = tmp_path / "a.csv"
+    write_csv(path, ["b", "a"], [{"a": 1, "b": "x, y"}, {"a": "", "b": "é"}])
+    assert path.read_bytes() == 'b,a\n"x, y",1\né,\n'.encode()
+    write_csv(path, ["b"], [])
+    assert path.read_bytes() == b"b\n"
 
 
 def test_sha256_is_of_the_bytes(tmp_path):

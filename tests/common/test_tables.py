@@ -26,7 +26,10 @@ PRESENT = np.array([True, False, True, False])
 
 def splits(*rows):
     return pa.Table.from_pylist(
-        [{"sku": sku, "label": "Audio", "group": sku, "parts": [part]} for sku, part in rows],
+        [
+            {"sku": sku, "label": "Audio", "group": sku, "fold": 1, "role": role, "turn": 0}
+            for sku, role in rows
+        ],
         schema=SPLITS,
     )
 
@@ -95,7 +98,8 @@ def test_batches_become_one_table(tmp_path):
     assert metadata_of(table.schema) == {"size": 3}
 
 
-ROW = {"label": ["x"], "group": ["a"], "parts": [["test"]]}
+INT = pa.array([1], pa.int32())
+ROW = {"label": ["x"], "group": ["a"], "fold": INT, "role": ["test"], "turn": INT}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ ROW = {"label": ["x"], "group": ["a"], "parts": [["test"]]}
         ({"sku": [1], **ROW}, "column sku is int64, not string"),
         (
             {"sku": ["a"], **ROW, "more": [1]},
-            "has the column more, which is none of .*'parts'",
+            "has the column more, which is none of .*'turn'",
         ),
     ],
 )
@@ -126,7 +130,7 @@ def test_vectors_of_another_size_are_refused(tmp_path):
 
 def test_the_schemas_of_features_and_probabilities_say_whose_they_are():
     features = features_schema({"resnet50": 2048, "minilm": 384})
-    assert features.names == [*SPLITS.names, "resnet50", "minilm"]
+    assert features.names == ["sku", "resnet50", "minilm"]
     assert features.field("minilm").type == vectors(384)
     assert features.field("minilm").nullable
     probabilities = probabilities_schema(15)

@@ -1,10 +1,16 @@
-"""The three requirements files differ where they must, and pin every package exactly."""
+"""The requirements files are those of pyproject.toml, pinned, and differ in TensorFlow alone."""
+
+import re
+import tomllib
 
 import pytest
 from helpers.repository import TOP
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-FILES = {"requirements.txt": "tensorflow-cpu", "requirements_gpu.txt": "tensorflow[and-cuda]"}
-FILES["requirements_mac.txt"] = "tensorflow"
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+FILES = {"cpu": "requirements.txt", "gpu": "requirements_gpu.txt", "mac": "requirements_mac.txt"}
 
 
 def lines(name: str) -> list[str]:
@@ -12,16 +18,33 @@ def lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize("name", FILES)
+def pins(name: str) -> dict[str, Requirement]:
+    return {canonicalize_name(pin.name): pin for pin in map(Requirement, lines(name))}
+
+
+@pytest.mark.parametrize("name", FILES.values())
 def test_every_package_is_pinned_once(name):
-    names, versions = zip(*(line.split("==") for line in lines(name)), strict=True)
-    assert len(set(names)) == len(names)
-    assert all(versions)
+    found = [Requirement(line) for line in lines(name)]
+    assert len({canonicalize_name(pin.name) for pin in found}) == len(found)
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in found)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("extra", "name"), FILES.items())
+def test_every_direct_dependency_is_pinned_within_its_range(extra, name):
+    found = pins(name)
+    for wanted in map(Requirement, [*PROJECT["dependencies"], *EXTRAS[extra], *EXTRAS["dev"]]):
+        pin = found[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(str(pin.specifier).removeprefix("=="), prereleases=True)
+        assert wanted.extras <= pin.extras
+
+
+@pytest.mark.parametrize("name", FILES.values())
 def test_they_differ_in_tensorflow_alone(name):
-    version = "==2.21.0"
-    common = [line for line in lines(name) if line != FILES[name] + version]
+    common = [line for line in lines(name) if not line.startswith("tensorflow")]
     assert common == [line for line in lines("requirements.txt") if "tensorflow" not in line]
     assert len(lines(name)) == len(common) + 1
+
+
+@pytest.mark.parametrize("name", FILES.values())
+def test_they_name_no_host_and_no_folder(name):
+    assert not re.search(r"https?:|--|/", (TOP / name).read_text(encoding="utf-8"))

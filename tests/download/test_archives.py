@@ -8,14 +8,14 @@ import pytest
 
 from stages.common.errors import InputError
 from stages.download.archives import read_members
-from stages.download.http import Failure
+from stages.download.failures import Failure
 
 LIMIT = 1000
-KINDS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
+FORMATS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
 
 
 def packed(path, members):
-    """Write (name, content) pairs, in their order, to an archive of the kind of `path`."""
+    """Write (name, content) pairs, in their order, to an archive in the format of `path`."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in members:
@@ -34,17 +34,17 @@ def read(path, names):
     return dict(read_members(path, names, LIMIT))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_members_are_read_by_name_from_every_kind(tmp_path, kind):
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_members_are_read_by_name_from_every_format(tmp_path, suffix):
     content = {f"images/{number}.jpg": bytes([number]) * 99 for number in range(20)}
-    path = packed(tmp_path / f"a.{kind}", content.items())
+    path = packed(tmp_path / f"a.{suffix}", content.items())
     asked = ["images/7.jpg", "images/3.jpg"]
     assert read(path, asked) == {name: content[name] for name in asked}
     assert [name for name, _ in read_members(path, asked, LIMIT)] == sorted(asked)
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("suffix", ["zip", "tar"])
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
@@ -61,10 +61,10 @@ def test_members_are_read_by_name_from_every_kind(tmp_path, kind):
         ("", Failure("not in the archive")),
     ],
 )
-def test_how_names_are_found(tmp_path, kind, asked, found):
+def test_how_names_are_found(tmp_path, suffix, asked, found):
     members = [("./images/1.jpg", b"one"), ("deep/er/2.jpg", b"two"), ("a/3.jpg", b"3a")]
     members += [("b/3.jpg", b"3b")]
-    assert read(packed(tmp_path / f"a.{kind}", members), [asked]) == {asked: found}
+    assert read(packed(tmp_path / f"a.{suffix}", members), [asked]) == {asked: found}
 
 
 def test_two_names_may_mean_one_member(tmp_path):
@@ -73,15 +73,15 @@ def test_two_names_may_mean_one_member(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("kind", KINDS)
-def test_of_members_of_one_name_the_last_counts(tmp_path, kind):
-    path = packed(tmp_path / f"a.{kind}", [("1.jpg", b"old"), ("2.jpg", b"x"), ("1.jpg", b"new")])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_of_members_with_one_name_the_last_is_read(tmp_path, suffix):
+    path = packed(tmp_path / f"a.{suffix}", [("1.jpg", b"old"), ("2.jpg", b"x"), ("1.jpg", b"new")])
     assert read(path, ["1.jpg", "2.jpg"]) == {"1.jpg": b"new", "2.jpg": b"x"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_bomb_is_refused_and_the_others_are_read(tmp_path, kind):
-    path = packed(tmp_path / f"a.{kind}", [("bomb.jpg", bytes(30_000_000)), ("1.jpg", b"one")])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_bomb_is_refused_and_the_others_are_read(tmp_path, suffix):
+    path = packed(tmp_path / f"a.{suffix}", [("bomb.jpg", bytes(30_000_000)), ("1.jpg", b"one")])
     assert read(path, ["bomb.jpg", "1.jpg"]) == {
         "bomb.jpg": Failure("more than 1,000 bytes"),
         "1.jpg": b"one",
@@ -98,14 +98,14 @@ def test_a_zip_that_lies_about_a_size_is_not_believed(tmp_path):
     assert isinstance(result, Failure)
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_names_that_lead_elsewhere_are_names_and_no_more(tmp_path, kind):
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_names_that_look_like_paths_outside_are_only_names(tmp_path, suffix):
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     folder = tmp_path / "folder"
     folder.mkdir()
     absolute = str(tmp_path / "secret.jpg")
     members = [("../secret.jpg", b"inside"), ("/etc/1.jpg", b"absolute")]
-    path = packed(folder / f"a.{kind}", members)
+    path = packed(folder / f"a.{suffix}", members)
     assert read(path, ["../secret.jpg", absolute]) == {
         "../secret.jpg": b"inside",
         absolute: b"inside",  # by its last part: what is in the archive, not what is on the disk
@@ -113,12 +113,12 @@ def test_names_that_lead_elsewhere_are_names_and_no_more(tmp_path, kind):
     assert list(folder.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_links_and_pipes_are_no_members(tmp_path, kind):
+@pytest.mark.parametrize("member_type", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_and_pipes_are_not_members(tmp_path, member_type):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
         entry = tarfile.TarInfo("1.jpg")
-        entry.type, entry.linkname = kind, "/etc/passwd"
+        entry.type, entry.linkname = member_type, "/etc/passwd"
         archive.addfile(entry)
     assert read(path, ["1.jpg"]) == {"1.jpg": Failure("not in the archive")}
 
@@ -162,15 +162,15 @@ def test_an_encrypted_member_is_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Sign in</html>" * 99, b"PK\x03\x04 and no more"])
-def test_what_is_no_archive_is_an_input_error(tmp_path, content):
+def test_what_is_not_an_archive_is_an_input_error(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.zip is no zip or tar archive"):
+    with pytest.raises(InputError, match=r"a\.zip is not a zip or tar archive"):
         read(tmp_path / "a.zip", ["1.jpg"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_that_is_cut_short_is_an_input_error(tmp_path, kind):
-    path = packed(tmp_path / f"a.{kind}", [(f"{n}.jpg", bytes([n]) * 999) for n in range(99)])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_archive_that_is_cut_short_is_an_input_error(tmp_path, suffix):
+    path = packed(tmp_path / f"a.{suffix}", [(f"{n}.jpg", bytes([n]) * 999) for n in range(99)])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
     with pytest.raises(InputError, match="damaged"):
         read(path, ["1.jpg"])

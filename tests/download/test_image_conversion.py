@@ -1,4 +1,4 @@
-"""Every kind of picture that shops serve, and what is none."""
+"""Every format of image that shops serve, and what is not an image."""
 
 import io
 import struct
@@ -9,61 +9,66 @@ import pytest
 from helpers.mutations import mutations
 from PIL import Image
 
-from stages.download.image_conversion import PictureError, to_jpeg
+from stages.download.image_conversion import ImageError
+from stages.download.image_conversion import to_jpeg as to_jpeg_of_size
 
 RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def to_jpeg(data: bytes, size: int = 224) -> bytes:
+    return to_jpeg_of_size(data, size)
+
+
+def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 
 def opened(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data))
-    picture.load()
-    assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (224, 224))
-    return picture
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (224, 224))
+    return image
 
 
-def near(picture: Image.Image, place: tuple[int, int], colour: tuple[int, int, int]) -> bool:
-    return all(abs(a - b) < 12 for a, b in zip(picture.getpixel(place), colour, strict=True))
+def near(image: Image.Image, pixel: tuple[int, int], colour: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) < 12 for a, b in zip(image.getpixel(pixel), colour, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
-def test_pictures_of_every_kind_become_224_rgb_jpegs(kind):
-    picture = opened(to_jpeg(encoded(Image.new("RGB", (300, 300), RED), kind)))
-    assert near(picture, (112, 112), RED)
-    assert near(picture, (2, 2), RED)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
+def test_images_of_every_format_become_224_rgb_jpegs(file_format):
+    image = opened(to_jpeg(encoded(Image.new("RGB", (300, 300), RED), file_format)))
+    assert near(image, (112, 112), RED)
+    assert near(image, (2, 2), RED)
 
 
 @pytest.mark.parametrize("size", [(1000, 500), (100, 50), (2, 1)])
-def test_the_whole_picture_is_kept_on_white(size):
-    picture = opened(to_jpeg(encoded(Image.new("RGB", size, RED), "PNG")))
-    assert near(picture, (3, 112), RED)
-    assert near(picture, (220, 112), RED)
-    assert near(picture, (112, 40), WHITE)
-    assert near(picture, (112, 184), WHITE)
+def test_the_whole_image_is_kept_on_white(size):
+    image = opened(to_jpeg(encoded(Image.new("RGB", size, RED), "PNG")))
+    assert near(image, (3, 112), RED)
+    assert near(image, (220, 112), RED)
+    assert near(image, (112, 40), WHITE)
+    assert near(image, (112, 184), WHITE)
 
 
-def test_a_picture_of_one_pixel_s_height_is_kept():
+def test_an_image_of_one_pixel_s_height_is_kept():
     assert near(opened(to_jpeg(encoded(Image.new("RGB", (5000, 1), RED), "PNG"))), (9, 2), WHITE)
 
 
 def test_a_large_jpeg_looks_as_if_it_were_scaled_from_all_of_its_pixels():
     ramp = np.linspace(0, 255, 1600).astype(np.uint8)
     source = Image.fromarray(np.broadcast_to(ramp[None, :, None], (1600, 1600, 3)).copy())
-    picture = np.asarray(opened(to_jpeg(encoded(source, "JPEG", quality=95))), dtype=float)
+    image = np.asarray(opened(to_jpeg(encoded(source, "JPEG", quality=95))), dtype=float)
     wanted = np.asarray(source.resize((224, 224), Image.Resampling.LANCZOS), dtype=float)
-    assert np.abs(picture - wanted).max() < 6
+    assert np.abs(image - wanted).max() < 6
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_becomes_white(mode):
-    picture = Image.new("RGBA", (224, 224), (0, 0, 0, 0))
-    picture.paste((0, 0, 0, 255), (0, 0, 112, 224))
-    result = opened(to_jpeg(encoded(picture.convert(mode), "PNG")))
+    image = Image.new("RGBA", (224, 224), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 112, 224))
+    result = opened(to_jpeg(encoded(image.convert(mode), "PNG")))
     assert near(result, (50, 112), BLACK)
     assert near(result, (180, 112), WHITE)
 
@@ -81,11 +86,11 @@ def test_exif_orientation_is_applied(orientation):
         7: (200, 0, 300, 300),
         8: (200, 0, 300, 300),
     }
-    picture = Image.new("RGB", (300, 300), BLACK)
-    picture.paste(RED, stored[orientation])
+    image = Image.new("RGB", (300, 300), BLACK)
+    image.paste(RED, stored[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    result = opened(to_jpeg(encoded(picture, "JPEG", exif=exif)))
+    result = opened(to_jpeg(encoded(image, "JPEG", exif=exif)))
     assert near(result, (112, 30), RED)
     assert near(result, (112, 180), BLACK)
     assert near(result, (20, 180), BLACK)
@@ -102,10 +107,10 @@ def test_cmyk_keeps_its_colours():
     assert near(opened(to_jpeg(encoded(cmyk, "JPEG", quality=95))), (112, 112), RED)
 
 
-@pytest.mark.parametrize(("kind", "value"), [("PNG", 128 << 8), ("TIFF", 128 << 8)])
-def test_grey_of_16_bits_is_not_clipped(kind, value):
-    picture = Image.fromarray(np.full((224, 224), value, dtype=np.uint16))
-    assert near(opened(to_jpeg(encoded(picture, kind))), (112, 112), (128, 128, 128))
+@pytest.mark.parametrize(("file_format", "value"), [("PNG", 128 << 8), ("TIFF", 128 << 8)])
+def test_grey_of_16_bits_is_not_clipped(file_format, value):
+    image = Image.fromarray(np.full((224, 224), value, dtype=np.uint16))
+    assert near(opened(to_jpeg(encoded(image, file_format))), (112, 112), (128, 128, 128))
 
 
 def test_floating_point_grey_is_spread_over_its_range():
@@ -116,10 +121,10 @@ def test_floating_point_grey_is_spread_over_its_range():
     assert near(result, (200, 112), WHITE)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_an_animation_s_first_frame_is_taken(kind):
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP"])
+def test_an_animation_s_first_frame_is_taken(file_format):
     frames = [Image.new("RGB", (224, 224), colour) for colour in (RED, BLACK)]
-    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    data = encoded(frames[0], file_format, save_all=True, append_images=frames[1:])
     assert near(opened(to_jpeg(data)), (112, 112), RED)
 
 
@@ -131,12 +136,20 @@ def test_a_jpeg_that_has_the_form_stays_byte_for_byte():
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_jpeg_that_has_the_form_and_is_cut_short_is_refused(share):
     data = encoded(Image.effect_noise((224, 224), 80).convert("RGB"), "JPEG")
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         to_jpeg(data[: int(len(data) * share)])
 
 
 def test_a_grey_jpeg_of_224_becomes_rgb():
     assert near(opened(to_jpeg(encoded(Image.new("L", (224, 224), 255), "JPEG"))), (9, 9), WHITE)
+
+
+@pytest.mark.parametrize("size", [64, 225, 384])
+def test_another_size_gives_squares_of_that_size(size):
+    image = Image.open(io.BytesIO(to_jpeg(encoded(Image.new("RGB", (300, 100), RED), "PNG"), size)))
+    assert image.size == (size, size)
+    assert near(image, (size // 2, size // 2), RED)
+    assert near(image, (size // 2, 2), WHITE)
 
 
 def test_the_same_bytes_give_the_same_bytes():
@@ -148,49 +161,49 @@ def test_the_same_bytes_give_the_same_bytes():
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"<html><body>Access denied</body></html>", "no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
-        (b"\xff\xd8\xff" + bytes(100), "no picture"),
+        (b"<html><body>Access denied</body></html>", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"\xff\xd8\xff" + bytes(100), "not an image"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_reason(data, reason):
-    with pytest.raises(PictureError, match=reason):
+def test_what_is_not_an_image_is_refused_with_a_reason(data, reason):
+    with pytest.raises(ImageError, match=reason):
         to_jpeg(data)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
-def test_a_damaged_picture_is_a_picture_or_refused(kind):
-    picture = Image.effect_noise((200, 160), 80).convert("RGB")
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_damaged_image_is_an_image_or_refused(file_format):
+    image = Image.effect_noise((200, 160), 80).convert("RGB")
     ends = []
-    for data in mutations(encoded(picture, kind), 50, seed=3):
+    for data in mutations(encoded(image, file_format), 50, seed=3):
         try:
             ends.append(opened(to_jpeg(data)) is not None)
-        except PictureError:
+        except ImageError:
             ends.append(False)
     assert len(ends) == 50 and False in ends
 
 
-def test_a_pixel_is_a_picture():
+def test_a_pixel_is_an_image():
     assert near(opened(to_jpeg(encoded(Image.new("RGB", (1, 1), RED), "PNG"))), (9, 9), RED)
 
 
 def test_a_damaged_png_is_refused():
     data = bytearray(encoded(Image.effect_noise((100, 100), 80), "PNG"))
     data[len(data) // 2] ^= 0xFF
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         to_jpeg(bytes(data))
 
 
 @pytest.mark.parametrize("side", [10_001, 40_000])
 def test_a_bomb_is_refused_before_it_is_decoded(side):
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        crc = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+    def chunk(name: bytes, content: bytes) -> bytes:
+        crc = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     # Its pixels are no zlib stream: decoding would end in another reason.
     bomb = (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
     )
-    with pytest.raises(PictureError, match="100 megapixels"):
+    with pytest.raises(ImageError, match="100 megapixels"):
         to_jpeg(bomb)

@@ -25,6 +25,9 @@ from ruamel.yaml import YAML
 from stages import download_images
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, read_table, write_table
+from stages.download.demo_images import draw
+from stages.download.image_conversion import to_jpeg
+from stages.download.perceptual_hash import perceptual_hash
 
 SAMPLE = TOP.parent / "shared" / "bestbuy"
 
@@ -36,7 +39,7 @@ def jpeg(shade: int, side: int = 224) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives /ok/<shade>, /slow/<shade> (in 20 ms), /gone and /flaky/<shade> (503 at first)."""
+    """Serves /ok/<shade>, /slow/<shade> (in 20 ms), /gone and /flaky/<shade> (503 at first)."""
 
     protocol_version = "HTTP/1.1"
 
@@ -48,12 +51,12 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.seen[self.path] += 1
             times = server.seen[self.path]
-        _, kind, *shade = self.path.split("/")
-        if kind == "slow":
+        _, name, *shade = self.path.split("/")
+        if name == "slow":
             time.sleep(0.02)
-        is_there = kind in ("ok", "slow") or (kind == "flaky" and times > server.faults)
+        is_there = name in ("ok", "slow") or (name == "flaky" and times > server.faults)
         body = jpeg(int(shade[0])) if is_there else b""
-        self.send_response(200 if is_there else 404 if kind == "gone" else 503)
+        self.send_response(200 if is_there else 404 if name == "gone" else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -80,7 +83,7 @@ def server():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def repository(tmp_path, monkeypatch):
     """A folder with params.yaml, as the top of the repository has it, to run the stage in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "catalogue").mkdir(parents=True)
@@ -88,19 +91,20 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def params(archive=None, mirror=None, **download):
+def params(archive=None, mirror=None, size=224, **download):
     """Write params.yaml with these changes."""
     yaml = YAML(typ="safe", pure=True)
     content = copy.deepcopy(yaml.load((TOP / "params.yaml").read_text(encoding="utf-8")))
     content["data"]["mirror"] = mirror
     content["data"]["table"].update(archive=archive, image_path="image" if archive else None)
+    content["image"]["size"] = size
     content["download"] |= {"backoff_s": 0.01, "max_failed": 1.0, **download}
     with Path("params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
 
 
 def products(references):
-    """Write products with these pictures, their SKUs counted from 0."""
+    """Write products with these images, their SKUs counted from 0."""
     texts = dict.fromkeys(("name", "description", "manufacturer", "label"), "x")
     rows = [{"sku": str(sku), **texts, "image": ref} for sku, ref in enumerate(references)]
     write_table(Path("data/products.parquet"), pa.Table.from_pylist(rows, schema=PRODUCTS))
@@ -121,9 +125,11 @@ def run(references):
     for row in rows:
         is_ok = row["status"] == "ok"
         assert (row["jpeg"] is not None) == (row["sha256"] is not None) == is_ok
+        assert is_ok or row["perceptual_hash"] is None
         assert (row["reason"] is not None) == (row["status"] == "failed")
         if is_ok:
             assert hashlib.sha256(row["jpeg"]).hexdigest() == row["sha256"]
+            assert perceptual_hash(row["jpeg"]) == row["perceptual_hash"]
     return rows
 
 
@@ -131,8 +137,8 @@ def outcomes(rows):
     return [(row["status"], row["reason"]) for row in rows]
 
 
-def test_every_product_has_a_row_whatever_became_of_its_picture(place, server, capsys):
-    (place / "data/catalogue/1.png").write_bytes(jpeg(7, side=300))
+def test_every_product_has_a_row_whatever_became_of_its_image(repository, server, capsys):
+    (repository / "data/catalogue/1.png").write_bytes(jpeg(7, side=300))
     rows = run(
         [f"{server.url}/ok/5", None, f"{server.url}/gone", "file:1.png", "file:2.png", "x:1", ""]
     )
@@ -148,19 +154,19 @@ def test_every_product_has_a_row_whatever_became_of_its_picture(place, server, c
     assert rows[0]["jpeg"] == jpeg(5)
     assert capsys.readouterr().out == (
         "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive: or demo:"
-        ": 1; no such file: 1), 2 without a picture\n"
+        ": 1; no such file: 1), 2 without an image\n"
     )
 
 
 @pytest.mark.parametrize(("rows", "shard_rows", "files"), [(10, 4, 3), (8, 4, 2), (0, 4, 1)])
-def test_shards_are_filled_in_the_order_of_products(place, server, rows, shard_rows, files):
+def test_shards_are_filled_in_the_order_of_products(repository, server, rows, shard_rows, files):
     params(shard_rows=shard_rows)
     found = run([f"{server.url}/ok/{shade}" for shade in range(rows)])
     assert [row["jpeg"] for row in found] == [jpeg(shade) for shade in range(rows)]
     assert len(list(Path("data/images").iterdir())) == files
 
 
-def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(place, server, capsys):
+def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(repository, server, capsys):
     host = server.url.replace("http://", "http://user:secret@")
     rows = run([f"{host}/{path}?sig=secret" for path in ("lost", "ok/x")])  # 503 and no answer
     with pytest.raises(InputError) as raised:
@@ -171,14 +177,14 @@ def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(place, server, cap
     assert "secret" not in f"{said}{raised.value}{[row['reason'] for row in rows]}"
 
 
-def test_a_url_is_asked_for_once_however_many_products_share_it(place, server):
+def test_a_url_is_asked_for_once_however_many_products_share_it(repository, server):
     params(shard_rows=2)
     rows = run([f"{server.url}/ok/1", f"{server.url}/ok/2", f"{server.url}/ok/1"] * 3)
     assert {row["status"] for row in rows} == {"ok"}
     assert server.seen == {"/ok/1": 1, "/ok/2": 1}
 
 
-def test_a_later_run_asks_for_what_is_new_and_gives_the_same_bytes(place, server):
+def test_a_later_run_asks_for_what_is_new_and_gives_the_same_bytes(repository, server):
     references = [f"{server.url}/ok/{n}" for n in range(5)] + [f"{server.url}/gone", None]
     run(references)
     before = Path("data/images/images-00000.parquet").read_bytes()
@@ -186,12 +192,12 @@ def test_a_later_run_asks_for_what_is_new_and_gives_the_same_bytes(place, server
     assert Path("data/images/images-00000.parquet").read_bytes() == before
     assert outcomes(run([*references, f"{server.url}/ok/9"]))[-1] == ("ok", None)
     assert set(server.seen.values()) == {1}
-    Path(".cache/pictures.sqlite").unlink()
+    Path(".cache/images.sqlite").unlink()
     run(references)
     assert Path("data/images/images-00000.parquet").read_bytes() == before
 
 
-def test_another_mirror_finds_what_was_fetched(place, server):
+def test_another_mirror_finds_what_was_fetched(repository, server):
     references = ["http://img.example/ok/1"]
     params(mirror=server.url)
     run(references)
@@ -200,7 +206,7 @@ def test_another_mirror_finds_what_was_fetched(place, server):
     assert server.seen == {"/ok/1": 1}
 
 
-def test_failures_are_asked_for_again_only_if_that_is_wished(place, server):
+def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server):
     server.faults = 3
     references = [f"{server.url}/flaky/1", f"{server.url}/ok/2"]
     params(retries=0)
@@ -212,21 +218,21 @@ def test_failures_are_asked_for_again_only_if_that_is_wished(place, server):
     assert server.seen == {"/flaky/1": 4, "/ok/2": 1}
 
 
-def stage(place):
+def stage(repository):
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     command = [sys.executable, "-m", "stages.download_images"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=place, env=environment, text=True, **pipes)
+    return subprocess.Popen(command, cwd=repository, env=environment, text=True, **pipes)
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_interrupted_goes_on_where_it_stopped(place, server, kind):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_interrupted_goes_on_where_it_stopped(repository, server, number):
     params(concurrency=4, mirror=server.url)
     products([f"{server.url}/slow/{shade}" for shade in range(100)])
-    with stage(place) as process:
+    with stage(repository) as process:
         while sum(server.seen.values()) < 40 and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(kind)
+        process.send_signal(number)
     assert not Path("data/images").exists()
     asked = sum(server.seen.values())
     assert asked < 100
@@ -237,36 +243,36 @@ def test_a_run_that_was_interrupted_goes_on_where_it_stopped(place, server, kind
     assert len(server.seen) == 100
 
 
-def test_too_many_failures_are_an_error_and_leave_nothing_half_done(place, server):
+def test_too_many_failures_are_an_error_and_leave_nothing_half_done(repository, server):
     params(max_failed=0.5)
     with pytest.raises(InputError) as raised:
         run([f"{server.url}/gone", "file:x", "file:y", f"{server.url}/ok/1", None, None, None])
     message = str(raised.value)
-    assert "3 of 4 pictures could not be had (no such file: 2; HTTP 404: 1)" in message
+    assert "3 of 4 images failed (no such file: 2; HTTP 404: 1)" in message
     assert "download.retry_failed" in message
     assert [path.name for path in Path("data").iterdir() if path.name.find("images") >= 0] == []
     assert outcomes(run([f"{server.url}/gone", f"{server.url}/ok/1"]))[0] == ("failed", "HTTP 404")
 
 
-def test_failures_of_an_earlier_run_count(place, server):
+def test_failures_of_an_earlier_run_count(repository, server):
     params(max_failed=0.4)
     for _ in range(2):
-        with pytest.raises(InputError, match="1 of 2 pictures"):
+        with pytest.raises(InputError, match="1 of 2 images failed"):
             run([f"{server.url}/gone", f"{server.url}/ok/1"])
 
 
-def test_an_older_folder_is_replaced_whole(place, server):
+def test_an_older_folder_is_replaced_whole(repository, server):
     params(shard_rows=1)
     run([f"{server.url}/ok/{n}" for n in range(3)])
     assert len(run([f"{server.url}/ok/1"])) == 1
 
 
-def test_files_outside_the_catalogue_s_folder_are_refused(place):
-    (place / "secret.jpg").write_bytes(jpeg(1))
-    catalogue = place / "data/catalogue"
+def test_files_outside_the_catalogue_s_folder_are_refused(repository):
+    (repository / "secret.jpg").write_bytes(jpeg(1))
+    catalogue = repository / "data/catalogue"
     (catalogue / "in").mkdir()
     (catalogue / "in/1.jpg").write_bytes(jpeg(2))
-    (catalogue / "link.jpg").symlink_to(place / "secret.jpg")
+    (catalogue / "link.jpg").symlink_to(repository / "secret.jpg")
     (catalogue / "inner.jpg").symlink_to(catalogue / "in/1.jpg")
     (catalogue / "loop.jpg").symlink_to("loop.jpg")
     os.mkfifo(catalogue / "pipe")
@@ -276,7 +282,7 @@ def test_files_outside_the_catalogue_s_folder_are_refused(place):
         "file:in/../in/1.jpg": ("ok", None),
         "file:inner.jpg": ("ok", None),
         "file:../../secret.jpg": outside,
-        f"file:{place}/secret.jpg": outside,
+        f"file:{repository}/secret.jpg": outside,
         "file:link.jpg": outside,
         "file:loop.jpg": outside,
         "file:in": no_file,
@@ -286,21 +292,21 @@ def test_files_outside_the_catalogue_s_folder_are_refused(place):
     assert dict(zip(wanted, outcomes(run(list(wanted))), strict=True)) == wanted
 
 
-def test_a_file_that_is_too_large_is_refused(place):
+def test_a_file_that_is_too_large_is_refused(repository):
     params(max_bytes=10)
-    (place / "data/catalogue/1.jpg").write_bytes(jpeg(1))
+    (repository / "data/catalogue/1.jpg").write_bytes(jpeg(1))
     assert outcomes(run(["file:1.jpg"])) == [("failed", "more than 10 bytes")]
 
 
-def test_pictures_come_from_an_archive(place):
-    params(archive="pictures.zip", shard_rows=3)
-    with zipfile.ZipFile(place / "data/catalogue/pictures.zip", "w") as archive:
+def test_images_come_from_an_archive(repository):
+    params(archive="images.zip", shard_rows=3)
+    with zipfile.ZipFile(repository / "data/catalogue/images.zip", "w") as archive:
         for shade in reversed(range(20)):
             archive.writestr(f"images/{shade}.jpg", jpeg(shade))
-        archive.writestr("images/text.jpg", b"no picture")
+        archive.writestr("images/text.jpg", b"not an image")
     rows = run([f"archive:{shade}.jpg" for shade in range(20)] + ["archive:text.jpg", "archive:9"])
     assert [row["jpeg"] for row in rows[:20]] == [jpeg(shade) for shade in range(20)]
-    assert outcomes(rows[20:]) == [("failed", "no picture"), ("failed", "not in the archive")]
+    assert outcomes(rows[20:]) == [("failed", "not an image"), ("failed", "not in the archive")]
 
 
 @pytest.mark.parametrize(
@@ -312,21 +318,32 @@ def test_pictures_come_from_an_archive(place):
         ("http://127.0.0.1:9/a.zip", "cannot be fetched"),
     ],
 )
-def test_an_archive_that_cannot_be_had_is_an_error(place, archive, message):
+def test_an_archive_that_cannot_be_read_is_an_error(repository, archive, message):
     params(archive=archive)
     with pytest.raises(InputError, match=message):
         run(["archive:1.jpg"])
     assert not Path("data/images").exists()
 
 
-def test_the_demo_draws_its_own(place):
+def test_the_demo_draws_its_own(repository):
     reference = "demo:phone?look=81&colour=Navy&shot=2"
-    drawn = pytest.importorskip("stages.download.demo_images").draw(reference)
-    assert run([reference])[0]["jpeg"] == drawn
+    assert run([reference])[0]["jpeg"] == draw(reference)
+    params(size=96)
+    assert run([reference])[0]["jpeg"] == to_jpeg(draw(reference), 96)
+
+
+def test_another_size_converts_what_was_fetched_anew(repository, server):
+    url = f"{server.url}/ok/1"
+    assert run([url])[0]["jpeg"] == jpeg(1)
+    params(size=96)
+    assert Image.open(io.BytesIO(run([url])[0]["jpeg"])).size == (96, 96)
+    params()
+    assert run([url])[0]["jpeg"] == jpeg(1)
+    assert server.seen == {"/ok/1": 2}
 
 
 @pytest.mark.skipif(not (SAMPLE / "serve.py").exists(), reason="the sample is not here")
-def test_every_picture_of_the_sample_comes_from_a_host_with_faults(place):
+def test_every_image_of_the_sample_comes_from_a_host_with_faults(repository):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = f"--port {port} --fail 0.2 --slow-s 0.2".split()
@@ -342,6 +359,6 @@ def test_every_picture_of_the_sample_comes_from_a_host_with_faults(place):
     assert Counter(outcomes(rows)) == {("ok", None): 1818, ("failed", "HTTP 404"): 28}
 
 
-def test_a_catalogue_without_pictures_is_no_error(place):
+def test_a_catalogue_without_images_is_no_error(repository):
     params(max_failed=0.0)
     assert outcomes(run([None, None])) == [("none", None)] * 2

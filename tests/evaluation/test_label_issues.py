@@ -6,16 +6,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
 
-from stages.evaluation.label_issues import audited, doubted_labels, issue_rows, wrong_labels
-from stages.evaluation.metrics import judge
+from stages.evaluation.label_issues import (
+    audited_products,
+    count_wrong_labels,
+    doubted_labels,
+    issue_rows,
+)
+from stages.evaluation.metrics import LabeledPredictions
 from stages.evaluation.predictions import Model
 
-CLASSES = [f"class {at}" for at in range(6)]
+CLASSES = [f"class {i}" for i in range(6)]
 
 
 @pytest.fixture(scope="module")
 def flipped():
-    """Products judged out of fold, 5 % of their labels flipped, and which ones those are."""
+    """Out-of-fold predictions, 5 % of their labels flipped, and which ones those are."""
     features, labels = make_classification(  # of which 95 % are told apart
         1500,
         n_features=20,
@@ -32,38 +37,39 @@ def flipped():
     labels[chosen] = (labels[chosen] + rng.integers(1, 6, size=len(chosen))) % 6
     model = LogisticRegression(C=10.0, max_iter=500)
     probabilities = cross_val_predict(model, features, labels, cv=5, method="predict_proba")
-    judged = judge(CLASSES, [CLASSES[at] for at in labels], probabilities)
-    return judged, np.isin(np.arange(len(labels)), chosen)
+    names = [CLASSES[i] for i in labels]
+    predictions = LabeledPredictions.from_labels(CLASSES, names, probabilities)
+    return predictions, np.isin(np.arange(len(labels)), chosen)
 
 
 def test_flipped_labels_come_first(flipped):
-    judged, wrong = flipped
-    found = doubted_labels(judged)
+    predictions, wrong = flipped
+    found = doubted_labels(predictions)
     ranks = np.zeros(len(wrong))
     ranks[found] = np.arange(len(found), 0, -1)
     assert average_precision_score(wrong, ranks) >= 0.8
 
 
 def test_their_number_is_estimated(flipped):
-    judged, wrong = flipped
-    assert wrong.sum() / 2 < wrong_labels(judged) < 2 * wrong.sum()
+    predictions, wrong = flipped
+    assert wrong.sum() / 2 < count_wrong_labels(predictions) < 2 * wrong.sum()
 
 
 def test_what_the_model_agrees_with_is_not_listed(flipped):
-    judged, _ = flipped
-    assert not judged.correct[doubted_labels(judged)].any()
+    predictions, _ = flipped
+    assert not predictions.correct[doubted_labels(predictions)].any()
 
 
 def test_labels_that_are_right_give_an_empty_list():
-    judged = held_out([0, 1, 2] * 10, [0, 1, 2] * 10).judged
-    assert doubted_labels(judged).tolist() == []
-    assert wrong_labels(judged) == 0
+    predictions = held_out([0, 1, 2] * 10, [0, 1, 2] * 10).calibrated
+    assert doubted_labels(predictions).tolist() == []
+    assert count_wrong_labels(predictions) == 0
 
 
 def test_a_row_suggests_another_label_and_says_whether_it_is_likely():
-    truth = [0, 1, 2] * 20
-    predicted = [2, 0, *truth[2:]]
-    products = held_out(truth, predicted, [0.9, 0.4, *[0.8] * 58])
+    y_true = [0, 1, 2] * 20
+    y_pred = [2, 0, *y_true[2:]]
+    products = held_out(y_true, y_pred, [0.9, 0.4, *[0.8] * 58])
     rows = issue_rows(products, {sku: f"Product {sku}" for sku in products.skus.tolist()})
     assert rows[0] == {
         "rank": 1,
@@ -78,9 +84,13 @@ def test_a_row_suggests_another_label_and_says_whether_it_is_likely():
     assert [(row["sku"], row["suspect"]) for row in rows[1:]] == [("s01", "no")]
 
 
-@pytest.mark.parametrize(("folds", "audits"), [([0] * 5, 5), ([1, 1, 2, 1, 2], 3)])
+@pytest.mark.parametrize(("folds", "audits"), [([1] * 5, 5), ([1, 1, 2, 1, 2], 3)])
 def test_with_one_fold_validation_products_are_audited_too(folds, audits):
     products = held_out([0, 1, 2, 0, 1], [0, 1, 2, 0, 1], folds=folds)
-    parts = {"test": products.where(np.arange(3)), "validation": products.where(np.arange(3, 5))}
-    model = Model("text", "svm", **parts, withheld={}, unseen=0, weights={})
-    assert len(set(audited(model).skus.tolist())) == len(audited(model).skus) == audits
+    parts = {
+        "test": products.select_rows(np.arange(3)),
+        "validation": products.select_rows(np.arange(3, 5)),
+    }
+    model = Model("text", "svm", **parts, ablated={}, n_without_input=0, weights={})
+    skus = audited_products(model).skus.tolist()
+    assert len(set(skus)) == len(skus) == audits

@@ -1,22 +1,28 @@
 import numpy as np
 import pytest
 
-from stages.evaluation.metrics import judge, per_class, score
+from stages.evaluation.metrics import LabeledPredictions, class_scores, scores
 
 
-def test_a_class_absent_from_test_is_left_out_of_the_means_unless_taken_for_one():
-    never = judge(["a", "b", "c"], ["a", "b"], np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]]))
-    assert score(never)["macro_f1"] == 1.0
-    assert np.isnan(per_class(never).f1[2])
-    once = judge(["a", "b", "c"], ["a", "b"], np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.7]]))
-    assert score(once)["macro_f1"] == pytest.approx(1 / 3)
-    assert score(once)["balanced_accuracy"] == 0.5
+def test_a_class_absent_from_test_counts_in_the_means_only_if_it_was_predicted():
+    never = LabeledPredictions.from_labels(
+        ["a", "b", "c"], ["a", "b"], np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
+    )
+    assert scores(never)["macro_f1"] == 1.0
+    assert np.isnan(class_scores(never).f1[2])
+    once = LabeledPredictions.from_labels(
+        ["a", "b", "c"], ["a", "b"], np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.7]])
+    )
+    assert scores(once)["macro_f1"] == pytest.approx(1 / 3)
+    assert scores(once)["balanced_accuracy"] == 0.5
 
 
-def test_a_label_that_the_model_never_met_counts_as_a_mistake():
-    judged = judge(["a", "b"], ["a", "new"], np.array([[0.9, 0.1], [0.6, 0.4]]))
-    figures = score(judged)
-    assert judged.classes == ["a", "b", "new"]
-    assert figures["accuracy"] == 0.5
-    assert figures["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
-    assert np.isfinite(figures["log_loss"])
+def test_a_label_that_the_model_does_not_know_counts_as_a_mistake():
+    predictions = LabeledPredictions.from_labels(
+        ["a", "b"], ["a", "new"], np.array([[0.9, 0.1], [0.6, 0.4]])
+    )
+    metrics = scores(predictions)
+    assert predictions.classes == ["a", "b", "new"]
+    assert metrics["accuracy"] == 0.5
+    assert metrics["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
+    assert np.isfinite(metrics["log_loss"])

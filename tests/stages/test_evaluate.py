@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from stages import evaluate
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, to_arrow, write_table
+from stages.evaluation.plot_data import HISTORY
 
 CLASSES = ["audio", "cables, long", "games"]
 WEIGHTS = {"resnet50": "random", "convnextv2": "random", "minilm": "bundled"}
@@ -23,25 +24,25 @@ Mistakes = Mapping[str, tuple[int, int]]
 
 
 class Repository:
-    """A folder with what evaluate reads: params.yaml, products, pictures, models to be put there.
+    """A folder with what evaluate reads: params.yaml, products, images and models.
 
     Of the 30 products the last 12 are for testing and the 6 before them for validation; a test may
-    add another fold to `parts`.
+    add another fold to `folds`.
     """
 
     def __init__(self, classifiers: Sequence[str] = ("svm", "mlp")) -> None:
         self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
         known = self.params["classifiers"]
         self.params["classifiers"] = {name: known[name] for name in classifiers}
-        self.labels = [CLASSES[at % 3] for at in range(30)]
-        self.skus = [f"s{at}" for at in range(30)]
-        self.parts = {0: {"validation": list(range(12, 18)), "test": list(range(18, 30))}}
+        self.labels = [CLASSES[i % 3] for i in range(30)]
+        self.skus = [f"s{i}" for i in range(30)]
+        self.folds = {1: {"validation": list(range(12, 18)), "test": list(range(18, 30))}}
 
-    def write(self, wrong: Mistakes | None = None, withheld_wrong: Mistakes | None = None) -> None:
+    def write(self, wrong: Mistakes | None = None, ablated_wrong: Mistakes | None = None) -> None:
         """Write it all.
 
-        `wrong` has the mistakes of a model on validation and test, `withheld_wrong` those on test
-        without pictures and without texts.
+        `wrong` has the mistakes of a model on validation and test, `ablated_wrong` those on test
+        without images and without text.
         """
         with Path("params.yaml").open("w") as file:
             YAML().dump(self.params, file)
@@ -53,17 +54,17 @@ class Repository:
             for classifier in self.params["classifiers"]:
                 name = f"{modality}-{classifier}"
                 mistakes = (wrong or {}).get(name, (1, 2))
-                without = (withheld_wrong or {}).get(name, (2, 2))
+                without = (ablated_wrong or {}).get(name, (2, 2))
                 self.write_model(modality, classifier, mistakes, without, _encoders(entry))
 
     def write_images(self) -> None:
-        """Write two shards: s18 has a red picture, the others have none."""
+        """Write two shards: s18 has a red image, the others have none."""
         file = io.BytesIO()
         Image.new("RGB", (224, 224), "red").save(file, "JPEG")
-        for shard, at in enumerate((range(15), range(15, 30))):
-            has = [i == 18 for i in at]
+        for shard, rows in enumerate((range(15), range(15, 30))):
+            has = [i == 18 for i in rows]
             columns = [
-                [self.skus[i] for i in at],
+                [self.skus[i] for i in rows],
                 [file.getvalue() if there else None for there in has],
                 ["0" * 64 if there else None for there in has],
                 ["ok" if there else "none" for there in has],
@@ -80,24 +81,24 @@ class Repository:
         without: tuple[int, int],
         encoders: Sequence[str],
     ) -> None:
-        """Write a model that takes the first so many products for the class after theirs.
+        """Write a model that predicts the next class for the first so many products.
 
-        It is right at 0.8, was 0.6 before calibration, and sees both images and texts if it has
-        two kinds of encoders.
+        Its predictions have a probability of 0.8, of 0.6 before calibration. It has both inputs if
+        it has two kinds of encoders.
         """
         rows: list[tuple[int, int, str, str, int]] = []
-        for fold, parts in self.parts.items():
-            for part, count in zip(("validation", "test"), mistakes, strict=True):
-                rows += [(i, fold, part, "", int(n < count)) for n, i in enumerate(parts[part])]
+        for fold, roles in self.folds.items():
+            for role, count in zip(("validation", "test"), mistakes, strict=True):
+                rows += [(i, fold, role, "", int(n < count)) for n, i in enumerate(roles[role])]
             if len({WEIGHTS[name] for name in encoders}) == 2:
-                for kind, count in zip(("image", "text"), without, strict=True):
-                    at = enumerate(parts["test"])
-                    rows += [(i, fold, "test", kind, int(n < count)) for n, i in at]
+                for name, count in zip(("image", "text"), without, strict=True):
+                    test = enumerate(roles["test"])
+                    rows += [(i, fold, "test", name, int(n < count)) for n, i in test]
         vectors = []
-        for sure in (0.8, 0.6):
-            vectors.append(np.full((len(rows), 3), (1 - sure) / 2, dtype=np.float32))
+        for probability in (0.8, 0.6):
+            vectors.append(np.full((len(rows), 3), (1 - probability) / 2, dtype=np.float32))
             for row, (i, *_, shift) in enumerate(rows):
-                vectors[-1][row, (CLASSES.index(self.labels[i]) + shift) % 3] = sure
+                vectors[-1][row, (CLASSES.index(self.labels[i]) + shift) % 3] = probability
         columns = [
             pa.array([self.skus[row[0]] for row in rows]),
             pa.array([self.labels[row[0]] for row in rows]),
@@ -107,16 +108,16 @@ class Repository:
             pa.array([row[3] for row in rows]),
             *map(to_arrow, vectors),
         ]
-        facts = {
+        metadata = {
             "classes": CLASSES,
             "weights": {name: WEIGHTS[name] for name in encoders},
-            "unseen": {"validation": 0, "test": 3},
+            "n_without_input": {"validation": 0, "test": 3},
         }
         folder = Path("models") / classifier / modality
         table = pa.table(columns, schema=probabilities_schema(3))
-        write_table(folder / "probabilities.parquet", table, facts)
+        write_table(folder / "probabilities.parquet", table, metadata)
         if classifier == "mlp":
-            lines = [",".join(evaluate.HISTORY), "0,1,1.5,1.6,0.3,0.2", "0,2,1.1,1.4,0.5,0.4"]
+            lines = [",".join(HISTORY), "1,1,1.5,1.6,0.3,0.2", "1,2,1.1,1.4,0.5,0.4"]
             (folder / "history.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -156,7 +157,7 @@ def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: Rep
     assert svm["interval"]["accuracy"]["low"] < 0.75 < svm["interval"]["accuracy"]["high"]
     assert svm["validation"] == {"accuracy": 1.0, "macro_f1": 1.0}
     assert svm["calibration_error"] == {"before": 0.15, "after": 0.05}
-    assert (svm["products"], svm["unseen"]) == (12, 3)
+    assert (svm["products"], svm["n_without_input"]) == (12, 3)
     assert svm["top3_accuracy"] == 1.0
     assert svm["log_loss"] == pytest.approx(-(9 * np.log(0.8) + 3 * np.log(0.1)) / 12, abs=1e-4)
     assert models["text"]["weights"] == {"minilm": "bundled"}
@@ -194,46 +195,49 @@ def test_the_fusion_gain_compares_the_models_that_validation_chose(repository: R
     low, high = map(float, headline["accuracy_interval"].split(" to "))
     assert low < -0.25 < high
     gain = read_json("metrics/summary.json")["fusion_gain"]
-    assert gain["verdict"].startswith("multimodal-svm less text-svm: accuracy -0.2500 (")
+    assert (gain["model"], gain["baseline"]) == ("multimodal-svm", "text-svm")
+    assert gain["accuracy"]["difference"] == -0.25
     assert gain["accuracy"]["low"] < -0.25 < gain["accuracy"]["high"]
     assert (gain["products"], gain["mcnemar_p"]) == (12, 0.25)
 
 
-def test_each_classifier_on_both_is_held_against_itself_on_texts(repository: Repository):
+def test_each_classifier_of_both_inputs_is_compared_with_itself_on_text(repository: Repository):
     repository.write({"multimodal-svm": (1, 9), "multimodal-mlp": (1, 0)})
     evaluate.main()
     against = read_json("metrics/summary.json")["multimodal_against_text"]
-    assert list(against) == ["verdict", "multimodal-svm", "multimodal-mlp"]
-    assert "multimodal-svm below by more than the 95 % interval" in against["verdict"]
-    assert against["multimodal-mlp"]["accuracy"]["difference"] == 0.1667
-    each = [against[name]["accuracy"]["difference"] for name in list(against)[1:]]
-    average = f"on average of the classifiers accuracy {sum(each) / 2:+.4f} ("
-    assert average in against["verdict"]
+    models = against["models"]
+    assert list(models) == ["multimodal-svm", "multimodal-mlp"]
+    assert models["multimodal-svm"]["accuracy"]["high"] < 0
+    assert models["multimodal-mlp"]["accuracy"]["difference"] == 0.1667
+    assert [found["baseline"] for found in models.values()] == ["text-svm", "text-mlp"]
+    each = [found["accuracy"]["difference"] for found in models.values()]
+    mean = against["mean"]["accuracy"]
+    assert mean["low"] < mean["difference"] == round(sum(each) / 2, 4) < mean["high"]
 
 
-def test_a_model_without_pictures_is_held_against_its_twin_on_texts(repository: Repository):
-    repository.write(withheld_wrong={"multimodal-svm": (5, 8)})
+def test_a_model_without_an_input_is_compared_with_its_unimodal_baseline(repository: Repository):
+    repository.write(ablated_wrong={"multimodal-svm": (5, 8)})
     evaluate.main()
     summary = read_json("metrics/summary.json")
     found = {
-        question: summary[question]["multimodal-svm"]["accuracy"]["difference"]
-        for question in ("pictures_withheld", "texts_withheld")
+        question: summary[question]["models"]["multimodal-svm"]["accuracy"]["difference"]
+        for question in ("image_ablated", "text_ablated")
     }
-    assert found == {"pictures_withheld": -0.25, "texts_withheld": -0.5}
-    assert "against the same classifier on pictures" in summary["texts_withheld"]["verdict"]
+    assert found == {"image_ablated": -0.25, "text_ablated": -0.5}
+    assert summary["text_ablated"]["models"]["multimodal-svm"]["baseline"] == "image-svm"
 
 
-def test_what_has_no_twin_is_not_compared(repository: Repository):
+def test_what_has_no_unimodal_baseline_is_not_compared(repository: Repository):
     del repository.params["modalities"]["text"]
     repository.write()
     evaluate.main()
     summary = read_json("metrics/summary.json")
-    assert "multimodal_against_text" not in summary and "pictures_withheld" not in summary
-    assert "texts_withheld" in summary and "fusion_gain" in summary
+    assert "multimodal_against_text" not in summary and "image_ablated" not in summary
+    assert "text_ablated" in summary and "fusion_gain" in summary
 
 
 def test_with_several_folds_each_product_is_tested_once(repository: Repository):
-    repository.parts[1] = {"validation": list(range(18, 24)), "test": list(range(18))}
+    repository.folds[2] = {"validation": list(range(18, 24)), "test": list(range(18))}
     repository.write({"text-svm": (2, 3)})
     evaluate.main()
     svm = read_json("metrics/models.json")["text"]["svm"]
@@ -243,19 +247,20 @@ def test_with_several_folds_each_product_is_tested_once(repository: Repository):
     assert read_json("metrics/summary.json")["label_issues"]["audited"] == 30
 
 
-def test_coverage_is_told_of_every_model_and_in_words_of_the_best(repository: Repository):
+def test_coverage_is_there_for_every_model_and_in_the_summary_for_the_best(repository: Repository):
     repository.write({"text-mlp": (0, 3), "image-mlp": (6, 0)})
     evaluate.main()
     models = read_json("metrics/models.json")
     assert models["text"]["mlp"]["coverage"]["at_95_percent"] == {
-        "filed": 1.0,
+        "coverage": 1.0,
         "accuracy": 0.75,
         "threshold": 0.8,
     }
-    nothing = {"filed": 0.0, "accuracy": None, "threshold": None}
+    nothing = {"coverage": 0.0, "accuracy": None, "threshold": None}
     assert models["image"]["mlp"]["coverage"]["at_99_percent"] == nothing
-    verdict = read_json("metrics/summary.json")["coverage"]["verdict"]
-    assert verdict.startswith("text-mlp: 95% promised: 100.0% filed, 75.0% of them right; 99%")
+    summary = read_json("metrics/summary.json")
+    assert summary["best_model"] == "text-mlp"
+    assert summary["coverage"] == models["text"]["mlp"]["coverage"]
 
 
 def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: Repository):
@@ -279,7 +284,7 @@ def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: 
 def test_confused_pairs_have_examples(repository: Repository):
     repository.write({"text-svm": (0, 1)})
     evaluate.main()
-    assert read_csv("plots/confused_pairs.csv") == [
+    assert read_csv("plots/evaluation/confused_pairs.csv") == [
         {
             "label": "audio",
             "prediction": "cables, long",
@@ -292,14 +297,12 @@ def test_confused_pairs_have_examples(repository: Repository):
     ]
 
 
-def test_the_worst_mistakes_are_shown_with_their_picture(repository: Repository):
+def test_the_worst_mistakes_are_shown_with_their_image(repository: Repository):
     repository.write({"text-svm": (0, 2)})
     evaluate.main()
-    sheet = Image.open("plots/errors.png").convert("RGB")
-    red = [
-        sheet.getpixel((at, 100))[0] > 240 > sheet.getpixel((at, 100))[1] + 200
-        for at in (60, 268, 476)
-    ]
+    gallery = Image.open("plots/evaluation/errors.png").convert("RGB")
+    pixels = [gallery.getpixel((x, 100)) for x in (60, 268, 476)]
+    red = [pixel[0] > 240 > pixel[1] + 200 for pixel in pixels]
     assert red == [True, False, False]
 
 
@@ -308,18 +311,39 @@ def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: R
     evaluate.main()
     assert [
         (row["modality"], row["probabilities"], row["confidence"])
-        for row in read_csv("plots/calibration.csv")[:3]
+        for row in read_csv("plots/evaluation/calibration.csv")[:3]
     ] == [
         ("image", "before calibration", "0.6"),
         ("image", "after calibration", "0.8"),
         ("text", "before calibration", "0.6"),
     ]
-    rows = read_csv("plots/coverage.csv")
+    rows = read_csv("plots/evaluation/coverage.csv")
     assert len(rows) == 300
     assert (rows[-1]["coverage"], rows[-1]["risk"]) == ("1.0", "0.1667")
 
 
-def test_there_is_no_fusion_gain_without_a_modality_that_sees_both(repository: Repository):
+def test_every_plot_of_the_pipeline_finds_its_file_columns_and_template(repository: Repository):
+    repository.write()
+    evaluate.main()
+    plots = YAML(typ="safe").load(TOP / "dvc.yaml")["plots"]
+    drawn = set()
+    for entry in plots:
+        title, looks = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+        files = looks["y"] if isinstance(looks.get("y"), dict) else {title: looks.get("y")}
+        for name, y in files.items():
+            if name == "plots/pca":  # of another stage
+                continue
+            drawn.add(name)
+            path = Path(name)
+            assert path.exists()
+            for table in [path] if path.suffix == ".csv" else path.glob("*.csv"):
+                assert {looks["x"], y} <= set(read_csv(str(table))[0])
+                assert (TOP / f".dvc/plots/{looks['template']}.json").is_file()
+    written = {str(path) for path in Path("plots/evaluation").iterdir()}
+    assert written - drawn == {"plots/evaluation/confused_pairs.csv"}  # to be read, not drawn
+
+
+def test_there_is_no_fusion_gain_without_a_modality_of_both_inputs(repository: Repository):
     del repository.params["modalities"]["multimodal"]
     repository.write()
     evaluate.main()
@@ -362,7 +386,7 @@ def test_the_confusion_table_counts_and_shares(repository: Repository):
     evaluate.main()
     cells = {
         (row["actual"], row["predicted"]): (row["products"], row["share"])
-        for row in read_csv("plots/confusion/text.csv")
+        for row in read_csv("plots/evaluation/confusion/text.csv")
     }
     assert cells == {
         ("audio", "audio"): ("3", "0.75"),
@@ -376,7 +400,7 @@ def test_classes_are_listed_from_the_largest_with_each_modality(repository: Repo
     repository.labels[18] = "games"
     repository.write()
     evaluate.main()
-    rows = read_csv("plots/per_class.csv")
+    rows = read_csv("plots/evaluation/per_class.csv")
     assert [row["class"] for row in rows[::3]] == ["games", "cables, long", "audio"]
     assert [row["modality"] for row in rows[:3]] == ["image", "text", "multimodal"]
     assert [row["support"] for row in rows[::3]] == ["5", "4", "3"]
@@ -385,18 +409,19 @@ def test_classes_are_listed_from_the_largest_with_each_modality(repository: Repo
 def test_learning_curves_are_those_of_every_modality(repository: Repository):
     repository.write()
     evaluate.main()
-    rows = read_csv("plots/learning_curves.csv")
+    rows = read_csv("plots/evaluation/learning_curves.csv")
     assert [(row["modality"], row["epoch"]) for row in rows] == [
         (modality, epoch) for modality in ("image", "text", "multimodal") for epoch in "12"
     ]
-    assert (rows[1]["fold"], rows[1]["validation_loss"]) == ("0", "1.4")
+    assert (rows[1]["fold"], rows[1]["validation_loss"]) == ("1", "1.4")
+    assert {row["classifier"] for row in rows} == {"mlp"}
 
 
 def test_without_an_mlp_the_learning_curves_have_no_rows(repository: Repository):
     del repository.params["classifiers"]["mlp"]
     repository.write()
     evaluate.main()
-    assert read_csv("plots/learning_curves.csv") == []
+    assert read_csv("plots/evaluation/learning_curves.csv") == []
 
 
 def test_what_former_params_left_behind_goes(
@@ -410,7 +435,7 @@ def test_what_former_params_left_behind_goes(
     evaluate.main()
     assert [path.name for path in Path("models").iterdir()] == ["svm"]
     assert "removing models/mlp" in capsys.readouterr().out
-    assert sorted(path.name for path in Path("plots/confusion").iterdir()) == [
+    assert sorted(path.name for path in Path("plots/evaluation/confusion").iterdir()) == [
         "image.csv",
         "multimodal.csv",
     ]
@@ -442,10 +467,10 @@ def test_a_missing_model_is_named(repository: Repository):
 
 
 def test_a_split_without_products_is_named(repository: Repository):
-    repository.parts[0]["validation"] = []
+    repository.folds[1]["validation"] = []
     repository.write()
     with pytest.raises(
-        InputError, match=r"no validation product in fold 0: raise split\.validation"
+        InputError, match=r"no validation product in fold 1: raise split\.validation"
     ):
         evaluate.main()
 

@@ -1,4 +1,4 @@
-"""Which products are kept, which are left out and why, and what the stage writes."""
+"""Which products are kept, which are rejected and why, and what the stage writes."""
 
 import csv
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from helpers.repository import TOP
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import prepare
+from stages.catalog.sources.bestbuy import MAX_BYTES
 from stages.catalog.sources.product import RawProduct
+from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.tables import PRODUCTS
 
@@ -35,9 +35,9 @@ def run(tmp_path, monkeypatch):
         params["data"] |= {"source": "table", "min_class_size": min_class_size}
         params["data"]["table"] |= {"image_url": "image_url", "image_path": None, "archive": None}
         YAML(typ="safe").dump(params, tmp_path / "params.yaml")
-        place = tmp_path / params["data"]["folder"] / params["data"]["table"]["path"]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("w", encoding="utf-8", newline="") as file:
+        path = tmp_path / params["data"]["folder"] / params["data"]["table"]["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *rows])
         prepare.main()
 
@@ -48,8 +48,8 @@ def kept():
     return pq.read_table("data/products.parquet").to_pylist()
 
 
-def left_out():
-    with Path("data/left_out.csv").open(encoding="utf-8", newline="") as file:
+def rejected():
+    with Path("data/rejected.csv").open(encoding="utf-8", newline="") as file:
         return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
@@ -68,7 +68,7 @@ def test_products_are_kept_clean_and_in_the_order_of_the_source(run):
         "image": None,
     }
     assert rows[-1]["image"] == "http://x.example/0.jpg"
-    assert left_out() == []
+    assert rejected() == []
 
 
 def test_each_reason_is_given_with_the_row(run):
@@ -83,7 +83,7 @@ def test_each_reason_is_given_with_the_row(run):
         ]
     )
     assert len(kept()) == 7
-    assert left_out() == [
+    assert rejected() == [
         ("1", "", "No number", "Audio", "no sku"),
         ("9", "0", "Radio, again", "Audio", "duplicate sku"),
         ("10", "20", "", "Audio", "empty text"),
@@ -95,15 +95,15 @@ def test_each_reason_is_given_with_the_row(run):
 def test_of_one_sku_the_first_that_can_be_used_stays(run):
     run([("0", "", "", "", "Audio", ""), *GOOD, ("0", "Later", "", "", "Audio", "")])
     assert next(row["name"] for row in kept() if row["sku"] == "0") == "Radio 0"
-    assert [(row[0], row[-1]) for row in left_out()] == [
+    assert [(row[0], row[-1]) for row in rejected()] == [
         ("1", "empty text"),
         ("9", "duplicate sku"),
     ]
 
 
-def test_a_class_is_measured_without_what_is_left_out(run):
+def test_a_class_is_measured_without_what_is_rejected(run):
     run([*GOOD, *[("a", "x", "", "", "Toys", "")] * 3])
-    assert Counter(row[-1] for row in left_out()) == {"duplicate sku": 2, "class too small": 1}
+    assert Counter(row[-1] for row in rejected()) == {"duplicate sku": 2, "class too small": 1}
 
 
 def test_metrics_count_every_product(run):
@@ -111,8 +111,8 @@ def test_metrics_count_every_product(run):
     text = Path("metrics/data.json").read_text(encoding="utf-8")
     assert json.loads(text) == {
         "source": "table",
-        "products": {"read": 9, "kept": 7, "without_picture": 3},
-        "left_out": {
+        "products": {"read": 9, "kept": 7, "without_image": 3},
+        "rejected": {
             "all": 2,
             "no sku": 1,
             "empty text": 0,
@@ -133,7 +133,7 @@ def test_classes_of_one_size_come_by_name(run):
 
 def test_the_same_source_gives_the_same_bytes(run):
     rows = [*GOOD, ("22", "Alone, “so”", "", "", "Toys", "")]
-    files = [prepare.PRODUCTS_FILE, prepare.LEFT_OUT_FILE, prepare.METRICS_FILE]
+    files = [paths.PRODUCTS, paths.REJECTED, paths.METRICS / "data.json"]
     run(rows)
     before = [file.read_bytes() for file in files]
     run(rows)
@@ -143,8 +143,8 @@ def test_the_same_source_gives_the_same_bytes(run):
 def test_one_line_says_what_was_done(run, capsys):
     run([*GOOD, ("22", "Alone", "", "", "Toys", "")])
     assert capsys.readouterr().out == (
-        "prepare: kept 7 of 8 products in 2 classes, 3 of them without a picture; "
-        "left out: class too small 1\n"
+        "prepare: kept 7 of 8 products in 2 classes, 3 of them without an image; "
+        "rejected: class too small 1\n"
     )
 
 
@@ -152,7 +152,7 @@ def test_one_line_says_what_was_done(run, capsys):
     ("rows", "smallest", "said"),
     [
         ([], 3, ["no products", "table", "params.yaml"]),
-        (GOOD[:4], 3, ["4 are left, in 1 classes", "left out: none", "data.min_class_size"]),
+        (GOOD[:4], 3, ["4 are left, in 1 classes", "Rejected: none", "data.min_class_size"]),
         (GOOD, 5, ["0 are left, in 0 classes", "class too small 7", "needs 5 products"]),
     ],
 )
@@ -162,20 +162,20 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(run, rows, s
     for part in said:
         assert part in str(caught.value)
     assert not Path("data/products.parquet").exists()
-    assert not Path("data/left_out.csv").exists()
+    assert not Path("data/rejected.csv").exists()
     assert not Path("metrics").exists()
 
 
-def test_ten_thousand_labels_each_have_their_place(run):
+def test_ten_thousand_labels_are_each_counted(run):
     rows = [
         (f"{label}-{n}", "x", "", "", f"Label {label}", "") for label in range(10_000) for n in "12"
     ]
     run([*GOOD, *rows])
     assert len(kept()) == 7
-    assert Counter(row[-1] for row in left_out()) == {"class too small": 20_000}
+    assert Counter(row[-1] for row in rejected()) == {"class too small": 20_000}
 
 
-def test_numbers_that_would_lead_elsewhere_are_numbers_and_no_more(run, tmp_path):
+def test_skus_that_look_like_paths_are_only_skus(run, tmp_path):
     skus = ["../../x", "/etc/passwd", "a\nb", "=1+1", "a,b", "-1", "1.5"]
     run(
         [
@@ -185,58 +185,45 @@ def test_numbers_that_would_lead_elsewhere_are_numbers_and_no_more(run, tmp_path
         ]
     )
     assert [row["sku"] for row in kept()][7:] == skus
-    assert [row[1] for row in left_out()] == ["../y"]
+    assert [row[1] for row in rejected()] == ["../y"]
     assert {path.name for path in tmp_path.iterdir()} == {"data", "metrics", "params.yaml"}
 
 
-def test_each_source_is_asked_for_its_products(monkeypatch):
+def test_each_source_gets_its_own_settings(monkeypatch):
     params = prepare.load_params(TOP / "params.yaml")
-    given_to = []
     product = RawProduct("1", "x", None, None, "Audio", None)
+    file = Path("products.json")
+    calls = []
+
+    def fetch_file(url, **options):
+        calls.append((url, options))
+        return file
+
+    monkeypatch.setattr("stages.download.files.fetch_file", fetch_file)
     for name, arguments in {
-        "demo": (params.seed,),
-        "bestbuy": (params.download,),
-        "table": (),
+        "demo": (params.data.demo, params.seed),
+        "bestbuy": (params.data.bestbuy, file),
+        "table": (params.data.table, params.data.folder),
     }.items():
-        data = params.data.model_copy(update={"source": name})
+        data = params.data.model_copy(update={"source": name, "mirror": "http://127.0.0.1:1"})
 
         def read(*found, name=name):
-            given_to.append((name, found))
+            calls.append((name, found))
             return iter([product])
 
         monkeypatch.setattr(f"stages.catalog.sources.{name}.read", read)
         chosen = params.model_copy(update={"data": data})
         assert list(prepare.read_source(chosen)) == [product]
-        assert given_to.pop() == (name, (data, *arguments))
+        assert calls.pop() == (name, arguments)
+    options = {"mirror": "http://127.0.0.1:1", "settings": params.download, "max_bytes": MAX_BYTES}
+    assert calls == [(params.data.bestbuy.products, options)]
 
 
-def test_starting_imports_no_more_than_it_needs():
+def test_starting_imports_nothing_heavy():
     code = (
         "import sys; import stages.prepare; "
-        "heavy = ('pandas', 'sklearn', 'tensorflow', 'torch', 'PIL', 'stages.download.http'); "
+        "heavy = ('pandas', 'sklearn', 'tensorflow', 'torch', 'PIL', 'aiohttp'); "
         "sys.exit(', '.join(name for name in heavy if name in sys.modules) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-TEXTS = st.sampled_from([None, "", " ", "a", "b", "<br>", "a ", "&nbsp;"]) | st.text(max_size=3)
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.lists(st.builds(RawProduct, *[TEXTS] * 6), max_size=40), st.integers(3, 6))
-def test_nothing_is_lost(raws, smallest):
-    products = [prepare.plain(raw) for raw in raws]
-    kept, left_out = prepare.part(products, smallest)
-    left_rows = [product.row for product in left_out]
-    assert kept == [p for row, p in enumerate(products, start=1) if row not in left_rows]
-    assert left_rows == sorted(set(left_rows))
-    assert [products[p.row - 1].sku for p in left_out] == [p.sku for p in left_out]
-    assert len({product.sku for product in kept}) == len(kept)
-    assert all(p.sku and p.label and (p.name or p.description) for p in kept)
-    assert min(Counter(product.label for product in kept).values(), default=9) >= smallest
-    figures = prepare.count("table", kept, left_out)
-    assert figures["products"]["read"] == len(raws)
-    assert figures["products"]["kept"] + figures["left_out"]["all"] == len(raws)
-    assert sum(figures["left_out"].values()) == 2 * figures["left_out"]["all"]
-    assert sum(figures["classes"]["sizes"].values()) == figures["products"]["kept"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,20 +16,24 @@ from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
 from stages import split as stage
-from stages.catalog.near_duplicates import same_values
+from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, SPLITS, write_table
+from stages.download.perceptual_hash import perceptual_hash
+
+METRICS = paths.METRICS / "split.json"
+SIGNALS = ("any", "image", "name", "description")
 
 
-def picture(seed: int | str) -> bytes:
-    """Draw a picture that looks like no other: 8×8 squares, each black or white."""
+def draw(seed: int | str) -> bytes:
+    """Draw an image that looks like no other: 8×8 squares, each black or white."""
     bits = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "big")
     image = Image.new("L", (224, 224), "white")
-    draw = ImageDraw.Draw(image)
-    for place in range(64):
-        x, y = place % 8 * 28, place // 8 * 28
-        if bits >> place & 1:
-            draw.rectangle((x, y, x + 27, y + 27), fill="black")
+    pen = ImageDraw.Draw(image)
+    for i in range(64):
+        x, y = i % 8 * 28, i // 8 * 28
+        if bits >> i & 1:
+            pen.rectangle((x, y, x + 27, y + 27), fill="black")
     file = io.BytesIO()
     image.convert("RGB").save(file, "JPEG")
     return file.getvalue()
@@ -37,7 +42,7 @@ def picture(seed: int | str) -> bytes:
 def catalogue(classes=3, families=20):
     """Return rows (product, jpeg): per class as many families of three as single products.
 
-    A family shares its picture, its name but for the colour, or its description.
+    A family shares its image, its name but for the colour, or its description.
     """
     rows = []
     for label in (f"class {n}" for n in range(classes)):
@@ -45,18 +50,18 @@ def catalogue(classes=3, families=20):
             for member in range(3 if family < families else 1):
                 key = len(rows)
                 shared = f"{label} {family}"
-                cause = family % 3 if family < families else None
+                signal = family % 3 if family < families else None
                 colour = ("Red", "Blue", "Green")[member]
                 product = {
                     "sku": f"{key:05}",
-                    "name": f"Thing {shared} - {colour}" if cause == 0 else f"Item {key}",
-                    "description": f"what is said of {shared} and more" if cause == 1 else "",
-                    "manufacturer": f"maker {family % 7} of {label}",
+                    "name": f"Thing {shared} - {colour}" if signal == 0 else f"Item {key}",
+                    "description": f"what is said of {shared} and more" if signal == 1 else "",
+                    "manufacturer": f"manufacturer {family % 7} of {label}",
                     "label": label,
                     "image": None,
                 }
-                jpeg = picture(shared if cause == 2 else key)
-                rows.append((product, None if cause == 1 else jpeg))
+                jpeg = draw(shared if signal == 2 else key)
+                rows.append((product, None if signal == 1 else jpeg))
     return rows
 
 
@@ -71,12 +76,13 @@ def run(tmp_path, monkeypatch):
         params["split"].update(split)
         yaml.dump(params, tmp_path / "params.yaml")
         products = [product for product, _ in rows]
-        write_table(stage.PRODUCTS_FILE, pa.Table.from_pylist(products, schema=PRODUCTS))
+        write_table(paths.PRODUCTS, pa.Table.from_pylist(products, schema=PRODUCTS))
         images = [
             {
                 "sku": product["sku"],
                 "jpeg": jpeg,
                 "sha256": jpeg and hashlib.sha256(jpeg).hexdigest(),
+                "perceptual_hash": jpeg and perceptual_hash(jpeg),
                 "status": "ok" if jpeg else "none",
                 "reason": None,
             }
@@ -84,10 +90,10 @@ def run(tmp_path, monkeypatch):
         ]
         half = len(images) // 2
         for number, part in enumerate((images[:half], images[half:])):
-            shard = stage.IMAGES_FOLDER / f"{number}.parquet"
+            shard = paths.IMAGES / f"{number}.parquet"
             write_table(shard, pa.Table.from_pylist(part, schema=IMAGES))
         stage.main()
-        return pq.read_table(stage.SPLITS_FILE), json.loads(stage.METRICS_FILE.read_text())
+        return pq.read_table(paths.SPLITS), json.loads(METRICS.read_text())
 
     return run_over
 
@@ -138,11 +144,13 @@ def test_every_product_comes_out_in_its_order_with_its_group(run, capsys):
 def test_near_duplicates_of_test_products_are_not_trained_on(run, folds, validation_folds):
     table, metrics = run(catalogue(), folds=folds, validation_folds=validation_folds)
     mine, plain = leaked(metrics)["this_split"], leaked(metrics)["stratified"]
-    assert [mine[cause] for cause in ("any", "picture", "name", "description")] == [0, 0, 0, 0]
-    assert min(plain[cause] for cause in ("any", "picture", "name", "description")) > 0
+    assert [mine[signal] for signal in SIGNALS] == [0, 0, 0, 0]
+    assert min(plain[signal] for signal in SIGNALS) > 0
     assert plain["share"] == round(plain["any"] / plain["test_products"], 4)
     assert mine["test_products"] == sum(part["test"] for part in metrics["parts"].values())
-    assert all(len(parts) == folds for parts in table["parts"].to_pylist())
+    assert table["fold"].to_pylist() == np.repeat(np.arange(folds) + 1, len(catalogue())).tolist()
+    turns = {1: {0}, 3: {0, 1, 2, 3}}
+    assert set(table["turn"].to_pylist()) == turns[validation_folds]
 
 
 def test_stratified_knows_of_no_groups_and_says_what_leaks(run):
@@ -153,15 +161,15 @@ def test_stratified_knows_of_no_groups_and_says_what_leaks(run):
     assert metrics["groups"]["all"] == 120
 
 
-def test_products_of_a_maker_stay_together_if_asked_to(run):
+def test_products_of_a_manufacturer_stay_together_if_asked_to(run):
     rows = catalogue()
     rows[0][0]["manufacturer"] = rows[200][0]["manufacturer"] = ""
     table, _ = run(rows, group_by=["manufacturer"])
-    by_maker: dict[str, set[str]] = {}
+    by_manufacturer: dict[str, set[str]] = {}
     for (product, _), group in zip(rows, table["group"].to_pylist(), strict=True):
-        by_maker.setdefault(product["manufacturer"], set()).add(group)
-    assert len(by_maker.pop("")) == 2
-    assert all(len(groups) == 1 for groups in by_maker.values())
+        by_manufacturer.setdefault(product["manufacturer"], set()).add(group)
+    assert len(by_manufacturer.pop("")) == 2
+    assert all(len(groups) == 1 for groups in by_manufacturer.values())
 
 
 def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
@@ -182,50 +190,39 @@ def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
 
 
 def test_the_stage_writes_the_same_bytes_again(run):
-    files = (stage.SPLITS_FILE, stage.METRICS_FILE)
+    files = (paths.SPLITS, METRICS)
     run(catalogue())
     before = [file.read_bytes() for file in files]
     run(catalogue())
     assert [file.read_bytes() for file in files] == before
 
 
-def test_a_leak_is_counted_once_for_each_product_and_once_for_each_cause():
-    causes = {"picture": same_values(list("aabb")), "name": same_values(list("aacd"))}
-    parts = [["test", "train"], ["train", "test"], ["validation", "test"], ["test", "validation"]]
-    assert stage.leaks(causes, parts) == {
-        "test_products": 4,
-        "any": 2,
-        "share": 0.5,
-        "picture": 2,
-        "name": 2,
-    }
+def test_a_group_that_is_on_two_sides_ends_the_stage(run, monkeypatch):
+    assign_folds = stage.assign_folds
 
+    def leaking(skus, labels, groups, settings, seed):
+        splits = assign_folds(skus, labels, groups, settings, seed)
+        row = next(i for i, group in enumerate(groups) if groups.tolist().count(group) > 1)
+        splits.roles[row] = np.where(splits.roles[row] == "test", "train", "test")
+        return splits
 
-def test_a_group_that_is_dealt_to_two_sides_ends_the_stage(run, monkeypatch):
-    deal = stage.folds_of
-
-    def leaking(groups, labels, split, seed):
-        parts = deal(groups, labels, split, seed)
-        at = next(n for n, group in enumerate(groups) if groups.count(group) > 1)
-        return [*parts[:at], ["test" if parts[at] != ["test"] else "train"], *parts[at + 1 :]]
-
-    monkeypatch.setattr(stage, "folds_of", leaking)
+    monkeypatch.setattr(stage, "assign_folds", leaking)
     with pytest.raises(InputError, match="near-duplicates must be on one side"):
         run(catalogue())
-    assert not stage.SPLITS_FILE.exists()
+    assert not paths.SPLITS.exists()
 
 
 @pytest.mark.parametrize(
     ("there", "said"),
     [
         (False, "data/products.parquet is not there: `dvc repro` builds it"),
-        (True, "data/images holds no pictures: `dvc repro` puts them there"),
+        (True, "data/images holds no images: `dvc repro` puts them there"),
     ],
 )
 def test_run_before_its_inputs_are_built_it_says_what_is_missing(tmp_path, there, said):
     (tmp_path / "params.yaml").write_bytes((TOP / "params.yaml").read_bytes())
     if there:
-        write_table(tmp_path / stage.PRODUCTS_FILE, PRODUCTS.empty_table())
+        write_table(tmp_path / paths.PRODUCTS, PRODUCTS.empty_table())
     done = subprocess.run(
         [sys.executable, "-m", "stages.split"],
         cwd=tmp_path,

@@ -64,7 +64,7 @@ def drawn(template: str, rows: list[dict[str, str]], x: str, y: str) -> str:
     return html.unescape(vl_convert.vegalite_to_svg(renderer.get_filled_template()))
 
 
-CLASSES = [f"A class of products with a long name, {at}" for at in range(40)]
+CLASSES = [f"A class of products with a long name, {i}" for i in range(40)]
 
 
 def test_a_confusion_matrix_names_all_classes_in_full():
@@ -90,7 +90,7 @@ def test_the_f1_of_all_classes_is_drawn_with_their_full_names():
 
 
 def test_the_legend_of_the_components_has_all_classes():
-    rows = [{"x": str(at), "y": "1", "label": name} for at, name in enumerate(CLASSES)]
+    rows = [{"x": str(i), "y": "1", "label": name} for i, name in enumerate(CLASSES)]
     texts = re.findall(r">([^<]+)</text>", drawn("pca", rows, "x", "y"))
     assert all(name in texts for name in CLASSES)
 
@@ -117,16 +117,19 @@ def test_models_keep_the_order_of_params():
 
 def test_learning_curves_stand_in_the_row_of_their_figure():
     rows = [
-        {"modality": modality, "fold": str(fold), "epoch": str(epoch)}
+        {"modality": modality, "classifier": classifier, "fold": str(fold), "epoch": str(epoch)}
         | {f"{part}_loss": "7.5" for part in ("train", "validation")}
         | {f"{part}_accuracy": "0.5" for part in ("train", "validation")}
         for modality in ("text", "image", "both")
-        for fold in (0, 1)
+        for classifier in ("mlp", "another")
+        for fold in (1, 2)
         for epoch in (1, 2)
     ]
     svg = drawn("learning_curves", rows, "epoch", "train_loss")
     figures = re.findall(r'aria-label="[^"]*figure: \w+_(loss|accuracy)', svg)
-    assert figures == ["loss"] * 24 + ["accuracy"] * 24  # folds are not joined to one line
+    assert (
+        figures == ["loss"] * 48 + ["accuracy"] * 48
+    )  # neither folds nor classifiers share a line
 
 
 def test_calibration_has_a_diagram_per_modality_before_and_after():
@@ -145,9 +148,9 @@ def test_calibration_has_a_diagram_per_modality_before_and_after():
 
 def test_coverage_has_a_line_per_modality_and_revision():
     rows = [
-        {"modality": modality, "model": "svm", "coverage": str(at / 4), "risk": "0.1"}
+        {"modality": modality, "model": "svm", "coverage": str(i / 4), "risk": "0.1"}
         for modality in ("text", "image")
-        for at in range(1, 5)
+        for i in range(1, 5)
     ]
     svg = drawn("coverage", rows, "coverage", "risk")
     assert svg.count('aria-roledescription="line mark"') == 4

@@ -15,16 +15,17 @@ FETCH = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stages.download.http import Failure, fetch_each
+from stages.download.failures import Failure
+from stages.download.many import fetch_many
 from stages.params import load_params
 
 download = load_params().download.model_copy(update={"max_bytes": 1_000_000, "retries": 0})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = {}
 with ThreadPoolExecutor(2) as threads:
-    fetch_each(
+    fetch_many(
         [f"{sys.argv[1]}/{n}" for n in range(100)], bytes, found.__setitem__,
-        mirror=None, download=download, threads=threads,
+        mirror=None, settings=download, threads=threads,
     )
 assert len(found) == 100 and all(isinstance(end, Failure) for end in found.values()), found
 print(sorted({end.reason for end in found.values()}))

@@ -17,8 +17,8 @@ from stages.catalog.sources import table
 from stages.common.errors import InputError
 from stages.download.archives import read_members
 from stages.download.demo_images import draw
-from stages.download.http import Failure
-from stages.download.image_conversion import PictureError, to_jpeg
+from stages.download.failures import Failure
+from stages.download.image_conversion import ImageError, to_jpeg
 from stages.params import load_params
 
 SAMPLE = TOP.parent / "shared/bestbuy/images"
@@ -54,8 +54,8 @@ def test_2000_damaged_pictures_of_each_kind_are_pictures_or_refused(kind):
         for data in mutations(file.getvalue(), 2000 // len(originals), seed=number):
             signal.alarm(HANGS_S)
             try:
-                jpeg = to_jpeg(data)
-            except PictureError as error:
+                jpeg = to_jpeg(data, 224)
+            except ImageError as error:
                 ends[str(error)] += 1
             else:
                 assert Image.open(io.BytesIO(jpeg)).size == (224, 224)
@@ -102,12 +102,11 @@ def test_2000_damaged_tables_are_read_or_refused(tmp_path, kind):
     else:
         lines.to_json(original, orient="records", lines=kind == "jsonl", force_ascii=False)
     chosen = DATA.table.model_copy(update={"path": f"damaged.{kind}"})
-    data = DATA.model_copy(update={"folder": tmp_path, "table": chosen})
     for content in mutations(original.read_bytes(), 2000, seed=2):
         signal.alarm(HANGS_S)
         (tmp_path / f"damaged.{kind}").write_bytes(content)
         try:
-            products = list(table.read(data))
+            products = list(table.read(chosen, tmp_path))
         except InputError as error:
             assert f"damaged.{kind}" in str(error)
         else:

@@ -1,21 +1,20 @@
 """Best Buy's open data set: 51,000 products in one JSON file, a label from its top categories."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, TypeAdapter, ValidationError
 
-from stages.catalog.settings import DataSettings
+from stages.catalog.settings import BestBuySettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
-from stages.download.http import fetch_file
-from stages.download.settings import DownloadSettings
 
 MAX_BYTES = 500_000_000  # ten times the data set's size: more would not fit into memory as records
 
 
 class _Record(BaseModel):
-    """The fields that are read; the others of the schema (type, price, upc, …) are passed over."""
+    """The fields that are read; the others of the schema (type, price, upc, …) are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -36,20 +35,17 @@ class _Product(_Record):
 _PRODUCTS = TypeAdapter(Annotated[list[_Product], FailFast()])
 
 
-def read(data: DataSettings, download: DownloadSettings) -> Iterator[RawProduct]:
-    """Yield the products of `data.bestbuy.products`, fetched through `data.mirror` if there is one.
+def read(settings: BestBuySettings, file: Path) -> Iterator[RawProduct]:
+    """Yield the products of `file`, a copy of the file at `settings.products`.
 
-    Raises InputError where the file cannot be had, or naming the first record and field that are
-    not as the data set's schema has them.
+    Raises InputError naming the first record and field that are not in the data set's schema.
     """
-    url = data.bestbuy.products
-    file = fetch_file(url, mirror=data.mirror, download=download, max_bytes=MAX_BYTES)
     try:
         products = _PRODUCTS.validate_json(file.read_bytes())
     except ValidationError as error:
         raise InputError(
-            f"{url} is not the open data set's products.json (data.bestbuy.products): "
-            f"{_explain(error)}"
+            f"{settings.products} is not the products.json of the open data set "
+            f"(data.bestbuy.products): {_explain(error)}"
         ) from None
     for product in products:
         yield RawProduct(
@@ -63,10 +59,10 @@ def read(data: DataSettings, download: DownloadSettings) -> Iterator[RawProduct]
 
 
 def _explain(error: ValidationError) -> str:
-    """Say pydantic's first complaint as a record's number, counted from 1, a field and a reason."""
+    """Return pydantic's first error as the record's number, from 1, a field and a reason."""
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return first["msg"]
     index, *field = first["loc"]
-    place = f"product {int(index) + 1}" + (f", {'.'.join(map(str, field))}" if field else "")
-    return f"{place}: {first['msg']}"
+    where = f"product {int(index) + 1}" + (f", {'.'.join(map(str, field))}" if field else "")
+    return f"{where}: {first['msg']}"

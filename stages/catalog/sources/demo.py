@@ -1,8 +1,8 @@
-"""The demo catalogue: products made up from a grammar, for trying everything without a network.
+"""The demo catalogue: products from a grammar, to try everything without a network.
 
-It is as untidy as a shop's: names that say little, accessories that name only what they are for,
-families that differ in a colour, texts with HTML entities or lost separators, products without a
-picture, and a few that cannot be used. A picture is a reference that `demo_pictures.draw` draws.
+It is as untidy as a real catalogue. Some names say little. Accessories name only what they fit.
+Families of products differ in a colour. Text has HTML entities or lost separators. Some products
+have no image, and some are invalid. Images are references that are drawn when they are needed.
 """
 
 import html
@@ -14,34 +14,51 @@ from random import Random
 from types import MappingProxyType
 from urllib.parse import urlencode
 
-from stages.catalog.settings import DataSettings
+from stages.catalog.settings import DemoSettings
 from stages.catalog.sources.product import RawProduct
+from stages.common.image_ref import ImageRef
 
-NO_PICTURE = 0.03
-IN_CARTON = 0.18  # pictures that show nothing but the carton
-SLOT = "\0"  # stands in a name where the products of a family differ
+NO_IMAGE_SHARE = 0.03
+CARTON_SHARE = 0.18  # images that show only the carton
+SLOT = "\0"  # in a name: the place where the products of a family differ
 
-# How telling texts are: in full, a name alone, what fits a few classes, what fits any.
-TEXTS = {"full": 60, "short": 8, "alike": 17, "vague": 15}
+# How much text says, by weight: everything, only a name, what fits a few classes, what fits any.
+DETAIL = {"full": 60, "short": 8, "ambiguous": 17, "vague": 15}
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A sort of product. Its drawing also names its rules of the grammar: a noun and a feature."""
+class ProductType:
+    """A type of product. Its drawing also names its grammar rules: a noun and a feature."""
 
     drawing: str
-    maker: str  # a rule of the grammar
-    alike: tuple[str, ...]  # rules for texts that fit another class as well
+    manufacturer: str  # a rule of the grammar
+    ambiguous: tuple[str, ...]  # rules for text that fits another class as well
     colours: tuple[str, ...]  # the usual ones more than once
     variant: str = "colour"  # what differs within a family: the colour, or a rule of the grammar
 
 
-# Rules: each gives alternatives, in which {rule} stands for one of that rule's alternatives.
+# Each rule has alternatives. In them, {rule} stands for one alternative of another rule.
 GRAMMAR: dict[str, list[str]] = {
     # names
-    "electronics_maker": ["Novatek", "Kestrel", "Ohmura", "Vantis", "Sonder", "Lumenix", "Daiwon"],
-    "accessory_maker": ["Platypus", "Gripwell", "Insigna", "Corvo", "Tetherline", "Modo", "Zaggy"],
-    "audio_maker": [
+    "electronics_manufacturer": [
+        "Novatek",
+        "Kestrel",
+        "Ohmura",
+        "Vantis",
+        "Sonder",
+        "Lumenix",
+        "Daiwon",
+    ],
+    "accessory_manufacturer": [
+        "Platypus",
+        "Gripwell",
+        "Insigna",
+        "Corvo",
+        "Tetherline",
+        "Modo",
+        "Zaggy",
+    ],
+    "audio_manufacturer": [
         "Sonder",
         "Bassline",
         "Ohmura",
@@ -50,7 +67,7 @@ GRAMMAR: dict[str, list[str]] = {
         "Insigna",
         "Jaybird & Co",
     ],
-    "appliance_maker": ["Whirlhaus", "Frostline", "Daiwon", "Kestrel", "Maytree", "Bosk"],
+    "appliance_manufacturer": ["Whirlhaus", "Frostline", "Daiwon", "Kestrel", "Maytree", "Bosk"],
     "publisher": ["Redwood Studios", "Nightjar", "Big Comet", "Paragon & Sons", "Lantern House"],
     "series": [
         *["Vela", "Astra", "Orion", "Pulse", "Zenith", "Aero", "Nimbus", "Ridge", "Metro", "Echo"],
@@ -127,13 +144,13 @@ GRAMMAR: dict[str, list[str]] = {
     "platform": ["PlayBox 4", "Xcube One", "Wiix U", "Windows", "PlayBox 3"],
     # what is for what
     "phone_device": [
-        "{electronics_maker} {phone_model}",
-        "{electronics_maker} {phone_model} and {digit}s",
-        "{electronics_maker} {phone_model} Cell Phones",
+        "{electronics_manufacturer} {phone_model}",
+        "{electronics_manufacturer} {phone_model} and {digit}s",
+        "{electronics_manufacturer} {phone_model} Cell Phones",
         "Most Cell Phones",
     ],
-    "laptop_device": ['{laptop_inch}" Laptops', "{electronics_maker} {series} Laptops"],
-    "tv_device": ['Most {tv_inch}" - 65" TVs', "{electronics_maker} TVs", "Flat-Panel TVs"],
+    "laptop_device": ['{laptop_inch}" Laptops', "{electronics_manufacturer} {series} Laptops"],
+    "tv_device": ['Most {tv_inch}" - 65" TVs', "{electronics_manufacturer} TVs", "Flat-Panel TVs"],
     # nouns and features, class by class
     "case_noun": [
         "Case for {phone_device}",
@@ -338,7 +355,7 @@ GRAMMAR: dict[str, list[str]] = {
     ],
     "telescope_noun": ["{digit}0mm Refractor Telescope", "{series} Reflector Telescope"],
     "telescope_feature": ["Shows the moon's craters; tripod and two eyepieces"],
-    # texts that fit several classes: what is said of each, and of any
+    # text that fits several classes: descriptions for those, and for any class
     "for_phone": ["For {phone_device}", "{series} for {phone_device}", "{phone_device} Accessory"],
     "for_laptop": ["For {laptop_device}", "{series} for {laptop_device}"],
     "for_tv": ["For {tv_device}", "{series} for {tv_device}"],
@@ -362,7 +379,7 @@ GRAMMAR: dict[str, list[str]] = {
     "disc": ["{title}", "{title} - Special Edition", "{title} Collection"],
     "steel": ["{volume} {code}", "{series} {volume}", "{volume} ENERGY STAR Certified"],
     "photo": ["{series} {code} 1080p", "{code} with 20.2 Megapixels"],
-    "about_alike": [
+    "about_ambiguous": [
         "Designed to fit; {finish}",
         "Works right out of the box; {finish}",
         "Compatible with most models; {finish}",
@@ -381,62 +398,110 @@ GRAMMAR: dict[str, list[str]] = {
 
 BRIGHT = ("Black", "Black", "Blue", "Red", "Pink", "Purple", "Teal", "Orange", "Gold", "Green")
 
-KINDS: dict[str, list[Kind]] = {
-    "Phone Cases": [Kind("case", "accessory_maker", ("for_phone",), BRIGHT)],
+PRODUCT_TYPES: dict[str, list[ProductType]] = {
+    "Phone Cases": [ProductType("case", "accessory_manufacturer", ("for_phone",), BRIGHT)],
     "Chargers & Cables": [
-        Kind("charger", "accessory_maker", ("for_phone", "for_laptop"), ("White", "Black", "Gray")),
-        Kind(
+        ProductType(
+            "charger",
+            "accessory_manufacturer",
+            ("for_phone", "for_laptop"),
+            ("White", "Black", "Gray"),
+        ),
+        ProductType(
             "cable",
-            "accessory_maker",
+            "accessory_manufacturer",
             ("for_phone", "for_tv", "for_game"),
             ("Black", "White", "White", "Gray", "Blue"),
             "pack",
         ),
     ],
     "Headphones": [
-        Kind("headphones", "audio_maker", ("sound", "for_game"), ("Black", "White", "Red", "Blue")),
-        Kind("earbuds", "audio_maker", ("sound", "for_phone"), ("Black", "White", "Red", "Pink")),
+        ProductType(
+            "headphones",
+            "audio_manufacturer",
+            ("sound", "for_game"),
+            ("Black", "White", "Red", "Blue"),
+        ),
+        ProductType(
+            "earbuds",
+            "audio_manufacturer",
+            ("sound", "for_phone"),
+            ("Black", "White", "Red", "Pink"),
+        ),
     ],
-    "Laptops": [Kind("laptop", "electronics_maker", ("computer",), ("Silver", "Gray", "Black"))],
+    "Laptops": [
+        ProductType(
+            "laptop", "electronics_manufacturer", ("computer",), ("Silver", "Gray", "Black")
+        )
+    ],
     "Phones": [
-        Kind("phone", "electronics_maker", ("handheld",), ("Black", "Silver", "Gold", "White"))
+        ProductType(
+            "phone", "electronics_manufacturer", ("handheld",), ("Black", "Silver", "Gold", "White")
+        )
     ],
     "Video Games": [
-        Kind("game", "publisher", ("disc", "for_game"), ("Blue", "Green", "Silver"), "platform")
+        ProductType(
+            "game", "publisher", ("disc", "for_game"), ("Blue", "Green", "Silver"), "platform"
+        )
     ],
     "TVs": [
-        Kind("television", "electronics_maker", ("display",), ("Black", "Black", "Gray"), "tv_inch")
+        ProductType(
+            "television",
+            "electronics_manufacturer",
+            ("display",),
+            ("Black", "Black", "Gray"),
+            "tv_inch",
+        )
     ],
     "Tablets": [
-        Kind("tablet", "electronics_maker", ("handheld", "computer"), ("White", "Black", "Silver"))
+        ProductType(
+            "tablet",
+            "electronics_manufacturer",
+            ("handheld", "computer"),
+            ("White", "Black", "Silver"),
+        )
     ],
-    "Movies": [Kind("movie", "publisher", ("disc",), ("Navy", "Black", "Blue"), "format")],
+    "Movies": [ProductType("movie", "publisher", ("disc",), ("Navy", "Black", "Blue"), "format")],
     "Monitors": [
-        Kind(
+        ProductType(
             "monitor",
-            "electronics_maker",
+            "electronics_manufacturer",
             ("display", "computer"),
             ("Black", "Silver", "White"),
             "monitor_inch",
         )
     ],
-    "Speakers": [Kind("speaker", "audio_maker", ("sound", "for_tv"), ("Brown", "Black", "Gray"))],
-    "TV Accessories": [
-        Kind("remote", "accessory_maker", ("for_tv",), ("Black", "Gray")),
-        Kind("mount", "accessory_maker", ("for_tv",), ("Black", "Silver")),
+    "Speakers": [
+        ProductType(
+            "speaker", "audio_manufacturer", ("sound", "for_tv"), ("Brown", "Black", "Gray")
+        )
     ],
-    "Laptop Bags": [Kind("bag", "accessory_maker", ("for_laptop",), ("Gray", "Brown", "Navy"))],
-    "Cameras": [Kind("camera", "electronics_maker", ("photo",), ("Black", "Silver", "Red"))],
+    "TV Accessories": [
+        ProductType("remote", "accessory_manufacturer", ("for_tv",), ("Black", "Gray")),
+        ProductType("mount", "accessory_manufacturer", ("for_tv",), ("Black", "Silver")),
+    ],
+    "Laptop Bags": [
+        ProductType("bag", "accessory_manufacturer", ("for_laptop",), ("Gray", "Brown", "Navy"))
+    ],
+    "Cameras": [
+        ProductType("camera", "electronics_manufacturer", ("photo",), ("Black", "Silver", "Red"))
+    ],
     "Refrigerators": [
-        Kind("fridge", "appliance_maker", ("steel",), ("Stainless Steel", "White", "Black"))
+        ProductType(
+            "fridge", "appliance_manufacturer", ("steel",), ("Stainless Steel", "White", "Black")
+        )
     ],
     "Washing Machines": [
-        Kind("washer", "appliance_maker", ("steel",), ("White", "White", "Silver", "Gray"))
+        ProductType(
+            "washer", "appliance_manufacturer", ("steel",), ("White", "White", "Silver", "Gray")
+        )
     ],
-    "Telescopes": [Kind("telescope", "electronics_maker", ("photo",), ("Black", "Blue"))],
+    "Telescopes": [
+        ProductType("telescope", "electronics_manufacturer", ("photo",), ("Black", "Blue"))
+    ],
 }
 
-# How the catalogue divides: each class has SMALLEST products and its share of those that are left.
+# Each class has SMALLEST products, and its share of the rest of the catalogue.
 SHARES = {
     "Phone Cases": 104,
     "Chargers & Cables": 82,
@@ -456,44 +521,44 @@ SHARES = {
     "Washing Machines": 10,
 }
 SMALLEST = 11
-TOO_SMALL = {"Telescopes": 7}  # a class that is set aside
-SPOILT = ("no sku", "used sku", "no text", "no label")  # why a product cannot be used
-SPOILT_SHARE = 0.005  # of the catalogue, each
+TOO_SMALL = {"Telescopes": 7}  # a class that is rejected
+INVALID = ("no sku", "used sku", "no text", "no label")  # why a product is rejected
+INVALID_SHARE = 0.005  # of the catalogue, each
 
 
-def read(data: DataSettings, seed: int) -> Iterator[RawProduct]:
-    """Yield the demo's products, `data.demo.products` of them, the same ones for the same seed.
+def read(settings: DemoSettings, seed: int) -> Iterator[RawProduct]:
+    """Yield `settings.products` products of the demo, the same ones for the same seed.
 
-    They come family by family, in no order of their classes.
+    They come family by family, and their classes in random order.
     """
     rng = Random(seed)
-    left = _parts(data.demo.products)
-    sku, sound_sku = rng.randrange(1_000_000, 2_000_000), 0
+    left = _sizes(settings.products)
+    sku, valid_sku = rng.randrange(1_000_000, 2_000_000), 0
     while any(left.values()):
         part = rng.choices(list(left), list(left.values()))[0]
-        if part == "used sku" and not sound_sku:
+        if part == "used sku" and not valid_sku:
             continue  # there is none yet to use again
-        label = rng.choice(list(SHARES)) if part in SPOILT else part
-        most = 1 if part in SPOILT else min(left[part], rng.choice([1, 1, 1, 2, 2, 3, 4]))
+        label = rng.choice(list(SHARES)) if part in INVALID else part
+        most = 1 if part in INVALID else min(left[part], rng.choice([1, 1, 1, 2, 2, 3, 4]))
         for product in _family(rng, label, most):
             left[part] -= 1
             sku += rng.randint(1, 90)
             if part in SHARES:
-                sound_sku = sku
-            yield _spoil(replace(product, sku=str(sku)), part, str(sound_sku))
+                valid_sku = sku
+            yield _invalidate(replace(product, sku=str(sku)), part, str(valid_sku))
 
 
-def _parts(products: int) -> dict[str, int]:
-    """Return how many products each class gets, and how many are spoilt in each way."""
-    parts = TOO_SMALL | dict.fromkeys(SPOILT, max(1, round(products * SPOILT_SHARE)))
+def _sizes(products: int) -> dict[str, int]:
+    """Return the number of products of each class, and of each way to be invalid."""
+    parts = TOO_SMALL | dict.fromkeys(INVALID, max(1, round(products * INVALID_SHARE)))
     rest = products - sum(parts.values()) - SMALLEST * len(SHARES)
     ends = [rest * end // sum(SHARES.values()) for end in accumulate(SHARES.values(), initial=0)]
     sizes = (SMALLEST + stop - start for start, stop in pairwise(ends))
     return dict(zip(SHARES, sizes, strict=True)) | parts
 
 
-def _spoil(product: RawProduct, part: str, used_sku: str) -> RawProduct:
-    """Return the product as its part of the catalogue has it: spoilt in one way, or sound."""
+def _invalidate(product: RawProduct, part: str, used_sku: str) -> RawProduct:
+    """Return the product, made invalid in one way if `part` is one of INVALID."""
     match part:
         case "no sku":
             return replace(product, sku=None)
@@ -508,23 +573,23 @@ def _spoil(product: RawProduct, part: str, used_sku: str) -> RawProduct:
 
 def _family(rng: Random, label: str, most: int) -> Iterator[RawProduct]:
     """Yield up to `most` products that differ in one thing, without their skus."""
-    kind = rng.choice(KINDS[label])
-    maker = _expand(rng, f"{{{kind.maker}}}")
-    slot = {} if kind.variant == "colour" else {kind.variant: SLOT}
-    stem, sentences = _texts(rng, kind, slot)
+    product_type = rng.choice(PRODUCT_TYPES[label])
+    manufacturer = _expand(rng, f"{{{product_type.manufacturer}}}")
+    slot = {} if product_type.variant == "colour" else {product_type.variant: SLOT}
+    stem, sentences = _texts(rng, product_type, slot)
     if rng.random() < 0.85:
-        stem = f"{maker} - {stem}"
-    if kind.variant in ("colour", "pack"):
+        stem = f"{manufacturer} - {stem}"
+    if product_type.variant in ("colour", "pack"):
         stem = f"{stem} - {SLOT}"
-    drawing = "carton" if rng.random() < IN_CARTON else kind.drawing
+    drawing = "carton" if rng.random() < CARTON_SHARE else product_type.drawing
     look, steady = rng.randrange(2**32), rng.random() < 0.4
-    colour = rng.choice(kind.colours)
+    colour = rng.choice(product_type.colours)
     names: set[str] = set()
     for shot in range(most):
-        if kind.variant == "colour":
-            colour = variant = rng.choice(kind.colours)
+        if product_type.variant == "colour":
+            colour = variant = rng.choice(product_type.colours)
         else:
-            variant = _expand(rng, f"{{{kind.variant}}}")
+            variant = _expand(rng, f"{{{product_type.variant}}}")
         name = stem.replace(SLOT, variant)
         if name in names:
             continue
@@ -535,29 +600,35 @@ def _family(rng: Random, label: str, most: int) -> Iterator[RawProduct]:
             sku=None,
             name=name,
             description=description,
-            manufacturer=maker if rng.random() < 0.95 else None,
+            manufacturer=manufacturer if rng.random() < 0.95 else None,
             label=label,
-            image=None if rng.random() < NO_PICTURE else f"demo:{drawing}?{query}",
+            image=(
+                None
+                if rng.random() < NO_IMAGE_SHARE
+                else str(ImageRef("demo", f"{drawing}?{query}"))
+            ),
         )
 
 
-def _texts(rng: Random, kind: Kind, slot: dict[str, str]) -> tuple[str, list[str]]:
-    """Return a family's name and the sentences of its description, more or less telling."""
-    telling = rng.choices(list(TEXTS), list(TEXTS.values()))[0]
-    if telling == "alike":
-        return _expand(rng, f"{{{rng.choice(kind.alike)}}}", slot), [_expand(rng, "{about_alike}")]
-    if telling == "vague":
+def _texts(rng: Random, product_type: ProductType, slot: dict[str, str]) -> tuple[str, list[str]]:
+    """Return a family's name and the sentences of its description."""
+    detail = rng.choices(list(DETAIL), list(DETAIL.values()))[0]
+    if detail == "ambiguous":
+        return _expand(rng, f"{{{rng.choice(product_type.ambiguous)}}}", slot), [
+            _expand(rng, "{about_ambiguous}")
+        ]
+    if detail == "vague":
         return _expand(rng, "{model}"), [_expand(rng, "{about_any}")]
-    name = _expand(rng, f"{{{kind.drawing}_noun}}", slot)
-    if telling == "short":
+    name = _expand(rng, f"{{{product_type.drawing}_noun}}", slot)
+    if detail == "short":
         return name, []
-    features = GRAMMAR[f"{kind.drawing}_feature"]
+    features = GRAMMAR[f"{product_type.drawing}_feature"]
     chosen = rng.sample(features, rng.randint(1, len(features)))
     return name, [_expand(rng, text) for text in (*chosen, "{about_any}")]
 
 
 def _expand(rng: Random, text: str, fixed: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Replace every {rule} by what `fixed` says, or else by one of the rule's alternatives."""
+    """Replace each {rule} by its value in `fixed`, or by one of the rule's alternatives."""
 
     def one(match: re.Match[str]) -> str:
         rule = match[1]
@@ -567,7 +638,7 @@ def _expand(rng: Random, text: str, fixed: Mapping[str, str] = MappingProxyType(
 
 
 def _untidy(rng: Random, name: str, sentences: list[str]) -> tuple[str, str | None]:
-    """Return name and description as shops have them: with entities, line breaks, run together."""
+    """Return name and description with entities, line breaks or lost separators."""
     between = rng.choices(["; ", ". ", "\n", "\r\n\r\n", ""], [40, 30, 10, 8, 12])[0]
     description = between.join(filter(None, sentences))
     if rng.random() < 0.25:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RawProduct:
-    """A product as its source has it: texts not cleaned yet, None or empty where there is nothing.
+    """A product as its source has it: text not cleaned yet, None or empty where there is nothing.
 
-    `image` says where the picture is, as the column `image` of `tables.PRODUCTS` does.
+    `image` is the text of a `stages.common.image_ref.ImageRef`.
     """
 
     sku: str | None

@@ -1,7 +1,7 @@
-"""A table of the user's own: CSV, TSV, JSON, JSON Lines or Parquet, its columns named in params.
+"""Your own table: CSV, TSV, JSON, JSON Lines or Parquet, with its columns named in params.yaml.
 
 Everything is read as text. CSV goes through Python's own reader: unlike those of pandas and Arrow,
-it refuses stray quotes, never guesses a type, and knows the line that it is at.
+it refuses stray quotes, never guesses a type, and knows the line number.
 """
 
 import csv
@@ -16,58 +16,61 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.catalog.settings import DataSettings, TableSettings
+from stages.catalog.settings import TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
+from stages.common.image_ref import ImageRef
 
 Row = Mapping[str, Any]
 
 
-def read(data: DataSettings) -> Iterator[RawProduct]:
-    """Yield the products of the table at `data.table.path` in `data.folder`, in its order.
+def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
+    """Yield the products of the table at `settings.path` in `folder`, in their order.
 
-    Raises InputError where the path leaves the folder, is not there or has an unknown ending, where
-    a column is missing, and where a row cannot be read; rows are counted from 1, without a header.
+    Raises InputError where the path is outside the folder, is not there or has an unknown ending,
+    where a column is missing, and where a row cannot be read. Rows are counted from 1, without the
+    header.
     """
-    table = data.table
-    path = _path_in(data.folder, table.path)
-    named = table.model_dump(exclude={"path", "archive"}).values()
+    path = _path_in(folder, settings.path)
+    named = settings.model_dump(exclude={"path", "archive"}).values()
     columns = [name for name in dict.fromkeys(named) if name is not None]
     for number, row in enumerate(_READERS[path.suffix.lower()](path, columns), start=1):
-        texts: dict[str | None, str | None] = {None: None}  # a column that there is none of
+        text: dict[str | None, str | None] = {None: None}  # for a column that the table lacks
         for name in columns:
-            texts[name] = _text(row.get(name), f"{path}, row {number}, {name}")
+            text[name] = _text(row.get(name), f"{path}, row {number}, {name}")
         yield RawProduct(
-            sku=texts[table.sku],
-            name=texts[table.name],
-            description=texts[table.description],
-            manufacturer=texts[table.manufacturer],
-            label=texts[table.label],
-            image=_image(table, texts),
+            sku=text[settings.sku],
+            name=text[settings.name],
+            description=text[settings.description],
+            manufacturer=text[settings.manufacturer],
+            label=text[settings.label],
+            image=_image(settings, text),
         )
 
 
 def _path_in(folder: Path, name: str) -> Path:
-    """Return the path of the table, which has to be in `folder` and of a kind that can be read."""
+    """Return the path of the table, which must be in `folder` and in a known format."""
     path = folder / name
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
         raise InputError(f"data.table.path is {name!r}, which is not in data.folder ({folder})")
     if path.suffix.lower() not in _READERS:
         raise InputError(f"data.table.path is {name!r}: it has to end in {', '.join(_READERS)}")
     if not path.is_file():
-        raise InputError(f"{path} is not there: put your table there or mend data.table.path")
+        raise InputError(f"{path} is not there: put your table there or correct data.table.path")
     return path
 
 
-def _image(table: TableSettings, texts: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's picture is, as the column `image` of `tables.PRODUCTS` says it."""
-    place = (texts[table.image_url] or texts[table.image_path] or "").strip()
-    if not place or table.image_path is None:
-        return place or None
-    return f"{'archive' if table.archive else 'file'}:{place}"
+def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
+    """Return where a product's image is, as the text of an ImageRef."""
+    location = (text[settings.image_url] or text[settings.image_path] or "").strip()
+    if not location:
+        return None
+    if settings.image_path is None:
+        return location
+    return str(ImageRef("archive" if settings.archive else "file", location))
 
 
-def _text(value: Any, place: str) -> str | None:
+def _text(value: Any, where: str) -> str | None:
     """Return a cell as text: 123 and 123.0 as "123", a missing number as None."""
     match value:
         case None | str():
@@ -82,14 +85,14 @@ def _text(value: Any, place: str) -> str | None:
         case Decimal():
             text = f"{value.normalize():f}"
         case _:
-            raise InputError(f"{place}: a {type(value).__name__} is no text")
+            raise InputError(f"{where}: a {type(value).__name__} cannot be read as text")
     if text and not _is_unicode(text):
-        raise InputError(f"{place} is not UTF-8: save the file as UTF-8")
+        raise InputError(f"{where} is not UTF-8: save the file as UTF-8")
     return text
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether `text` is free of what stands for bytes that could not be decoded."""
+    """Return whether all bytes of `text` could be decoded."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -97,12 +100,12 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _check_unicode(cells: pa.Array, place: str) -> None:
-    """Raise InputError where a cell of Arrow's is no UTF-8, which Parquet does not rule out."""
+def _check_unicode(cells: pa.Array, where: str) -> None:
+    """Raise InputError where a cell is not UTF-8, which Parquet allows."""
     try:
         cells.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{place}: {error}: write the file anew, its texts as UTF-8") from None
+        raise InputError(f"{where}: {error}: save the text as UTF-8") from None
 
 
 def _check_columns(path: Path, found: Iterable[str], wanted: Iterable[str]) -> None:
@@ -112,7 +115,7 @@ def _check_columns(path: Path, found: Iterable[str], wanted: Iterable[str]) -> N
         if name not in found:
             raise InputError(
                 f"{path} has no column {name!r}; it has {', '.join(map(repr, found)) or 'none'}: "
-                f"mend the names under data.table"
+                f"correct the names under data.table"
                 + ("; a .csv has commas between its cells" if len(found) == 1 else "")
             )
         if found.count(name) > 1:
@@ -124,7 +127,7 @@ def _read_delimited(delimiter: str) -> Callable[[Path, list[str]], Iterator[Row]
 
     def read_rows(path: Path, columns: list[str]) -> Iterator[Row]:
         number, line = 0, 1  # row 0 is the header
-        # Bytes that are no UTF-8 are carried along, so that the error can name their row.
+        # Keep bytes that are not UTF-8, so that the error can name their row.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             csv.field_size_limit(sys.maxsize)  # or a description of more than 128 KiB is refused
             lines = csv.reader(file, delimiter=delimiter, strict=True)
@@ -162,7 +165,7 @@ def _read_json(path: Path, columns: list[str]) -> Iterator[Row]:
 
 
 def _read_json_lines(path: Path, columns: list[str]) -> Iterator[Row]:
-    """Read an object a line."""
+    """Read one object per line."""
     rows = []
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, start=1):
@@ -175,7 +178,7 @@ def _read_json_lines(path: Path, columns: list[str]) -> Iterator[Row]:
 
 
 def _objects(path: Path, rows: list[Any], columns: list[str]) -> Iterator[Row]:
-    """Check that rows are objects that have the columns; one that lacks a key has nothing there."""
+    """Check that rows are objects that have the columns. An object may lack some of the keys."""
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise InputError(f"{path}, row {number} is no object but a {type(row).__name__}")

@@ -28,27 +28,17 @@ RECORD = {
     "manufacturer": "Duracell",
     "image": "http://img.example/4390/43900_sa.jpg",
 }
-PARAMS = load_params(TOP / "params.yaml")
+SETTINGS = load_params(TOP / "params.yaml").data.bestbuy
 
 
 @pytest.fixture
-def read_bytes(tmp_path, monkeypatch):
-    """Return what the source yields for a file with these bytes."""
+def read_bytes(tmp_path):
+    """Return a function that reads a file with these bytes."""
 
     def read(content):
         file = tmp_path / "products.json"
         file.write_bytes(content)
-        asked = []
-
-        def fetch(url, *, mirror, download, **_):
-            asked.append((url, mirror, download))
-            return file
-
-        monkeypatch.setattr(bestbuy, "fetch_file", fetch)
-        data = PARAMS.data.model_copy(update={"mirror": "http://127.0.0.1:1"})
-        products = list(bestbuy.read(data, PARAMS.download))
-        assert asked == [(data.bestbuy.products, "http://127.0.0.1:1", PARAMS.download)]
-        return products
+        return list(bestbuy.read(SETTINGS, file))
 
     return read
 

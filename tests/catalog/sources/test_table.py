@@ -1,4 +1,4 @@
-"""The user's own table: every kind of file gives the same products, and each fault is named."""
+"""The user's own table: every format gives the same products, and each fault is named."""
 
 import csv
 import decimal
@@ -17,7 +17,7 @@ from stages.common.errors import InputError
 from stages.params import load_params
 
 SAMPLE = TOP.parent / "shared/bestbuy/processed_products_with_images.csv"
-DATA = load_params(TOP / "params.yaml").data
+SETTINGS = load_params(TOP / "params.yaml").data.table
 
 HEADER = "sku,name,description,manufacturer,label"
 COLUMNS = HEADER.split(",")
@@ -36,8 +36,8 @@ def read(folder, file="products.csv", content=None, **columns):
     """Return what the source yields for a file of `folder`, written first if content is given."""
     if content is not None:
         (folder / file).write_bytes(content)
-    changed = DATA.table.model_copy(update={"path": file} | columns)
-    return list(table.read(DATA.model_copy(update={"folder": folder, "table": changed})))
+    settings = SETTINGS.model_copy(update={"path": file} | columns)
+    return list(table.read(settings, folder))
 
 
 def refusal(folder, file="products.csv", content=None, **columns):
@@ -69,7 +69,7 @@ def json_lines(rows):
         ("products.ndjson", b"\xef\xbb\xbf\n" + json_lines(ROWS) + b"\n\n"),
     ],
 )
-def test_each_kind_of_file_gives_the_same_products(tmp_path, name, content):
+def test_each_file_format_gives_the_same_products(tmp_path, name, content):
     assert read(tmp_path, name, content) == PRODUCTS
 
 
@@ -141,7 +141,7 @@ def test_columns_have_the_names_in_params_and_some_may_be_none(tmp_path):
         ({}, [None, None, None]),
     ],
 )
-def test_where_the_pictures_are(tmp_path, columns, images):
+def test_where_the_images_are(tmp_path, columns, images):
     content = HEADER + ",pic\n1,a,b,c,d, http://x.example/1.jpg\n2,a,b,c,d, \n3,a,b,c,d,ftp://y\n"
     products = read(tmp_path, content=content.encode(), **columns)
     assert [product.image for product in products] == images
@@ -239,7 +239,7 @@ def test_a_path_below_the_folder_is_read(tmp_path):
     assert read(tmp_path, "new/products.csv", CSV) == PRODUCTS
 
 
-def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(tmp_path):
+def test_a_file_that_is_not_there_or_has_an_unknown_ending_is_refused(tmp_path):
     assert "is not there" in refusal(tmp_path)
     assert ".parquet" in refusal(tmp_path, "products.xlsx", b"x")
 
@@ -269,24 +269,24 @@ def test_text_of_parquet_that_is_no_utf8_is_refused_with_its_column(tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "parquet"])
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(data=st.data())
-def test_any_table_comes_back_row_by_row(kind, data, tmp_path_factory):
+def test_any_table_comes_back_row_by_row(ending, data, tmp_path_factory):
     cells = st.text(st.characters(codec="utf-8")) | st.sampled_from(
         ["../1", "a\nb", '"', ",", "NaN"]
     )
     rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMNS, cells)), max_size=6))
     folder = tmp_path_factory.getbasetemp()
-    path = folder / f"drawn.{kind}"
-    if kind in ("csv", "tsv"):
+    path = folder / f"drawn.{ending}"
+    if ending in ("csv", "tsv"):
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, delimiter="," if kind == "csv" else "\t")
+            writer = csv.DictWriter(file, COLUMNS, delimiter="," if ending == "csv" else "\t")
             writer.writeheader()
             writer.writerows(rows)
-    elif kind == "json":
+    elif ending == "json":
         path.write_text(json.dumps(rows))
-    elif kind == "jsonl":
+    elif ending == "jsonl":
         path.write_bytes(json_lines(rows))
     else:
         schema = pa.schema([(name, pa.string()) for name in COLUMNS])

@@ -1,0 +1,31 @@
+"""Progress bars: of a file in bytes, and of many images with their failures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from stages.download.failures import Failure
+
+
+def byte_bar(name: str, total: int | None = None) -> tqdm:
+    """Return a progress bar in bytes."""
+    return tqdm(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024)
+
+
+@contextmanager
+def image_bar(
+    action: str, total: int, done: int = 0, failed: int = 0
+) -> Iterator[Callable[[bytes | Failure | None], None]]:
+    """Give a function to call with each image, failure, or None where there is no image."""
+    with tqdm(total=total, initial=done, desc=action, unit=" images") as bar:
+        bar.set_postfix(failed=failed)
+
+        def show(result: bytes | Failure | None) -> None:
+            nonlocal failed
+            if isinstance(result, Failure):
+                failed += 1
+                bar.set_postfix(failed=failed, refresh=False)
+            bar.update()
+
+        yield show

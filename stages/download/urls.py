@@ -1,0 +1,47 @@
+"""URLs: which are valid, which host is asked for them, and the file names that they get."""
+
+import hashlib
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from yarl import URL
+
+from stages.download.failures import RequestError
+
+
+def mirrored(url: str, mirror: str | None) -> str:
+    """Replace the scheme, host and user of `url` by the mirror's. Path and query stay.
+
+    Raises RequestError where `url` is not a URL.
+    """
+    if mirror is None:
+        return url
+    host = urlsplit(mirror)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise RequestError("no valid URL") from None
+    return urlunsplit((host.scheme, host.netloc, parts.path, parts.query, ""))
+
+
+def parse_http_url(url: str, base: URL | None = None) -> URL:
+    """Parse a URL, relative to `base` if there is one.
+
+    Raises RequestError where it is not a valid http or https URL.
+    """
+    try:
+        parsed = URL(url) if base is None else base.join(URL(url))
+        host = parsed.host or ""  # decodes it, which may fail
+    except ValueError:
+        raise RequestError("no valid URL") from None
+    if not host.isprintable():
+        raise RequestError("no valid URL")
+    if parsed.scheme not in ("http", "https") or not host:
+        raise RequestError("no http or https URL" if base is None else "redirected to no http URL")
+    return parsed
+
+
+def file_name(url: str) -> str:
+    """Return a unique file name for a URL. It ends like the URL's path, for people who look."""
+    end = re.sub(r"[^\w.-]", "_", urlsplit(url).path.rpartition("/")[2], flags=re.ASCII)
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{end[-80:]}"

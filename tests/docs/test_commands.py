@@ -1,0 +1,81 @@
+"""The README's own commands, run in a copy of the repository on the README's own example."""
+
+import csv
+import re
+
+import pytest
+from helpers.copies import Copy
+from helpers.documents import README, blocks, readme_command, text_of
+from ruamel.yaml import YAML
+
+COLUMNS = ["sku", "title", "long_text", "brand", "category", "photo"]
+WORDS = {"Audio": "speaker", "Phones": "handset", "Toys": "puzzle"}
+QUEUED_FILES = ["-C", "data/catalogue/products.csv"]
+
+
+def own_catalogue(params):
+    """Name the columns as the README does, and keep the pipeline to one model of texts."""
+    (example,) = blocks(README, "yaml")
+    data = YAML(typ="safe").load(example)["data"]
+    params["data"]["source"] = data["source"]
+    params["data"]["table"].update(data["table"])
+    params["data"]["min_class_size"] = 5
+    params["split"]["strategy"] = "stratified"  # to `grouped` all are near-duplicates
+    params["image"]["encoders"] = []
+    params["text"]["encoders"] = ["ngrams"]
+    for section, kept in (("modalities", "text"), ("classifiers", "svm")):
+        for name in set(params[section]) - {kept}:
+            del params[section][name]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    copy = Copy(tmp_path_factory.mktemp("copy"), own_catalogue)
+    with (copy.top / "data/catalogue/products.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        for label, word in WORDS.items():
+            for i in range(15):
+                text = f"A {word} of series {i}"
+                rows.writerow([f"{label}-{i}", f"{label} {word} {i}", text, "Brand", label, ""])
+        rows.writerow(["no-text", "", "", "Brand", "Audio", ""])
+    copy.run(*readme_command("dvc repro"))
+    copy.commit()
+    copy.run("git", "branch", "--move", "--force", "main")
+    return copy
+
+
+@pytest.fixture
+def copy(built):
+    """The built copy; what a test does to it is undone."""
+    yield built
+    built.back()
+
+
+def test_your_own_table_ends_in_predictions(copy):
+    predictions = (copy.top / "data/predictions/text-svm.csv").read_text(encoding="utf-8")
+    assert predictions.splitlines()[0] == "Predictions,True Labels"
+    assert set(re.findall(r"\w+", predictions)) >= set(WORDS)
+    assert "no-text" in (copy.top / "data/rejected.csv").read_text(encoding="utf-8")
+
+
+def test_an_experiment_is_compared_with_main(copy):
+    copy.run(*readme_command("dvc exp run -S fusion.strategy"), "-S", "classifiers.svm.C=0.01")
+    assert re.search(r"metrics/\w+\.json +text\.", copy.run(*readme_command("dvc metrics diff")))
+    for command in ("dvc plots diff", "dvc plots show"):
+        page = copy.top / "dvc_plots/index.html"
+        page.unlink(missing_ok=True)
+        copy.run(*readme_command(command))
+        assert page.is_file()
+
+
+def test_a_sweep_is_shown_in_a_table(copy):
+    assert " ".join(QUEUED_FILES) in text_of(README)
+    copy.run(*readme_command("dvc exp run --queue"), *QUEUED_FILES)
+    copy.run(*readme_command("dvc exp run --run-all"))
+    assert copy.run(*readme_command("dvc queue status")).count("Success") == 2
+    shown = copy.run(*readme_command("dvc exp show"), COLUMNS="200")
+    assert all(name in shown for name in ("text.accuracy", "text.macro_f1", "classifiers.svm.C"))
+    (name,) = re.findall(r"\[([\w-]+)\] +[\d.]+ +[\d.]+ +10 ", shown)
+    copy.run("dvc", "exp", "apply", name)
+    assert "C: 10\n" in (copy.top / "params.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,23 @@
+"""The examples of code in docs/ work."""
+
+import types
+
+import numpy as np
+from helpers.documents import blocks
+from helpers.repository import TOP
+
+
+def test_the_example_of_a_classifier_learns_and_is_loaded_again(tmp_path):
+    (code,) = blocks(TOP / "docs/architecture.md", "python")
+    example = types.ModuleType("nearest_neighbors")
+    exec(code, example.__dict__)
+    rng = np.random.default_rng(0)
+    X = {"image": rng.normal(size=(20, 4)).astype(np.float32)}
+    y = np.array(["one", "two"] * 10)
+    X["image"][::2] += 4
+    settings = example.Settings.model_validate({"n_neighbors": 5})
+    classifier = example.Classifier(settings, 42, {"image": 1.0}).fit(X, y)
+    classifier.save(tmp_path)
+    found = example.Classifier.load(tmp_path).predict_proba(X)
+    assert [classifier.classes_[i] for i in found.argmax(axis=1)] == y.tolist()
+    np.testing.assert_array_equal(found, classifier.predict_proba(X))
