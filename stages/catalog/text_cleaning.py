@@ -34,7 +34,7 @@ _NOT_SHOWN = [
     )
 ]
 
-# Control characters that are not white space, halves of surrogate pairs (they are no valid text), and
+# Control characters that are not white space; halves of surrogate pairs, which are no text; and
 # characters without width: soft hyphen, zero-width space, word joiner, byte-order mark.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u00ad\u200b\u2060\ufeff]"

@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -74,22 +74,36 @@ def write_product_images(
             with SqliteCache(part / "scratch" / "unpacked.sqlite") as scratch:
                 unpacked = ImageCache(scratch, size)
                 loader.unpack(references, unpacked)
-                counts: Counts = Counter()
-                with image_bar("writing", len(products)) as show:
-                    # There is at least one shard, so that its schema can be read.
-                    for start in range(0, max(len(products), 1), settings.shard_rows):
-                        stop = start + settings.shard_rows
-                        results = []
-                        for result in loader.load(references[start:stop], [fetched, unpacked]):
-                            results.append(result)
-                            show(result)
-                        skus = products["sku"].slice(start, settings.shard_rows).to_pylist()
-                        rows = list(threads.map(_row, skus, results))
-                        shard = part / f"images-{start // settings.shard_rows:05}.parquet"
-                        write_table(shard, pa.Table.from_pylist(rows, schema=IMAGES))
-                        counts.update((row["status"], row["reason"]) for row in rows)
+                load = partial(loader.load, caches=[fetched, unpacked])
+                counts = _write_shards(part, products, references, load, settings.shard_rows)
             shutil.rmtree(part / "scratch")
             check_failures(counts, settings.max_failed)
+    return counts
+
+
+def _write_shards(
+    folder: Path,
+    products: pa.Table,
+    references: Sequence[Reference],
+    load: Callable[[Sequence[Reference]], Iterator[Result | None]],
+    shard_rows: int,
+) -> Counts:
+    """Write the results of `load` for each product to images-00000.parquet and so on.
+
+    There is at least one shard, also if there are no products. Return the number of products by
+    status and reason.
+    """
+    counts: Counts = Counter()
+    with image_bar("writing", len(products)) as show:
+        for number, start in enumerate(range(0, max(len(products), 1), shard_rows)):
+            skus = products["sku"].slice(start, shard_rows).to_pylist()
+            rows = []
+            for sku, result in zip(skus, load(references[start : start + shard_rows]), strict=True):
+                rows.append(_row(sku, result))
+                show(result)
+            shard = folder / f"images-{number:05}.parquet"
+            write_table(shard, pa.Table.from_pylist(rows, schema=IMAGES))
+            counts.update((row["status"], row["reason"]) for row in rows)
     return counts
 
 

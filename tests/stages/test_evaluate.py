@@ -67,6 +67,7 @@ class Repository:
                 [self.skus[i] for i in rows],
                 [file.getvalue() if there else None for there in has],
                 ["0" * 64 if there else None for there in has],
+                [None] * 15,
                 ["ok" if there else "none" for there in has],
                 [None] * 15,
             ]
