@@ -11,6 +11,7 @@ from stages.catalog.sources import demo
 from stages.common.tables import IMAGES
 from stages.download.demo_images import draw
 from stages.download.image_conversion import to_jpeg
+from stages.encoders.images import DEFAULT_SIZE
 from stages.params import Params
 
 BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"
@@ -21,7 +22,7 @@ def images(count: int) -> tuple[pa.Table, str]:
     """Return `count` different images as a shard of schema IMAGES, and what they are."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if files:
-        jpegs: Iterable[bytes] = (to_jpeg(file.read_bytes(), 224) for file in files)
+        jpegs: Iterable[bytes] = (to_jpeg(file.read_bytes(), DEFAULT_SIZE) for file in files)
         what = "Best Buy's images"
     else:
         names = (f"demo:{KINDS[i % 3]}?look={i}&colour=Navy&shot=1" for i in range(2 * count))

@@ -144,9 +144,9 @@ def test_an_image_has_the_same_vector_whatever_is_around_it(small, images):
     encoder = small[1]
     rows = encoded(encoder, images)
     order = np.random.default_rng(0).permutation(len(images))
-    assert np.array_equal(encoded(encoder, [images[at] for at in order]), rows[order])
-    for at, image in enumerate(images):
-        assert np.array_equal(encoded(encoder, [image])[0], rows[at])
+    assert np.array_equal(encoded(encoder, [images[i] for i in order]), rows[order])
+    for i, image in enumerate(images):
+        assert np.array_equal(encoded(encoder, [image])[0], rows[i])
 
 
 @pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)

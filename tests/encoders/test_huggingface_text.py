@@ -107,9 +107,9 @@ def test_a_text_has_the_same_vector_whatever_is_around_it(weights, backend):
     minilm = huggingface_text.load(load_params().encoders["minilm"], weights, backend)
     rows = encoded(minilm, TEXTS)
     order = np.random.default_rng(0).permutation(len(TEXTS))
-    assert np.array_equal(encoded(minilm, [TEXTS[at] for at in order]), rows[order])
-    for at in range(0, len(TEXTS), 5):
-        assert np.array_equal(encoded(minilm, [TEXTS[at]])[0], rows[at])
+    assert np.array_equal(encoded(minilm, [TEXTS[i] for i in order]), rows[order])
+    for i in range(0, len(TEXTS), 5):
+        assert np.array_equal(encoded(minilm, [TEXTS[i]])[0], rows[i])
 
 
 def test_no_texts_have_no_vectors(minilm):

@@ -293,12 +293,12 @@ def test_an_unknown_network_is_refused_and_known_ones_named(tmp_path, capsys):
 
 
 def test_a_network_of_another_input_size_takes_images_of_any_size(tmp_path, images):
-    settings = settings_for("MobileNet", input_size=96)
+    settings = settings_for(SMALL, input_size=96)
     assert fetched(tmp_path / "weights", settings, "auto").kind == "random"
     encoder = kind.load(settings, tmp_path / "weights", FLOAT32)
     small = [image.resize((96, 96)) for image in images[:3]]
     assert np.array_equal(encoded(encoder, images[:3]), encoded(encoder, small))
-    again = fetched(tmp_path / "again", settings_for("MobileNet"), "auto")
+    again = fetched(tmp_path / "again", settings_for(SMALL), "auto")
     assert again.sha256 == fetched(tmp_path / "weights", settings, "auto").sha256
     with pytest.raises(InputError, match=r"from \(None, 96, 96, 3\) to .*, not of images of \(224"):
-        kind.load(settings_for("MobileNet"), tmp_path / "weights", FLOAT32)
+        kind.load(settings_for(SMALL), tmp_path / "weights", FLOAT32)

@@ -27,16 +27,16 @@ def number(value):
     return bytes([head | 0x80]) + number(rest) if rest else bytes([head])
 
 
-def field(at, value):
+def field(i, value):
     """Encode a field of a message: a number, or a text or a message by its length."""
     if isinstance(value, int):
-        return number(at << 3) + number(value)
+        return number(i << 3) + number(value)
     data = value.encode() if isinstance(value, str) else value
-    return number(at << 3 | 2) + number(len(data)) + data
+    return number(i << 3 | 2) + number(len(data)) + data
 
 
 def message(*fields):
-    return b"".join(field(at, value) for at, value in fields)
+    return b"".join(field(i, value) for i, value in fields)
 
 
 def tensor(name, values):
@@ -158,8 +158,8 @@ def test_an_image_has_the_same_vector_whatever_is_around_it(tmp_path, images, ba
     encoder = onnx.load(settings, tmp_path / "weights", backend)
     rows = encoded(encoder, images)
     assert np.array_equal(encoded(encoder, images[::-1]), rows[::-1])
-    for at, image in enumerate(images):
-        assert np.array_equal(encoded(encoder, [image])[0], rows[at])
+    for i, image in enumerate(images):
+        assert np.array_equal(encoded(encoder, [image])[0], rows[i])
 
 
 def test_the_manifest_and_the_hash(tmp_path):

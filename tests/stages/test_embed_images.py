@@ -62,13 +62,13 @@ def shard(*images, first=0):
     """Make a shard; None is a product whose image is missing."""
     rows = [
         {
-            "sku": str(first + at),
+            "sku": str(first + i),
             "jpeg": data,
             "sha256": data and hashlib.sha256(data).hexdigest(),
             "status": "ok" if data else "failed",
             "reason": None if data else "404",
         }
-        for at, data in enumerate(images)
+        for i, data in enumerate(images)
     ]
     return pa.Table.from_pylist(rows, schema=IMAGES)
 

@@ -47,14 +47,14 @@ def products(*texts):
     """Make a table of products with these pairs of name and description."""
     rows = [
         {
-            "sku": str(at),
+            "sku": str(i),
             "name": name,
             "description": description,
             "manufacturer": "Acme",
             "label": "Audio",
             "image": None,
         }
-        for at, (name, description) in enumerate(texts)
+        for i, (name, description) in enumerate(texts)
     ]
     return pa.Table.from_pylist(rows, schema=PRODUCTS)
 
@@ -64,7 +64,7 @@ def embedded(tmp_path):
     """A function that embeds texts by an encoder, with a store of the test's own."""
 
     def embed(encoder, texts, bar=None):
-        skus = pa.chunked_array([[str(at) for at in range(len(texts))]], pa.string())
+        skus = pa.chunked_array([[str(i) for i in range(len(texts))]], pa.string())
         with SqliteCache(tmp_path / "rows.sqlite") as store:
             cached = CachedEncoder(encoder, "lengths", store)
             return embed_text.embed_texts(cached, skus, texts, (bar or tqdm(disable=True)).update)
@@ -117,7 +117,7 @@ class Killed(Lengths):
 
 
 def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
-    texts = [f"text {at:03}" for at in range(90)]
+    texts = [f"text {i:03}" for i in range(90)]
     with pytest.raises(KeyboardInterrupt):
         embedded(Killed(), texts)
     encoder = Lengths()

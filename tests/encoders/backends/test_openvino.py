@@ -30,15 +30,15 @@ def network():
 
 
 def rows(count):
-    for at in range(count):
-        yield (np.array([[at, -at]], dtype=np.float32),)
+    for i in range(count):
+        yield (np.array([[i, -i]], dtype=np.float32),)
 
 
 def test_vectors_come_in_the_order_of_the_rows(network):
     assert network.n_features == 2
     found = network.run(rows(500))
     assert found.dtype == np.float32
-    assert np.array_equal(found, [[2 * at, -2 * at] for at in range(500)])
+    assert np.array_equal(found, [[2 * i, -2 * i] for i in range(500)])
 
 
 def test_no_rows_give_no_vectors(network):
@@ -65,8 +65,8 @@ def test_rows_are_taken_as_the_network_gets_to_them(network):
 def test_a_row_s_buffer_may_be_used_again(network):
     def shared():
         buffer = np.zeros((1, 2), dtype=np.float32)
-        for at in range(200):
-            buffer[:] = at
+        for i in range(200):
+            buffer[:] = i
             yield (buffer,)
 
     found = network.run(shared())
@@ -138,11 +138,11 @@ def test_a_network_is_converted_once_and_again_when_it_was_deleted_or_damaged(ow
 
 
 def test_the_networks_that_were_used_last_are_kept(own_cache):
-    for at in range(MAX_CONVERTED + 2):
-        converted(f"network{at}", lambda _: doubling())
+    for i in range(MAX_CONVERTED + 2):
+        converted(f"network{i}", lambda _: doubling())
         converted("often", lambda _: doubling())
     names = {folder.name for folder in (own_cache / "networks").iterdir()} - {".lock"}
-    assert names == {"often", *(f"network{at}" for at in range(3, MAX_CONVERTED + 2))}
+    assert names == {"often", *(f"network{i}" for i in range(3, MAX_CONVERTED + 2))}
 
 
 def test_a_conversion_that_fails_leaves_nothing(own_cache):

@@ -54,7 +54,7 @@ def test_one_file_s_digest_is_its_own(tmp_path):
 
 
 def test_the_digest_of_parts_depends_on_each_and_on_their_names(tmp_path):
-    first, second = (tmp_path / f"model-0000{at}-of-00002.safetensors" for at in (1, 2))
+    first, second = (tmp_path / f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
     first.write_bytes(b"one")
     second.write_bytes(b"two")
     before = digest(tmp_path, PARTS)
