@@ -46,7 +46,10 @@ def main() -> None:
 
     bootstrap = ClusterBootstrap(np.concatenate([each.test.groups for each in models]), params.seed)
     intervals = intervals_of(models, bootstrap)
-    inputs = {name: params.inputs_of(name) for name in params.modalities}
+    inputs = {
+        modality: {name: block.input for name, block in params.blocks_of(modality).items()}
+        for modality in params.modalities
+    }
     figures = summary(inputs, models, best, bootstrap)
     audited = label_issues.audited_products(chosen)
     issues = label_issues.issue_rows(audited, names)

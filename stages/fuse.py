@@ -22,7 +22,7 @@ from stages.common.splits import TEST, read_splits
 from stages.common.tables import features_schema, write_batches
 from stages.fusion import pca_plot
 from stages.fusion.embedding_tables import open_embeddings, read_vectors, remove_orphans
-from stages.fusion.settings import all_blocks, block_weights, blocks_of
+from stages.fusion.settings import block_weights
 from stages.params import load_params
 
 PCA = paths.PLOTS / "pca"
@@ -32,13 +32,13 @@ def main() -> None:
     """Fuse the embeddings of all encoders that params.yaml names."""
     params = load_params()
     splits = read_splits()
-    blocks = all_blocks(params.image.encoders, params.text.encoders)
+    blocks = params.blocks()
     files = {name: paths.embeddings(block.input, block.encoder) for name, block in blocks.items()}
     remove_orphans(files.values())
     found = {name: open_embeddings(file, splits.skus) for name, file in files.items()}
     weights = {
-        modality: block_weights(params.fusion, blocks_of(settings, blocks))
-        for modality, settings in params.modalities.items()
+        modality: block_weights(params.fusion, params.blocks_of(modality))
+        for modality in params.modalities
     }
     sparse = [name for name, table in found.items() if table.is_sparse]
     metadata = {

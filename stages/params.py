@@ -22,7 +22,13 @@ from stages.common.errors import InputError
 from stages.common.settings import Settings, Slug, TextFields
 from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
-from stages.fusion.settings import FusionSettings, ModalitySettings, all_blocks, blocks_of
+from stages.fusion.settings import (
+    Block,
+    FusionSettings,
+    ModalitySettings,
+    all_blocks,
+    blocks_of,
+)
 
 ROOMS = {"encoders": "stages.encoders", "classifiers": "stages.classifiers"}
 HERE = Path(__file__).parent
@@ -70,34 +76,22 @@ class Params(Settings):
             _check_names(f"{section}.encoders", names, fit, f"the {section} encoders are")
         _check_names("fusion.encoders", self.fusion.encoders, self.encoders, "under `encoders` are")
         for name, modality in self.modalities.items():
-            there = self.encoders_in(modality.embeddings)
+            folder = modality.model_copy(update={"encoders": None})
+            there = [block.encoder for block in blocks_of(folder, self.blocks()).values()]
             _check_names(
                 f"modalities.{name}.encoders", modality.encoders or [], there, "its folder has"
             )
-            if not self.encoders_of(name):
+            if not self.blocks_of(name):
                 raise ValueError(f"modalities.{name} has no encoder left to see with")
         return self
 
-    def encoders_in(self, folder: str) -> dict[str, Path]:
-        """Return the encoders whose embeddings lie in or below `folder`, with their files."""
-        return {
-            name: file
-            for modality in ("image", "text")
-            for name in getattr(self, modality).encoders
-            if (file := paths.embeddings(modality, name)).is_relative_to(folder)
-        }
+    def blocks(self) -> dict[str, Block]:
+        """Return the blocks of all encoders in use, by name."""
+        return all_blocks(self.image.encoders, self.text.encoders)
 
-    def encoders_of(self, modality: str) -> dict[str, Path]:
-        """Return the encoders of a modality, with the files of their embeddings."""
-        chosen = self.modalities[modality]
-        files = self.encoders_in(chosen.embeddings)
-        return {name: file for name, file in files.items() if name in (chosen.encoders or files)}
-
-    def inputs_of(self, modality: str) -> dict[str, str]:
-        """Return for each block of a modality whether it is of the image or the text."""
-        blocks = all_blocks(self.image.encoders, self.text.encoders)
-        seen = blocks_of(self.modalities[modality], blocks)
-        return {name: block.input for name, block in seen.items()}
+    def blocks_of(self, modality: str) -> dict[str, Block]:
+        """Return the blocks that a modality sees, by name."""
+        return blocks_of(self.modalities[modality], self.blocks())
 
     def models(self) -> list[tuple[str, str]]:
         """Return every (modality, classifier) for which a model is trained."""

@@ -163,9 +163,9 @@ def small(params: Any) -> None:
 
 
 def own_table(params: Any) -> None:
-    """Make the pipeline one of a table with pictures, a network of each sort and one modality."""
+    """Make the pipeline one of a table with images, a network of each sort and one modality."""
     params["data"] |= {"source": "table", "min_class_size": 5}
-    params["data"]["table"]["image_path"] = "picture"
+    params["data"]["table"]["image_path"] = "image"
     params["split"]["strategy"] = "stratified"  # to `grouped` its products are all near-duplicates
     params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
     params["image"]["encoders"] = ["mobilenet"]
@@ -176,16 +176,16 @@ def own_table(params: Any) -> None:
 
 
 def write_catalogue(folder: Path, products_per_class: int = 30) -> None:
-    """Write the table and the pictures that `own_table` reads."""
+    """Write the table and the images that `own_table` reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    columns = ["sku", "name", "description", "manufacturer", "label", "picture"]
+    columns = ["sku", "name", "description", "manufacturer", "label", "image"]
     with (folder / "products.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(columns)
         for at, (label, colour) in enumerate(CLASSES.items()):
             for number in range(products_per_class):
                 sku = at * 1000 + number
-                picture = Image.new("RGB", (40 + number, 60), colour)
-                picture.save(folder / f"{sku}.png")
+                image = Image.new("RGB", (40 + number, 60), colour)
+                image.save(folder / f"{sku}.png")
                 text = f"{label} number {number} in {colour}"
                 rows.writerow([sku, f"{label} {number}", text, "Maker", label, f"{sku}.png"])

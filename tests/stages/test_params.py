@@ -2,7 +2,6 @@
 
 import copy
 from functools import reduce
-from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
@@ -12,7 +11,7 @@ from ruamel.yaml import YAML
 from stages.catalog.settings import min_class_size
 from stages.common.errors import InputError
 from stages.common.settings import Settings
-from stages.fusion.settings import all_blocks, block_weights, blocks_of
+from stages.fusion.settings import block_weights
 from stages.params import Params, load_params, parse_params
 
 CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
@@ -61,18 +60,17 @@ def test_the_repository_s_own_params_are_good():
 
 
 def weights_of(params, modality):
-    blocks = all_blocks(params.image.encoders, params.text.encoders)
-    return block_weights(params.fusion, blocks_of(params.modalities[modality], blocks))
+    return block_weights(params.fusion, params.blocks_of(modality))
 
 
 def test_modalities_see_the_encoders_of_their_folder():
     params = parse_params(CONTENT)
     image, text = CONTENT["image"]["encoders"], CONTENT["text"]["encoders"]
-    assert list(params.encoders_of("image")) == image
-    assert list(params.encoders_of("text")) == text
-    assert params.encoders_of("multimodal") == {
-        name: Path(f"data/embeddings/{kind}/{name}.parquet")
-        for kind, names in (("image", image), ("text", text))
+    assert list(params.blocks_of("image")) == image
+    assert list(params.blocks_of("text")) == text
+    assert params.blocks_of("multimodal") == {
+        name: (name, modality)
+        for modality, names in (("image", image), ("text", text))
         for name in names
     }
 
@@ -80,7 +78,7 @@ def test_modalities_see_the_encoders_of_their_folder():
 def test_a_modality_may_name_fewer_encoders():
     name = CONTENT["image"]["encoders"][0]
     params = parse_params(changed("modalities.multimodal.encoders", [name]))
-    assert list(params.encoders_of("multimodal")) == [name]
+    assert list(params.blocks_of("multimodal")) == [name]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +151,7 @@ def test_a_value_of_another_type_is_named_with_its_place(place, value, part):
 @pytest.mark.parametrize("place", ["data.mirror", "data.bestbuy.products", "data.table.archive"])
 def test_a_password_is_refused_and_not_repeated(place):
     content = changed(place, "https://user:secret@x.example/a.zip")
-    content["data"]["table"]["image_path"] = "picture"
+    content["data"]["table"]["image_path"] = "image"
     said = refusal(content)
     assert f"{place}: " in said
     assert "~/.netrc" in said and "x.example" in said
@@ -231,7 +229,7 @@ def test_a_missing_key_is_named(place):
     ("place", "value", "said"),
     [
         ("split.validation", 0.8, "split: validation and test must leave products to train on"),
-        ("data.table.archive", "pictures.zip", "data.table: archive needs image_path"),
+        ("data.table.archive", "images.zip", "data.table: archive needs image_path"),
         ("image.encoders", ["resnet50", "resnet50"], "image.encoders names one encoder twice"),
         ("text.encoders", [], "modalities.text has no encoder left"),
         (
@@ -353,9 +351,9 @@ def test_pictures_and_texts_share_a_row_as_the_squares_of_their_weights(image):
     content = changed("fusion", CONTENT["fusion"] | {"image": image, "text": 1.5, "encoders": {}})
     scales = weights_of(parse_params(content), "multimodal")
     assert sum(scale**2 for scale in scales.values()) == pytest.approx(1)
-    pictures = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
+    images = scales["resnet50"] ** 2 + scales["convnextv2"] ** 2
     texts = scales["minilm"] ** 2 + scales["ngrams"] ** 2
-    assert pictures / texts == pytest.approx((image / 1.5) ** 2)
+    assert images / texts == pytest.approx((image / 1.5) ** 2)
     assert scales["resnet50"] == scales["convnextv2"] and scales["minilm"] == scales["ngrams"]
 
 
@@ -373,4 +371,4 @@ def test_the_encoders_of_a_kind_share_its_weight_as_the_squares_of_theirs():
 def test_each_encoder_is_of_the_image_or_of_the_text():
     params = parse_params(CONTENT)
     wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
-    assert params.inputs_of("multimodal") == wanted
+    assert {name: block.input for name, block in params.blocks_of("multimodal").items()} == wanted
