@@ -153,13 +153,15 @@ class Copy:
 
 
 def small(params: Any) -> None:
-    """Make the default pipeline one of half a minute: fewer products, one small network, no MLP."""
+    """Make the default pipeline one of half a minute: fewer products, a small network, no MLP."""
     params["data"]["demo"]["products"] = 240
     params["data"]["min_class_size"] = 5
     params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
     params["image"]["encoders"] = ["mobilenet"]
-    del params["classifiers"]["mlp"]
-    params["classifiers"]["random_forest"]["n_estimators"] = 20
+    params["encoders"]["ngrams"]["n_features"] = 1024
+    params["fusion"]["svd_components"] = 32
+    for name in ("random_forest", "mlp"):
+        del params["classifiers"][name]
 
 
 def own_table(params: Any) -> None:
