@@ -10,8 +10,9 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
@@ -116,9 +117,15 @@ def _says_nothing(statement: ast.stmt) -> bool:
 
 def _versions(libraries: Iterable[str]) -> list[tuple[str, str]]:
     """Return the versions of the installed distributions that libraries are imported from."""
-    known = packages_distributions()
+    known = _distributions()
     names = {name for library in libraries for name in known.get(library, ())}
     return [(name, version(name)) for name in sorted(names)]
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Return which distributions each importable name comes from: half a second to find out."""
+    return packages_distributions()
 
 
 def _hash(*parts: Any) -> str:

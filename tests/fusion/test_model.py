@@ -1,5 +1,6 @@
 """A product is classified by what it has, and out of fold by members not fitted on it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -518,15 +519,23 @@ def test_a_block_that_is_not_there_to_train_on_is_refused():
         trained(settings(), "early", 3, features.select_rows(seen), ONE[seen])
 
 
+@pytest.fixture(scope="module")
+def saved_mlp(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlp")
+    trained(settings("mlp"), "early", 3, catalogue(), ONE).model.save(folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     "planted", [b"", b"\x80\x04", b"[]", b"{}", b'{"kind": "os", "members": {}}']
 )
-def test_what_describes_no_model_is_refused_by_its_name(tmp_path, planted):
-    trained(settings("mlp"), "early", 3, catalogue(), ONE).model.save(tmp_path)
-    for file in (tmp_path / "text" / "network.json", tmp_path / BUILD_FILE):
+def test_what_describes_no_model_is_refused_by_its_name(tmp_path, saved_mlp, planted):
+    folder = tmp_path / "model"
+    shutil.copytree(saved_mlp, folder)
+    for file in (folder / "text" / "network.json", folder / BUILD_FILE):
         file.write_bytes(planted)
         with pytest.raises(InputError, match=rf"{file.name} describes no (network|model)"):
-            FusedModel.load(tmp_path)
+            FusedModel.load(folder)
 
 
 def test_a_folder_that_holds_no_model_is_named(tmp_path):
