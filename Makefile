@@ -6,7 +6,7 @@
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
 VENV := .venv
-PARALLEL ?= --numprocesses 2 --dist loadfile
+PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
 COMPILE := uv pip compile pyproject.toml --quiet $(UPGRADE) --extra dev --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"

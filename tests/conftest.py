@@ -2,7 +2,9 @@
 
 import pytest
 
+SLOWEST = ("test_repro.py", "test_commands.py")  # they run the pipeline again and again
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest file first, so that no process is left with it in the end."""
-    items.sort(key=lambda item: "test_repro.py" not in item.nodeid)
+    """Run the slowest files first, so that no process is left alone with them in the end."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
