@@ -19,7 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "logistic_regression": {},
     "svm": {},
     "random_forest": {"n_estimators": 40},
-    "mlp": {"batch_size": 16, "max_epochs": 40},
+    "mlp": {"batch_size": 16, "max_epochs": 15},
 }
 SIZES = {"photo": 24, "words": 12}
 WEIGHTS = dict.fromkeys(SIZES, 0.5**0.5)
