@@ -355,6 +355,16 @@ def test_damaged_weights_are_not_kept(tmp_path, hub, file):
     assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
 
 
+def test_what_cannot_be_kept_gives_way_to_random_weights_that_are_called_so(tmp_path, hub):
+    fetch_from(hub, tmp_path)
+    damaged = tmp_path / "data" / "weights" / "mine" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v2"))
+    done = run(tmp_path, "mine")
+    assert done.returncode == 0 and "RANDOM WEIGHTS" in done.stderr
+    assert manifest(tmp_path)["kind"] == "random"
+
+
 def test_a_hash_that_kept_weights_lack_is_an_error(tmp_path, hub):
     fetch_from(hub, tmp_path)
     write_params(tmp_path, "pretrained", mine=image(sha256="0" * 64))
