@@ -19,8 +19,9 @@ run: $(INSTALLED)
 	dvc repro
 	@python -m stages.report
 
+# Two processes share the cores: threads of OpenMP that wait for each other would take them both.
 test: $(INSTALLED)
-	python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 python -m pytest $(PARALLEL)
 
 torture: $(INSTALLED)
 	python -m pytest tests/torture

@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import h5py
 import numpy as np
 import pytest
+from helpers.repository import NOWHERE
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
@@ -23,7 +24,6 @@ efficientnet, resnet = keras.src.applications.efficientnet, keras.src.applicatio
 config, legacy_h5_format = keras.src.backend.config, keras.src.legacy.saving.legacy_h5_format
 
 FLOAT32 = Backend("openvino", "float32")
-NOWHERE = "http://127.0.0.1:9/"  # the port of a service that machines no longer run
 RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SMALL = "EfficientNetB0"  # cut down to two blocks
 SMALL_FILE = "efficientnetb0_notop.h5"
@@ -102,7 +102,7 @@ def no_store(tmp_path, monkeypatch):
     (tmp_path / "home").mkdir()
     monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path / "home"))
     for module in (efficientnet, resnet):
-        monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", NOWHERE)
+        monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", f"{NOWHERE}/")
 
 
 @pytest.fixture(autouse=True)
@@ -222,7 +222,7 @@ def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, 
     assert agree(found, predicted(build(SMALL, "imagenet"), preprocess, images))
     assert not agree(found, predicted(network, preprocess, images))
 
-    monkeypatch.setattr(efficientnet, "BASE_WEIGHTS_PATH", NOWHERE)
+    monkeypatch.setattr(efficientnet, "BASE_WEIGHTS_PATH", f"{NOWHERE}/")
     pinned = settings_for(SMALL, sha256=manifest.sha256)
     assert fetched(tmp_path / "again", pinned) == manifest
     assert contents(tmp_path / "again") == contents(tmp_path / "first")

