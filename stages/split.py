@@ -44,7 +44,8 @@ def main() -> None:
     columns = [
         group_equal([value or None for value in products[name]]) for name in settings.group_by
     ]
-    groups = group_names(skus, union_groups([*signals.values(), *columns]))
+    found = [signal.groups for signal in signals.values()]
+    groups = group_names(skus, union_groups([*found, *columns]))
     is_grouped = settings.strategy == "grouped"
     splits = assign_folds(skus, labels, groups if is_grouped else skus, settings, seed)
     check_no_leak(splits)

@@ -1,20 +1,23 @@
 """Find near-duplicates: products with one image, one description, or one name but for its colour.
 
 A model that was fitted on one of them knows the others, so a split keeps them together. A grouping
-is an int array of shape (n,): the products of a group have the same number.
+is an int array of shape (n,): the products of a group have the same number. Names and descriptions
+may be in any language.
 
 An image, name or description that many different products share is no sign of a duplicate: it is a
 placeholder or boilerplate, and a new product would have it as well.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from stages.catalog.name_folding import fold_names
+from stages.catalog.tokens import count_words, tokenize
 
 # Bits of 64 in which the hashes of near-duplicate images may differ. Chosen by looking at pairs of
 # 1,800 real products. Up to 4 bits, pairs are colours of a product or products of one series. From
@@ -24,28 +27,12 @@ MAX_HAMMING = 2
 MAX_DISTINCT_LABELS = 2  # of products that share something; also the most distinct manufacturers
 MIN_WORDS = 5  # of a description: many products may share a shorter one
 
-_COLOURS = (
-    "aqua|beige|black|blue|bronze|brown|burgundy|champagne|charcoal|clear|copper|coral|cream"
-    "|crimson|cyan|espresso|fuchsia|gold|graphite|gray|green|grey|indigo|ivory|khaki|lavender|lime"
-    "|magenta|maroon|mint|multi|multicolor|multicolored|navy|olive|orange|pink|platinum|plum"
-    "|purple|red|rose|silver|slate|stainless|steel|tan|teal|titanium|transparent|turquoise|violet"
-    "|white|yellow"
-)
-_UNITS = (
-    "[\"”″'’′]|amps?|bit|btu|channels?|cm|count|ct|cu\\.? ?ft|cubic (?:feet|foot)|cups?|discs?"
-    "|doors?|feet|fl\\.? ?oz|foot|ft|gal|gallons?|gb|ghz|hz|in|inch(?:es)?|kg|lbs?|liters?|mah|mb"
-    "|mbps|megapixels?|mhz|ml|mm|mp|ounces?|oz|packages?|packs?|pairs?|pc|pcs|pieces?|pk|qt"
-    "|quarts?|sets?|sq|tb|v|volts?|w|watts?|yards?|yd"
-)
-_NUMBER = r"\d[\d.,]*(?:[ -]\d+/\d+)?"
-# A measure ("16GB", '6.5"', "4 x 6 in."), a pack ("3-Pack", "pack of 3", "2-count") or a price.
-_MEASURE = re.compile(
-    rf"[$€£] ?{_NUMBER}"
-    rf"|\b{_NUMBER}(?: ?x ?{_NUMBER})*[ -]?(?:{_UNITS})(?![a-z0-9])"
-    rf"|\b(?:pack|set|box|case) of \d+\b"
-)
-_COLOUR = re.compile(rf"\b(?:{_COLOURS})\b")
-_SIZE = re.compile(r"\b(?:x?x-?(?:large|small)|(?:extra-)?(?:large|small)|medium|petite)\b")
+
+class Signal(NamedTuple):
+    """The near-duplicates by one signal, and for how many products it could be computed."""
+
+    groups: np.ndarray  # a grouping, int64 of shape (n,)
+    n_usable: int
 
 
 def duplicate_signals(
@@ -54,22 +41,23 @@ def duplicate_signals(
     image_hashes: Sequence[int | None],
     labels: Sequence[str],
     manufacturers: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """Return the near-duplicates by image, by name and by description: a grouping for each.
+) -> dict[str, Signal]:
+    """Return the near-duplicates by image, by name and by description.
 
-    All have one entry per product, shape (n,). `image_hashes` are perceptual hashes of 64 bits,
-    None where there is no image or a blank one. `manufacturers` may be empty.
+    All have one entry per product. `image_hashes` are perceptual hashes of 64 bits, None where
+    there is no image or a blank one. `manufacturers` may be empty.
     """
-    short_names = [
-        normalize_name(name, manufacturer)
-        for name, manufacturer in zip(names, manufacturers, strict=True)
-    ]
-    long_descriptions = [normalize_description(text) for text in descriptions]
-    return {
-        "image": _group_close_hashes(_drop_shared(image_hashes, labels, manufacturers)),
-        "name": group_equal(_drop_shared(short_names, labels, manufacturers)),
-        "description": group_equal(_drop_shared(long_descriptions, labels, manufacturers)),
+    values: dict[str, Sequence[Hashable | None]] = {
+        "image": image_hashes,
+        "name": fold_names(names, labels, manufacturers),
+        "description": [description_key(text) for text in descriptions],
     }
+    signals = {}
+    for name, found in values.items():
+        usable = _drop_shared(found, labels, manufacturers)
+        groups = _group_close_hashes(usable) if name == "image" else group_equal(usable)
+        signals[name] = Signal(groups, sum(value is not None for value in usable))
+    return signals
 
 
 def group_equal(values: Sequence[Hashable | None]) -> np.ndarray:
@@ -102,24 +90,10 @@ def group_names(skus: np.ndarray, grouping: np.ndarray) -> np.ndarray:
     return np.array([first[number] for number in grouping.tolist()], dtype=object)
 
 
-def normalize_name(name: str, manufacturer: str = "") -> str | None:
-    """Return a name without colours, measures, pack counts, prices and punctuation.
-
-    In "Manufacturer - Name - Colour" the whole last part is dropped if it names a colour: "Dazzling
-    White" and "Charcoal Black" differ in more than the colour. Return None where nothing is left,
-    or only the manufacturer.
-    """
-    parts = name.casefold().split(" - ")
-    if len(parts) > 2 and _COLOUR.search(parts[-1]) and len(parts[-1].split()) <= 3:
-        parts.pop()
-    rest = _words(_SIZE.sub(" ", _COLOUR.sub(" ", _MEASURE.sub(" ", " ".join(parts)))))
-    return rest if rest and rest != _words(manufacturer.casefold()) else None
-
-
-def normalize_description(text: str) -> str | None:
-    """Return a description in lower case with single spaces, None where it is short."""
-    words = text.casefold().split()
-    return " ".join(words) if len(words) >= MIN_WORDS else None
+def description_key(text: str) -> str | None:
+    """Return what equal descriptions have in common: their tokens, None where it is short."""
+    tokens = tokenize(text)
+    return " ".join(tokens) if count_words(tokens) >= MIN_WORDS else None
 
 
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
@@ -170,8 +144,3 @@ def _components(pairs: np.ndarray, size: int) -> np.ndarray:
     """Return the connected component of each of `size` nodes; `pairs` has shape (2, edges)."""
     graph = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), shape=(size, size))
     return connected_components(graph, directed=False)[1]
-
-
-def _words(text: str) -> str:
-    """Return the words of a text, without what is between them."""
-    return " ".join(re.findall(r"\w+", text))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.catalog.group_split import missing_classes, part_name
+from stages.catalog.near_duplicates import Signal
 from stages.common.splits import TEST, Splits, is_training_part
 
 N_NAMES = 5  # names of the largest group
@@ -17,17 +18,18 @@ def split_metrics(
     ungrouped: Splits,
     group_ids: np.ndarray,
     names: Sequence[str],
-    signals: Mapping[str, np.ndarray],
+    signals: Mapping[str, Signal],
 ) -> dict[str, Any]:
     """Return the content of metrics/split.json.
 
     `ungrouped` is the split that ignores near-duplicates. `group_ids` has shape (n,) and names each
     product's group, whichever strategy the split has; `names` has one entry per product; `signals`
-    has the group numbers of shape (n,) of each signal of near-duplicates.
+    has the near-duplicates by each signal.
     """
     return {
         "products": len(splits.skus),
         "groups": describe_groups(group_ids, splits.skus, names),
+        "products_with_signal": {name: signal.n_usable for name, signal in signals.items()},
         "parts": part_sizes(splits),
         "test_products_with_a_near_duplicate_in_training": {
             "this_split": count_leaks(signals, splits),
@@ -70,17 +72,16 @@ def part_sizes(splits: Splits) -> dict[str, dict[str, int]]:
     }
 
 
-def count_leaks(signals: Mapping[str, np.ndarray], splits: Splits) -> dict[str, float | int]:
+def count_leaks(signals: Mapping[str, Signal], splits: Splits) -> dict[str, float | int]:
     """Count the test products that have a near-duplicate among those that a model is fitted on.
 
-    `signals` has group numbers of shape (n,) for each signal. All folds are counted together.
-    Returns the number of test products, how many have a near-duplicate by any signal, their share,
-    and how many by each signal.
+    All folds are counted together. Returns the number of test products, how many have a
+    near-duplicate by any signal, their share, and how many by each signal.
     """
     is_test = splits.roles == TEST  # like the others, of shape (n, folds)
     is_fitted = is_training_part(splits.roles, splits.turns)
     leaks = {}
-    for signal, numbers in signals.items():
+    for signal, (numbers, _) in signals.items():
         fitted = [np.isin(numbers, numbers[column]) for column in is_fitted.T]
         leaks[signal] = is_test & np.stack(fitted, axis=1)
     tested = int(is_test.sum())

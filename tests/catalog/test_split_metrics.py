@@ -2,9 +2,13 @@
 
 import numpy as np
 
-from stages.catalog.near_duplicates import group_equal
+from stages.catalog.near_duplicates import Signal, group_equal
 from stages.catalog.split_metrics import count_leaks, part_sizes
 from stages.common.splits import Splits
+
+
+def signal_of(values: str) -> Signal:
+    return Signal(group_equal(list(values)), len(values))
 
 
 def splits_of(roles, turns=None) -> Splits:
@@ -15,7 +19,7 @@ def splits_of(roles, turns=None) -> Splits:
 
 
 def test_a_leak_is_counted_once_for_each_product_and_once_for_each_signal():
-    signals = {"image": group_equal(list("aabb")), "name": group_equal(list("aacd"))}
+    signals = {"image": signal_of("aabb"), "name": signal_of("aacd")}
     roles = [["test", "train"], ["train", "test"], ["validation", "test"], ["test", "validation"]]
     assert count_leaks(signals, splits_of(roles)) == {
         "test_products": 4,
@@ -27,7 +31,7 @@ def test_a_leak_is_counted_once_for_each_product_and_once_for_each_signal():
 
 
 def test_a_near_duplicate_in_a_turn_of_validation_leaks_as_the_model_is_fitted_on_it():
-    signals = {"image": group_equal(list("aabb"))}
+    signals = {"image": signal_of("aabb")}
     splits = splits_of([["test"], ["validation"], ["test"], ["test"]], [[0], [2], [0], [0]])
     assert count_leaks(signals, splits)["any"] == 1
 
