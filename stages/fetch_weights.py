@@ -21,7 +21,10 @@ def main() -> None:
     name = parser.parse_args().encoder
     settings, folder = params.encoders[name], paths.weights(name)
     manifest = obtain_weights(name, settings, folder, params.weights, params.seed)
-    print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")
+    if manifest.sha256:
+        print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")
+    else:
+        print(f"{name}: an encoder without weights ({manifest.origin})")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from stages.common.files import write_text
 from stages.common.process import run_stage
 
 DVC_FOLDER = Path(".dvc")
-TEMPLATE = Path("tmp/plots.html")  # in DVC's folder: Git ignores it, and DVC leaves it alone
+TEMPLATE = Path("plots.html")  # in DVC's folder: Git ignores it, and DVC leaves it alone
 
 # The braces around the libraries keep their names apart from those of DVC's scripts. DVC fills in
 # {plot_divs} and {refresh_tag}; it would put its links to the CDN for {scripts}, which is left out.

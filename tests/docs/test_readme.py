@@ -31,6 +31,7 @@ COMMANDS = {
     "dvc exp run -S '+encoders.mine={kind: onnx, path: /models/mine.onnx, tta: [identity, hflip]}'"
     " -S 'image.encoders=[mine]'": "needs an ONNX file of the user's",
     "dvc exp run -S fusion.strategy=early": TESTED + "test_an_experiment_is_compared_with_main",
+    "dvc add data/catalogue/products.csv": TESTED + "test_your_own_table_ends_in_predictions",
     "dvc exp run --queue -S 'classifiers.svm.C=1,10'": TESTED + "test_a_sweep_is_shown_in_a_table",
     "dvc exp run --run-all": TESTED + "test_a_sweep_is_shown_in_a_table",
     "dvc exp apply": TESTED + "test_a_sweep_is_shown_in_a_table",
@@ -41,7 +42,7 @@ COMMANDS = {
     "dvc plots diff main": TESTED + "test_an_experiment_is_compared_with_main",
     "dvc plots show": TESTED + "test_an_experiment_is_compared_with_main",
 }
-BUILT_ANYWHERE = ("/", ".venv", ".cache", "~")
+BUILT_ANYWHERE = ("/", ".venv", ".cache", ".dvc/tmp", "~")
 
 
 def each(parse):

@@ -156,7 +156,9 @@ def test_a_new_kind_of_text_encoder_is_one_file(copy):
     write_table(
         copy / "data/products.parquet", pa.Table.from_pylist([row | {"name": "a cable"}], PRODUCTS)
     )
-    assert run(copy, "fetch_weights", "words").startswith("words: none weights, this file")
+    assert run(copy, "fetch_weights", "words").startswith(
+        "words: an encoder without weights (this file"
+    )
     said = run(copy, "embed_text", "words")
     assert said == "words: 1 of 1 texts computed by numpy in float32, 0 from .cache\n"
     table = read_table(copy / "data/embeddings/text/words.parquet")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,16 +62,19 @@ class Copy:
 
     def run(self, *command: str, **variables: str) -> str:
         """Run a command in the copy, by this interpreter's DVC and Python; return what it says."""
-        done = subprocess.run(
-            command,
-            cwd=self.top,
-            env=self.environment(**variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        # Not a pipe: a worker of DVC's queue that outlives its command would keep it open.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                command,
+                cwd=self.top,
+                env=self.environment(**variables),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            output.seek(0)
+            said = output.read().decode()
+        assert done.returncode == 0, said
+        return said
 
     def repro(self, *options: str, **variables: str) -> list[str]:
         """Run `dvc repro`; return the stages that it ran."""
@@ -112,12 +116,16 @@ class Copy:
     def killed(self, seconds: float, *command: str) -> None:
         """Run a command and kill it, and whatever it started, after so many seconds.
 
-        A dvc.lock that DVC had not written to its end is taken from Git again, as README.md says.
+        What a kill may leave of DVC's own files is mended as docs/robustness.md says: a dvc.lock
+        that was not written to its end is taken from Git again, and an empty lock is removed.
         """
         before = list(self.stages())
         with self.start(*command) as process:
             time.sleep(seconds)
             os.killpg(process.pid, signal.SIGKILL)
+        rwlock = self.top / ".dvc/tmp/rwlock"
+        if rwlock.exists() and not rwlock.stat().st_size:
+            rwlock.unlink()
         if not self._is_readable_by_dvc() or list(self.stages()) != before:
             self.run("git", "checkout", "--quiet", "dvc.lock")
 
