@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from stages.common.image_ref import ImageRef
@@ -20,10 +20,17 @@ def find_files(
 
     `folder` is listed once, and only where a location is no path in it.
     """
+    file_named = cache(partial(_file_inside, folder))
     names = matcher.match(
-        locations, partial(_is_file_in, folder), partial(_files_below, folder), PLACE
+        locations,
+        lambda name: isinstance(file_named(name), Path),
+        partial(_names_below, folder),
+        PLACE,
     )
-    return {location: _inside(folder, name) for location, name in names.items()}
+    return {
+        location: name if isinstance(name, Failure) else file_named(name)
+        for location, name in names.items()
+    }
 
 
 def load_local(
@@ -65,19 +72,12 @@ def path_inside(folder: Path, name: str) -> Path | None:
     return path if path.is_relative_to(root) else None
 
 
-def _inside(folder: Path, name: str | Failure) -> Path | Failure:
+def _file_inside(folder: Path, name: str) -> Path | Failure:
     """Return the file with a name; a link may lead outside, and what is listed may be no file."""
-    if isinstance(name, Failure):
-        return name
     path = path_inside(folder, name)
     if path is None:
         return Failure(f"outside {PLACE.name}")
     return path if _is_file(path) else Failure(PLACE.missing)
-
-
-def _is_file_in(folder: Path, name: str) -> bool:
-    path = path_inside(folder, name)
-    return path is not None and _is_file(path)
 
 
 def _is_file(path: Path) -> bool:
@@ -87,7 +87,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _files_below(folder: Path) -> Iterator[str]:
+def _names_below(folder: Path) -> Iterator[str]:
     """Yield the path of each file below `folder`, relative to it, with `/` between its parts."""
     for parent, _, files in os.walk(folder):
         above = Path(parent).relative_to(folder)

@@ -104,10 +104,10 @@ def plain(name: str) -> str:
 def _refused(reference: str, place: Place) -> Failure | None:
     """Return why a reference is no path in a place, None where it may be one."""
     if WINDOWS_DRIVE.match(reference):
-        return Failure(f"a path on a Windows drive: it has to be relative to {place.name}")
+        return Failure(f"a path on a Windows drive, not one in {place.name}")
     if found := WITH_HOST.match(reference):
         scheme = found[1].lower()
-        return Failure(f"a {scheme}:// address: it has to be a path relative to {place.name}")
+        return Failure(f"a {scheme}:// address, not a path in {place.name}")
     if plain(reference).split("/")[0] == "..":
         return Failure(f"outside {place.name}")
     return None
