@@ -14,4 +14,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_QUERY.sub(r"\1", _USER.sub("", message)))
+        super().__init__(without_secrets(message))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what may be secret in its URLs."""
+    return _QUERY.sub(r"\1", _USER.sub("", text))

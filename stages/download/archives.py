@@ -3,12 +3,11 @@
 So an absolute path, `..` or a link in an archive leads nowhere, and no zip bomb fills the disk.
 """
 
-import posixpath
 import tarfile
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
@@ -16,10 +15,12 @@ from typing import IO
 
 from stages.common.errors import InputError
 from stages.download.failures import Failure, too_large
+from stages.download.name_lookup import NameMatcher, Place, plain
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
+PLACE = Place("the archive", missing="not in the archive")
 DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, EOFError, LZMAError, zlib.error, OSError),
     *(NotImplementedError, UnicodeDecodeError),  # a damaged table of a zip
@@ -27,17 +28,15 @@ DAMAGE = (
 
 
 def read_members(
-    path: Path, names: Iterable[str], max_bytes: int
+    path: Path, names: Iterable[str], max_bytes: int, matcher: NameMatcher | None = None
 ) -> Iterator[tuple[str, bytes | Failure]]:
-    r"""Yield (name, content) once for each of `names`; the content may be a Failure.
+    """Yield (name, content) once for each of `names`; the content may be a Failure.
 
     Members come in the order of the archive, so that a compressed tar is read only twice, once for
     its table and once for its members. Names that are not in the archive come first. Only files
     are members, not links; of members with the same name, the last one is taken.
 
-    A name is looked up as it is; then as a path below one leading folder, if only one member fits
-    (`1.jpg` is `images/1.jpg`); then by its last part, if only one member has it
-    (`photos/2017/1.jpg` is `images/1.jpg`). A leading `./` is ignored, and `\` means `/`.
+    `matcher` finds the members that the names mean, and counts those that it had to guess.
 
     Raises InputError where the file is not a zip or tar (plain, gz, bz2 or xz), or is damaged as a
     whole. A member that is damaged, encrypted or larger than `max_bytes` is a Failure.
@@ -45,9 +44,8 @@ def read_members(
     with _opened(path) as archive:
         members = _members(archive)
         found: dict[str, list[str]] = defaultdict(list)
-        index = _Index(members)
-        for name in dict.fromkeys(names):
-            match = index.find(name)
+        matches = (matcher or NameMatcher()).match(names, members.__contains__, members.keys, PLACE)
+        for name, match in matches.items():
             if isinstance(match, Failure):
                 yield name, match
             else:
@@ -83,8 +81,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
 def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, Member]:
     """Return the files of an archive by their plain names."""
     if isinstance(archive, zipfile.ZipFile):
-        return {_plain(entry.filename): entry for entry in archive.infolist() if not entry.is_dir()}
-    return {_plain(entry.name): entry for entry in archive if entry.isreg()}
+        return {plain(entry.filename): entry for entry in archive.infolist() if not entry.is_dir()}
+    return {plain(entry.name): entry for entry in archive if entry.isreg()}
 
 
 def _offset(member: Member) -> int:
@@ -117,35 +115,3 @@ def _file(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[byte
     file = archive.extractfile(member)
     assert file is not None  # only regular files are among the members
     return file
-
-
-class _Index:
-    """Finds the member that a name refers to."""
-
-    def __init__(self, names: Mapping[str, Member]) -> None:
-        self._names = names
-        self._below: dict[str, list[str]] = defaultdict(list)
-        self._ends: dict[str, list[str]] = defaultdict(list)
-        for name in names:
-            if "/" in name:
-                self._below[name.partition("/")[2]].append(name)
-            self._ends[posixpath.basename(name)].append(name)
-
-    def find(self, name: str) -> str | Failure:
-        """Return the plain name of the member that `name` refers to, or why there is none."""
-        name = _plain(name)
-        if name in self._names:
-            return name
-        for fitting in (self._below.get(name, []), self._ends.get(posixpath.basename(name), [])):
-            if len(fitting) == 1:
-                return fitting[0]
-        several = self._ends.get(posixpath.basename(name), [])
-        return Failure("several in the archive" if several else "not in the archive")
-
-
-def _plain(name: str) -> str:
-    """Return a member's name without a leading `./` and with `/` between its parts."""
-    name = name.replace("\\", "/")
-    while name.startswith("./"):
-        name = name[2:].lstrip("/")
-    return name

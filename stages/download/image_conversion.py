@@ -1,16 +1,22 @@
 """Convert any image that shops serve to the one form that the pipeline stores."""
 
+import functools
 import io
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+
+from stages.download.content_names import name_content
+from stages.download.jpeg_end import with_end
 
 QUALITY = 90
 MAX_PIXELS = 100_000_000
 VERSION = 1  # raise it when `to_jpeg` returns other bytes, so that stored images are not reused
 
 # The formats that shops serve. Some of Pillow's others start programs or are slow to refuse.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")
+# "JPEG" reads MPO, what cameras with two lenses write. AVIF and HEIF share some of their marks.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "HEIF")
+WHITESPACE = b" \t\r\n"  # what a faulty script sends first; no image starts with it
 
 UPRIGHT = 1
 TURNS = {
@@ -40,34 +46,68 @@ def to_jpeg(data: bytes, size: int) -> bytes:
     A JPEG that already has this form is returned unchanged, so that it is not compressed twice. It
     is still decoded, to check that it is whole.
 
+    A JPEG that lacks its end is taken if no more than that is missing: see `jpeg_end`.
+
     Raises ImageError where the data is empty, damaged, not an image, or larger than 100 megapixels,
-    which is refused before it is decoded.
+    which is refused before it is decoded. What is no image is named: "a web page".
     """
+    data = data.lstrip(WHITESPACE)
     if not data:
         raise ImageError("empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError("more than 100 megapixels")
-            image.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction
-            image.load()
-            orientation = _orientation(image)
-            is_plain = image.format == "JPEG" and image.mode == "RGB"
-            if is_plain and width == height == size and orientation == UPRIGHT:
-                return data
-            square = _square(image, orientation, size)
+        image, is_whole = _decode(data, size)
+        orientation = _orientation(image)
+        is_plain = image.format == "JPEG" and image.mode == "RGB"
+        if is_whole and is_plain and image.size == (size, size) and orientation == UPRIGHT:
+            return data
+        square = _square(image, orientation, size)
     except ImageError:
         raise
     except Image.DecompressionBombError:
         raise ImageError("more than 100 megapixels") from None
     except UnidentifiedImageError:
-        raise ImageError("not an image") from None
+        raise ImageError(name_content(data)) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ImageError("a damaged image") from error
     file = io.BytesIO()
     square.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def _decode(data: bytes, size: int) -> tuple[Image.Image, bool]:
+    """Return an image, decoded, and whether its file is whole: a JPEG may lack its end."""
+    image = _open(data, size)
+    try:
+        image.load()
+    except OSError:
+        is_jpeg = image.format in ("JPEG", "MPO")
+        ended = with_end(data, "progressive" in image.info) if is_jpeg else None
+        if ended is None:
+            raise
+        image = _open(ended, size)
+        image.load()
+        return image, False
+    return image, True
+
+
+def _open(data: bytes, size: int) -> Image.Image:
+    """Open an image that is decoded at a fraction of its size, if it is a large JPEG."""
+    _register_heif()
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError("more than 100 megapixels")
+    image.draft(None, (2 * size, 2 * size))
+    return image
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Add HEIF, which is HEIC as well, to Pillow's formats; embedded thumbnails are not used."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(
+        thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
+    )
 
 
 def _orientation(image: Image.Image) -> int:

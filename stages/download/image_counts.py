@@ -1,46 +1,107 @@
 """How many products have an image, none, or one that failed, and why."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from stages.common.errors import InputError
 
 N_REASONS = 5  # that a message lists, the most common ones
+N_EXAMPLES = 3
 
-Counts = Counter[tuple[str, str | None]]  # products by status and reason
+
+class FailedImage(NamedTuple):
+    """A row of data/failed_images.csv; `reference` is what the catalogue says of the image."""
+
+    sku: str
+    reference: str
+    reason: str
 
 
-def check_failures(counts: Counts, max_failed: float) -> None:
-    """Raise InputError where more than the share `max_failed` of the images failed."""
-    failed = _count(counts, "failed")
-    n_images = failed + _count(counts, "ok")
-    if failed > max_failed * n_images:
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the images: how many are there, how many products have none, which failed.
+
+    `guessed` counts the paths and names that were no exact ones, by how they were guessed.
+    """
+
+    n_ok: int
+    n_none: int
+    failed: Sequence[FailedImage]
+    guessed: Counter[str]
+
+    @cached_property
+    def reasons(self) -> dict[str, int]:
+        """The number of failed images by reason, the most common reason first."""
+        return _by_count(Counter(image.reason for image in self.failed))
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the content of metrics/images.json."""
+        return {
+            "products": {"ok": self.n_ok, "failed": len(self.failed), "none": self.n_none},
+            "failed": self.reasons,
+            "guessed": _by_count(self.guessed),
+        }
+
+    def words(self) -> str:
+        """Return what a user wants to know of it, in words."""
+        reasons = f" ({_listed(self.reasons)})" if self.failed else ""
+        words = (
+            f"{self.n_ok:,} ok, {len(self.failed):,} failed{reasons}, "
+            f"{self.n_none:,} without an image"
+        )
+        if self.guessed:
+            words += (
+                f"; {self.guessed.total():,} matched by a guess, the only file that fits "
+                f"({_listed(_by_count(self.guessed))})"
+            )
+        return words
+
+
+def check_failures(outcome: Outcome, max_failed: float, file: Path) -> None:
+    """Raise InputError where more than the share `max_failed` of the images failed.
+
+    `file` lists them all.
+    """
+    n_failed = len(outcome.failed)
+    n_images = n_failed + outcome.n_ok
+    if n_failed > max_failed * n_images:
         raise InputError(
-            f"{failed:,} of {n_images:,} images failed ({_reasons(counts)}), and "
-            f"download.max_failed allows a share of {max_failed:g}: fix what the reasons name and "
-            "set download.retry_failed to true, which asks again only for the failed images; or "
-            "raise download.max_failed"
+            f"{n_failed:,} of {n_images:,} images failed ({_listed(outcome.reasons)}), and "
+            f"download.max_failed allows a share of {max_failed:g}. Examples: "
+            f"{'; '.join(map(_words, _examples(outcome)))}. {file} lists all of them: fix what the "
+            "reasons name and set download.retry_failed to true, which asks again only for the "
+            "failed images; or raise download.max_failed"
         )
 
 
-def count_words(counts: Counts) -> str:
-    """Return how many products there are of each status, and how many failed for each reason."""
-    failed = f"{_count(counts, 'failed'):,} failed"
-    if reasons := _reasons(counts):
-        failed += f" ({reasons})"
-    return f"{_count(counts, 'ok'):,} ok, {failed}, {_count(counts, 'none'):,} without an image"
+def _words(image: FailedImage) -> str:
+    return f"{image.reference!r} of SKU {image.sku!r} ({image.reason})"
 
 
-def _count(counts: Counts, status: str) -> int:
-    return sum(count for (found, _), count in counts.items() if found == status)
+def _examples(outcome: Outcome) -> list[FailedImage]:
+    """Return a failed image for each of the most common reasons, then others."""
+    first: dict[str, FailedImage] = {}
+    others = []
+    for image in outcome.failed:
+        if image.reason in first:
+            others.append(image)
+        else:
+            first[image.reason] = image
+    return [*(first[reason] for reason in outcome.reasons), *others][:N_EXAMPLES]
 
 
-def _reasons(counts: Counts) -> str:
-    """Return the reasons of failures with their numbers, the most common first."""
-    failed = [
-        (count, reason or "") for (status, reason), count in counts.items() if status == "failed"
-    ]
-    failed.sort(key=lambda entry: (-entry[0], entry[1]))
-    shown = [f"{reason}: {count:,}" for count, reason in failed[:N_REASONS]]
-    if others := sum(count for count, _ in failed[N_REASONS:]):
+def _by_count(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """Return the first of some sorted reasons with their numbers, and the number of the others."""
+    entries = list(counts.items())
+    shown = [f"{reason}: {count:,}" for reason, count in entries[:N_REASONS]]
+    if others := sum(count for _, count in entries[N_REASONS:]):
         shown.append(f"others: {others:,}")
     return "; ".join(shown)

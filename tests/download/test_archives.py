@@ -52,7 +52,12 @@ def test_members_are_read_by_name_from_every_format(tmp_path, suffix):
         ("./images/1.jpg", b"one"),
         ("images\\1.jpg", b"one"),
         ("1.jpg", b"one"),  # below a leading folder
-        ("2017/4/2.jpg", b"two"),  # by its last part
+        ("er/2.jpg", b"two"),
+        ("2.jpg", b"two"),
+        ("DEEP/er/2.jpg", b"two"),
+        ("deep/er/2", b"two"),
+        ("2", b"two"),
+        ("2017/4/2.jpg", Failure("not in the archive")),  # another folder's
         ("deep/er/2.jpg", b"two"),
         ("3.jpg", Failure("several in the archive")),
         ("b/3.jpg", b"3b"),
@@ -67,9 +72,27 @@ def test_how_names_are_found(tmp_path, suffix, asked, found):
     assert read(packed(tmp_path / f"a.{suffix}", members), [asked]) == {asked: found}
 
 
-def test_two_names_may_mean_one_member(tmp_path):
+def test_spellings_of_one_path_are_one_member_and_a_guess_is_not(tmp_path):
     path = packed(tmp_path / "a.zip", [("images/1.jpg", b"one")])
-    assert read(path, ["1.jpg", "images/1.jpg"]) == {"1.jpg": b"one", "images/1.jpg": b"one"}
+    fits = Failure("another reference fits the same file")
+    assert read(path, ["1.jpg", "images/1.jpg", "/images\\1.jpg"]) == {
+        "1.jpg": fits,
+        "images/1.jpg": b"one",
+        "/images\\1.jpg": b"one",
+    }
+    assert read(path, ["1.jpg", "1"]) == {"1.jpg": fits, "1": fits}
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar"])
+def test_no_member_of_another_folder_stands_in_for_one_that_is_missing(tmp_path, suffix):
+    members = [(f"lamps/000{n}.jpg", b"lamp") for n in range(3)] + [("mugs/0000.jpg", b"mug")]
+    path = packed(tmp_path / f"a.{suffix}", members)
+    missing = Failure("not in the archive")
+    assert read(path, [f"mugs/000{n}.jpg" for n in range(3)]) == {
+        "mugs/0000.jpg": b"mug",
+        "mugs/0001.jpg": missing,
+        "mugs/0002.jpg": missing,
+    }
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -108,7 +131,7 @@ def test_names_that_look_like_paths_outside_are_only_names(tmp_path, suffix):
     path = packed(folder / f"a.{suffix}", members)
     assert read(path, ["../secret.jpg", absolute]) == {
         "../secret.jpg": b"inside",
-        absolute: b"inside",  # by its last part: what is in the archive, not what is on the disk
+        absolute: Failure("not in the archive"),
     }
     assert list(folder.iterdir()) == [path]
 

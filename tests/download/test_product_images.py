@@ -1,6 +1,7 @@
 """The stage as a user runs it: products in, shards out, whatever the hosts do meanwhile."""
 
 import copy
+import csv
 import hashlib
 import io
 import json
@@ -250,8 +251,56 @@ def test_too_many_failures_are_an_error_and_leave_nothing_half_done(repository, 
     message = str(raised.value)
     assert "3 of 4 images failed (no such file: 2; HTTP 404: 1)" in message
     assert "download.retry_failed" in message
-    assert [path.name for path in Path("data").iterdir() if path.name.find("images") >= 0] == []
+    assert sorted(path.name for path in Path("data").iterdir()) == [
+        "catalogue",
+        "failed_images.csv",
+        "products.parquet",
+    ]
     assert outcomes(run([f"{server.url}/gone", f"{server.url}/ok/1"]))[0] == ("failed", "HTTP 404")
+
+
+def failed_images():
+    with Path("data/failed_images.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["sku", "reference", "reason"]
+    return rows
+
+
+def test_each_failed_image_is_listed_with_what_the_catalogue_says(repository, server):
+    gone = f"{server.url}/gone/1"
+    run([f"{gone}?key=secret", "file:a, b.jpg", None, f"{server.url}/ok/1", "ftp://me:secret@x/1"])
+    assert failed_images() == [
+        ["0", gone, "HTTP 404"],
+        ["1", "a, b.jpg", "no such file"],
+        ["4", "ftp://x/1", "neither a URL nor file:, archive: or demo:"],
+    ]
+    metrics = json.loads(Path("metrics/images.json").read_text(encoding="utf-8"))
+    assert metrics == {
+        "products": {"ok": 1, "failed": 3, "none": 1},
+        "failed": {
+            "HTTP 404": 1,
+            "neither a URL nor file:, archive: or demo:": 1,
+            "no such file": 1,
+        },
+        "guessed": {},
+    }
+    run([f"{server.url}/ok/1"])
+    assert failed_images() == []
+
+
+def test_failed_images_are_listed_and_three_shown_where_too_many_failed(repository, server):
+    params(max_failed=0.5)
+    with pytest.raises(InputError) as raised:
+        run([f"file:{n}.jpg" for n in range(9)] + [f"{server.url}/gone/1?key=secret", "file:../x"])
+    assert (
+        "Examples: '0.jpg' of SKU '0' (no such file); "
+        f"'{server.url}/gone/1' of SKU '9' (HTTP 404); '../x' of SKU '10' (outside data.folder). "
+        "data/failed_images.csv lists all of them"
+    ) in str(raised.value)
+    assert len(failed_images()) == 11
+    assert not Path("data/images").exists()
+    metrics = json.loads(Path("metrics/images.json").read_text(encoding="utf-8"))
+    assert metrics["failed"] == {"no such file": 9, "HTTP 404": 1, "outside data.folder": 1}
 
 
 def test_failures_of_an_earlier_run_count(repository, server):
@@ -282,14 +331,75 @@ def test_files_outside_the_catalogue_s_folder_are_refused(repository):
         "file:in/../in/1.jpg": ("ok", None),
         "file:inner.jpg": ("ok", None),
         "file:../../secret.jpg": outside,
-        f"file:{repository}/secret.jpg": outside,
+        f"file:{repository}/secret.jpg": no_file,  # what is looked up is below the folder
+        f"file:{catalogue}/in/1.jpg": ("ok", None),
         "file:link.jpg": outside,
+        "file:LINK.jpg": outside,
         "file:loop.jpg": outside,
         "file:in": no_file,
         "file:pipe": no_file,
-        "file:a\0b": outside,
+        "file:a\0b": no_file,
+        f"file:{'a' * 300}": no_file,
     }
-    assert dict(zip(wanted, outcomes(run(list(wanted))), strict=True)) == wanted
+    alone = {ref: outcomes(run([ref]))[0] for ref in wanted}  # or guesses would be shared
+    assert alone == wanted
+
+
+PATHS = ["images\\0.jpg", "/images/1.jpg", "./images/2.jpg", "images/Thé.jpg", "images/4.JPG"]
+PATHS += ["images/5", "6", "7.jpg", "data/catalogue/images/8.jpg", "images/a%20b.jpg"]
+REFUSED = {
+    "C:\\me\\images\\0.jpg": "a path on a Windows drive, not one in ",
+    "file:///images/0.jpg": "a file:// address, not a path in ",
+    "../0.jpg": "outside ",
+}
+FILES = ["0.jpg", "1.jpg", "2.jpg", "The\u0301.jpg", *(f"{n}.jpg" for n in range(4, 9)), "a b.jpg"]
+
+
+@pytest.mark.parametrize("source", ["file", "archive"])
+def test_paths_as_people_write_them_mean_the_same_in_a_folder_and_in_an_archive(
+    repository, source, capsys
+):
+    params(archive="a.zip" if source == "archive" else None)
+    catalogue = repository / "data/catalogue"
+    (catalogue / "images").mkdir()
+    with zipfile.ZipFile(catalogue / "a.zip", "w") as archive:
+        for shade, name in enumerate(FILES):
+            if source == "archive":
+                archive.writestr(f"images/{name}", jpeg(shade))
+            else:
+                (catalogue / "images" / name).write_bytes(jpeg(shade))
+    rows = run([f"{source}:{path}" for path in [*PATHS, *REFUSED, "mugs/0.jpg", "1.png"]])
+    assert [row["jpeg"] for row in rows[: len(PATHS)]] == [jpeg(n) for n in range(len(PATHS))]
+    place = "data.folder" if source == "file" else "the archive"
+    missing = "no such file" if source == "file" else "not in the archive"
+    reasons = [row["reason"] for row in rows[len(PATHS) :]]
+    assert reasons == [*(reason + place for reason in REFUSED.values()), missing, missing]
+    guessed = {
+        "in a folder that they do not name": 2,
+        "in another case": 1,
+        "with %20 and the like decoded": 1,
+        "without their ending": 1,
+    }
+    assert json.loads(Path("metrics/images.json").read_text())["guessed"] == guessed
+    assert capsys.readouterr().out.endswith(
+        "0 without an image; 5 matched by a guess, the only file that fits (in a folder that they "
+        "do not name: 2; in another case: 1; with %20 and the like decoded: 1; without their "
+        "ending: 1)\n"
+    )
+
+
+def test_a_folder_is_listed_once_and_only_where_a_path_is_not_exact(repository, monkeypatch):
+    folder = repository / "data/catalogue/images"
+    folder.mkdir()
+    for shade in range(20):
+        (folder / f"{shade}.jpg").write_bytes(jpeg(shade))
+    listed = []
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: listed.append(top) or walk(top))
+    run([f"file:images/{shade}.jpg" for shade in range(20)])
+    assert listed == []
+    run([f"file:{shade}.jpg" for shade in range(20)])
+    assert len(listed) == 1
 
 
 def test_a_file_that_is_too_large_is_refused(repository):
@@ -304,9 +414,11 @@ def test_images_come_from_an_archive(repository):
         for shade in reversed(range(20)):
             archive.writestr(f"images/{shade}.jpg", jpeg(shade))
         archive.writestr("images/text.jpg", b"not an image")
-    rows = run([f"archive:{shade}.jpg" for shade in range(20)] + ["archive:text.jpg", "archive:9"])
+    rows = run(
+        [f"archive:{shade}.jpg" for shade in range(20)] + ["archive:text.jpg", "archive:x/9.jpg"]
+    )
     assert [row["jpeg"] for row in rows[:20]] == [jpeg(shade) for shade in range(20)]
-    assert outcomes(rows[20:]) == [("failed", "not an image"), ("failed", "not in the archive")]
+    assert outcomes(rows[20:]) == [("failed", "text"), ("failed", "not in the archive")]
 
 
 @pytest.mark.parametrize(
