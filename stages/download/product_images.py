@@ -217,9 +217,10 @@ def _parse(text: str | None) -> Reference:
     if not text:
         return None
     try:
-        return ImageRef.parse(text)
+        reference = ImageRef.parse(text)
     except ValueError as error:
         return Failure(str(error))
+    return Failure(reference.reason) if reference.reason else reference
 
 
 def _has_scheme(reference: Reference, *schemes: Scheme) -> TypeGuard[ImageRef]:
