@@ -8,16 +8,12 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from stages.catalog.data_metrics import check_enough, data_metrics, image_metrics, summary
+from stages.catalog.labels import label_variants
 from stages.catalog.settings import min_class_size
+from stages.catalog.skus import check_skus
 from stages.catalog.sources.product import RawProduct
-from stages.catalog.validation import (
-    Rejected,
-    check_enough,
-    clean_product,
-    count_words,
-    data_metrics,
-    reject_invalid,
-)
+from stages.catalog.validation import Rejected, clean_product, merge_labels, reject_invalid
 from stages.common import paths
 from stages.common.files import write_csv, write_json
 from stages.common.process import run_stage
@@ -28,20 +24,24 @@ from stages.params import Params, load_params
 def main() -> None:
     """Write the products that are kept, those that are rejected, and how many there are of each."""
     params = load_params()
-    products = [clean_product(raw) for raw in read_source(params)]
+    raws = list(read_source(params))
+    products = [clean_product(raw) for raw in raws]
+    check_skus([product.sku for product in products])
+    is_merged = params.data.merge_label_variants
+    variants = label_variants(product.label for product in products) if is_merged else {}
+    products = merge_labels(products, variants)
     smallest = min_class_size(params.data)
     kept, rejected = reject_invalid(products, smallest)
-    metrics = data_metrics(params.data.source, kept, rejected)
+    metrics = data_metrics(params.data.source, products, kept, rejected)
+    metrics["labels"]["merged"] = variants
+    metrics["images"] = image_metrics(raws, products)
     check_enough(metrics, smallest)
     rows = [product._asdict() for product in kept]
     write_table(paths.PRODUCTS, pa.Table.from_pylist(rows, schema=PRODUCTS))
     write_csv(paths.REJECTED, Rejected._fields, (product._asdict() for product in rejected))
     write_json(paths.METRICS / "data.json", metrics)
-    print(
-        f"prepare: kept {len(kept):,} of {len(products):,} products in "
-        f"{metrics['classes']['all']} classes, {metrics['products']['without_image']:,} of them "
-        f"without an image; rejected: {count_words(metrics['rejected'])}"
-    )
+    for line in summary(metrics):
+        print(f"prepare: {line}")
 
 
 def read_source(params: Params) -> Iterator[RawProduct]:

@@ -47,6 +47,7 @@ class DataSettings(Settings):
 
     source: Literal["demo", "bestbuy", "table"]
     min_class_size: Literal["auto"] | Annotated[int, Field(ge=3)]
+    merge_label_variants: bool = True
     mirror: HttpUrl | None
     folder: Path = Field(strict=False)
     demo: DemoSettings

@@ -52,11 +52,16 @@ def clean(text: str | None) -> str:
     """
     if not text:
         return ""
-    text = _decode(text)
+    text = decode_entities(text)
     if "<" in text:
         for hidden, end in _NOT_SHOWN:
             text = _without(hidden, end, text)
         text = _OTHER_TAG.sub(" ", _INLINE_TAG.sub("", text))
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Return `text` with single spaces, in normal form C, without control characters."""
     return " ".join(map(_composed, _INVISIBLE.sub("", text).split()))
 
 
@@ -73,8 +78,8 @@ def _composed(word: str) -> str:
     return unicodedata.normalize("NFC", word) if len(word) <= _MAX_WORD else word
 
 
-def _decode(text: str) -> str:
-    """Decode entities until none is left, at most _DEPTH times."""
+def decode_entities(text: str) -> str:
+    """Decode HTML entities until none is left, at most _DEPTH times."""
     for _ in range(_DEPTH):
         decoded = _ENTITY.sub(_character, text)
         if decoded == text:

@@ -1,19 +1,20 @@
-"""Which products are rejected, and why; and what metrics/data.json says of them."""
+"""Which products are rejected, and why."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from stages.catalog.labels import clean_label
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.text_cleaning import clean
-from stages.common.errors import InputError
+from stages.common.image_ref import ImageRef
 
 NO_SKU = "no sku"
-EMPTY_TEXT = "empty text"
+NO_INPUT = "no text and no image"
 NO_LABEL = "no label"
 DUPLICATE_SKU = "duplicate sku"
 CLASS_TOO_SMALL = "class too small"
-REASONS = (NO_SKU, EMPTY_TEXT, NO_LABEL, DUPLICATE_SKU, CLASS_TOO_SMALL)
+REASONS = (NO_SKU, NO_INPUT, NO_LABEL, DUPLICATE_SKU, CLASS_TOO_SMALL)
 
 
 class Product(NamedTuple):
@@ -25,6 +26,13 @@ class Product(NamedTuple):
     manufacturer: str
     label: str
     image: str | None
+
+    @property
+    def unusable_image(self) -> str | None:
+        """Why the image reference cannot be used, None where it may be or where there is none."""
+        if not (self.image or "").startswith("unusable:"):
+            return None
+        return ImageRef.parse(self.image or "").reason
 
 
 class Rejected(NamedTuple):
@@ -38,15 +46,25 @@ class Rejected(NamedTuple):
 
 
 def clean_product(raw: RawProduct) -> Product:
-    """Return a product with clean text. The SKU and the image reference are only stripped."""
+    """Return a product with clean text and the first of its images. The SKU is only stripped."""
     return Product(
         sku=(raw.sku or "").strip(),
         name=clean(raw.name),
         description=clean(raw.description),
         manufacturer=clean(raw.manufacturer),
-        label=clean(raw.label),
-        image=(raw.image or "").strip() or None,
+        label=clean_label(raw.label),
+        image=(raw.image or "").partition("\n")[0].strip() or None,
     )
+
+
+def merge_labels(
+    products: Sequence[Product], variants: Mapping[str, Mapping[str, int]]
+) -> list[Product]:
+    """Return the products, their labels spelt as `labels.label_variants` says."""
+    spelling = {variant: label for label, found in variants.items() for variant in found}
+    return [
+        product._replace(label=spelling.get(product.label, product.label)) for product in products
+    ]
 
 
 def reject_invalid(
@@ -67,8 +85,8 @@ def reject_invalid(
 def rejection_reasons(products: Sequence[Product], min_class_size: int) -> list[str | None]:
     """Return why each product is rejected, None where it is kept.
 
-    Of products with one SKU, the first that has a text and a label is kept. Then a class is too
-    small if it has fewer than `min_class_size` products left.
+    Of products with one SKU, the first that has a label, and a text or an image, is kept. Then a
+    class is too small if it has fewer than `min_class_size` products left.
     """
     seen: set[str] = set()
     reasons: list[str | None] = []
@@ -87,54 +105,23 @@ def rejection_reasons(products: Sequence[Product], min_class_size: int) -> list[
     ]
 
 
+def contradicting_duplicates(products: Sequence[Product]) -> int:
+    """Return how many products have the SKU of an earlier one that can be used, and another label.
+
+    The earlier one is kept; see `rejection_reasons`.
+    """
+    labels: dict[str, str] = {}
+    usable = [product for product in products if _missing(product) is None]
+    return sum(labels.setdefault(product.sku, product.label) != product.label for product in usable)
+
+
 def _missing(product: Product) -> str | None:
     """Return the reason to reject a product that lacks something, None if it lacks nothing."""
     if not product.sku:
         return NO_SKU
-    if not product.name and not product.description:
-        return EMPTY_TEXT
+    has_image = product.image is not None and product.unusable_image is None
+    if not product.name and not product.description and not has_image:
+        return NO_INPUT
     if not product.label:
         return NO_LABEL
     return None
-
-
-def data_metrics(
-    source: str, kept: Sequence[Product], rejected: Sequence[Rejected]
-) -> dict[str, Any]:
-    """Return the content of metrics/data.json; classes are by size, the largest first."""
-    reasons = Counter(product.reason for product in rejected)
-    sizes = Counter(product.label for product in kept)
-    return {
-        "source": source,
-        "products": {
-            "read": len(kept) + len(rejected),
-            "kept": len(kept),
-            "without_image": sum(product.image is None for product in kept),
-        },
-        "rejected": {"all": len(rejected)} | {reason: reasons[reason] for reason in REASONS},
-        "classes": {
-            "all": len(sizes),
-            "sizes": dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
-        },
-    }
-
-
-def check_enough(metrics: Mapping[str, Any], min_class_size: int) -> None:
-    """Raise InputError unless `data_metrics` counts at least two classes."""
-    source = f"data.source: {metrics['source']}"
-    if not metrics["products"]["read"]:
-        raise InputError(f"the catalogue ({source}) has no products: name another in params.yaml")
-    if metrics["classes"]["all"] < 2:
-        raise InputError(
-            f"of the {metrics['products']['read']:,} products of the catalogue ({source}), "
-            f"{metrics['products']['kept']:,} are left, in {metrics['classes']['all']} classes; "
-            f"at least two classes are needed. Rejected: {count_words(metrics['rejected'])}. "
-            f"Lower data.min_class_size (a class needs {min_class_size} products), or check the "
-            "columns and labels"
-        )
-
-
-def count_words(rejected: Mapping[str, int]) -> str:
-    """Return how many products were rejected for which reasons, in words."""
-    found = [f"{reason} {rejected[reason]:,}" for reason in REASONS if rejected[reason]]
-    return ", ".join(found) or "none"

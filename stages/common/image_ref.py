@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
-Scheme = Literal["url", "file", "archive", "demo"]
+Scheme = Literal["url", "file", "archive", "demo", "unusable"]
 
 _PREFIXED: tuple[Scheme, ...] = ("file", "archive", "demo")
 
@@ -13,12 +13,14 @@ class ImageRef:
     """A reference to an image.
 
     `scheme` says what `location` is: an http or https URL, the path of a file in the catalogue's
-    folder, the name of a member of the catalogue's archive, or what the demo draws. As text, all
-    but a URL have their scheme in front, such as `file:images/1.jpg`.
+    folder, the name of a member of the catalogue's archive, what the demo draws, or what the
+    catalogue has there that cannot be used, for this `reason`. As text, all but a URL have their
+    scheme in front, such as `file:images/1.jpg`.
     """
 
     scheme: Scheme
     location: str
+    reason: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -26,6 +28,9 @@ class ImageRef:
         if is_url(text):
             return cls("url", text)
         prefix, _, location = text.partition(":")
+        if prefix == "unusable" and "\t" in location:
+            reason, _, location = location.partition("\t")
+            return cls("unusable", location, reason)
         for scheme in _PREFIXED:
             if prefix == scheme and text != prefix:
                 return cls(scheme, location)
@@ -33,7 +38,11 @@ class ImageRef:
 
     def __str__(self) -> str:
         """Return the text of the reference, which `parse` reads."""
-        return self.location if self.scheme == "url" else f"{self.scheme}:{self.location}"
+        if self.scheme == "url":
+            return self.location
+        if self.scheme == "unusable":
+            return f"unusable:{self.reason}\t{self.location}"
+        return f"{self.scheme}:{self.location}"
 
 
 def is_url(text: str) -> bool:

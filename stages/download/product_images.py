@@ -104,9 +104,10 @@ def _parse(text: str | None) -> Reference:
     if not text:
         return None
     try:
-        return ImageRef.parse(text)
+        reference = ImageRef.parse(text)
     except ValueError as error:
         return Failure(str(error))
+    return Failure(reference.reason) if reference.reason else reference
 
 
 def _as_in_the_catalogue(text: str) -> str:

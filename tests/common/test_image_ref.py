@@ -29,3 +29,10 @@ def test_a_reference_says_what_it_refers_to_and_comes_back_as_text(text, scheme,
 def test_a_text_without_a_known_scheme_is_refused(text):
     with pytest.raises(ValueError, match="neither a URL nor file:, archive: or demo:"):
         ImageRef.parse(text)
+
+
+def test_an_unusable_reference_keeps_its_reason_and_what_the_catalogue_has():
+    text = "unusable:s3 is not read: use https\ts3://b/a\tb"
+    reference = ImageRef.parse(text)
+    assert reference == ImageRef("unusable", "s3://b/a\tb", "s3 is not read: use https")
+    assert str(reference) == text

@@ -30,9 +30,9 @@ def run(tmp_path, monkeypatch):
     """Return a function that runs the stage over a table of those rows, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run_over(rows, min_class_size=3):
+    def run_over(rows, min_class_size=3, **data):
         params = YAML(typ="safe").load(TOP / "params.yaml")
-        params["data"] |= {"source": "table", "min_class_size": min_class_size}
+        params["data"] |= {"source": "table", "min_class_size": min_class_size, **data}
         params["data"]["table"] |= {"image_url": "image_url", "image_path": None, "archive": None}
         YAML(typ="safe").dump(params, tmp_path / "params.yaml")
         path = tmp_path / params["data"]["folder"] / params["data"]["table"]["path"]
@@ -86,7 +86,7 @@ def test_each_reason_is_given_with_the_row(run):
     assert rejected() == [
         ("1", "", "No number", "Audio", "no sku"),
         ("9", "0", "Radio, again", "Audio", "duplicate sku"),
-        ("10", "20", "", "Audio", "empty text"),
+        ("10", "20", "", "Audio", "no text and no image"),
         ("11", "21", "No label", "", "no label"),
         ("12", "22", "Alone", "Toys", "class too small"),
     ]
@@ -96,7 +96,7 @@ def test_of_one_sku_the_first_that_can_be_used_stays(run):
     run([("0", "", "", "", "Audio", ""), *GOOD, ("0", "Later", "", "", "Audio", "")])
     assert next(row["name"] for row in kept() if row["sku"] == "0") == "Radio 0"
     assert [(row[0], row[-1]) for row in rejected()] == [
-        ("1", "empty text"),
+        ("1", "no text and no image"),
         ("9", "duplicate sku"),
     ]
 
@@ -111,15 +111,23 @@ def test_metrics_count_every_product(run):
     text = Path("metrics/data.json").read_text(encoding="utf-8")
     assert json.loads(text) == {
         "source": "table",
-        "products": {"read": 9, "kept": 7, "without_image": 3},
+        "products": {
+            "read": 9,
+            "kept": 7,
+            "without_image": 3,
+            "without_text": 0,
+            "duplicates_with_another_label": 0,
+        },
         "rejected": {
             "all": 2,
             "no sku": 1,
-            "empty text": 0,
+            "no text and no image": 0,
             "no label": 0,
             "duplicate sku": 0,
             "class too small": 1,
         },
+        "labels": {"like_missing_values": {}, "sharing_parts": {}, "merged": {}},
+        "images": {"cells_with_several": 0, "unusable": {}},
         "classes": {"all": 2, "sizes": {"Audio": 4, "TV & Home": 3}},
     }
     assert text.index("Audio") < text.index("TV & Home")
@@ -143,8 +151,8 @@ def test_the_same_source_gives_the_same_bytes(run):
 def test_one_line_says_what_was_done(run, capsys):
     run([*GOOD, ("22", "Alone", "", "", "Toys", "")])
     assert capsys.readouterr().out == (
-        "prepare: kept 7 of 8 products in 2 classes, 3 of them without an image; "
-        "rejected: class too small 1\n"
+        "prepare: kept 7 of 8 products in 2 classes, 3 of them without an image and 0 "
+        "without a text; rejected: class too small 1\n"
     )
 
 
@@ -164,6 +172,78 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(run, rows, s
     assert not Path("data/products.parquet").exists()
     assert not Path("data/rejected.csv").exists()
     assert not Path("metrics").exists()
+
+
+def metrics():
+    return json.loads(Path("metrics/data.json").read_text(encoding="utf-8"))
+
+
+def lamps(*labels, sku="lamp"):
+    return [(f"{sku}{n}", "Lamp", "", "", label, "") for n, label in enumerate(labels)]
+
+
+def test_labels_that_look_alike_are_one_class_and_listed(run, capsys):
+    rows = [*GOOD, *lamps("Café", "CAFÉ", "Ca\u00adf\u0065\u0301", "\u200bcafé\u200f", "Ｃａｆé")]
+    run(rows)
+    assert metrics()["classes"]["sizes"] == {"Café": 5, "Audio": 4, "TV & Home": 3}
+    assert metrics()["labels"]["merged"] == {
+        "Café": {"Café": 2, "CAFÉ": 1, "café": 1, "Ｃａｆé": 1}
+    }
+    said = "prepare: labels that look alike were merged: 'Café' for 'CAFÉ', 'café', 'Ｃａｆé'\n"
+    assert said in capsys.readouterr().out
+    run(rows, merge_label_variants=False)
+    assert metrics()["labels"]["merged"] == {}
+    assert Counter(row[-1] for row in rejected()) == {"class too small": 5}
+
+
+def test_labels_that_look_missing_are_kept_and_said(run, capsys):
+    run([*GOOD, *lamps("nan", "nan", "nan", "-")])
+    assert metrics()["classes"]["sizes"]["nan"] == 3
+    assert metrics()["labels"]["like_missing_values"] == {"nan": 3, "-": 1}
+    said = capsys.readouterr().out
+    assert "3 labels are the text 'nan'; 1 labels are the text '-'" in said
+
+
+def test_labels_that_share_parts_are_said(run, capsys):
+    run([*GOOD, *lamps("Home > Lamps", "Home > Lamps", "Home > Lamps, Sale", "Home > Chairs")])
+    shared = {"Home > Lamps": {"Home > Lamps": 2, "Home > Lamps, Sale": 1}}
+    assert metrics()["labels"]["sharing_parts"] == shared
+    assert "share parts: 'Home > Lamps' beside 'Home > Lamps, Sale'." in capsys.readouterr().out
+
+
+def test_of_several_images_the_first_is_taken_and_how_many_there_are_is_said(run, capsys):
+    cells = ["http://x.example/a.jpg, //x.example/b.jpg", "//x.example/c,d.jpg", "nan", "s3://b/a"]
+    run([*GOOD, *[(f"i{n}", "Radio", "", "", "Audio", cell) for n, cell in enumerate(cells)]])
+    assert [row["image"] for row in kept()][7:] == [
+        "http://x.example/a.jpg",
+        "https://x.example/c,d.jpg",
+        None,
+        "unusable:s3 is not read: use https\ts3://b/a",
+    ]
+    unusable = {"s3 is not read: use https": 1}
+    assert metrics()["images"] == {"cells_with_several": 1, "unusable": unusable}
+    said = capsys.readouterr().out
+    assert "prepare: 1 products have several images: the first that can be used is taken\n" in said
+    assert "1 image references cannot be used: s3 is not read: use https (1)\n" in said
+
+
+def test_a_product_with_only_an_image_is_kept_and_counted(run):
+    run([*GOOD, ("20", "", "", "", "Audio", "http://x.example/20.jpg")])
+    assert kept()[-1]["sku"] == "20"
+    assert metrics()["products"]["without_text"] == 1
+
+
+def test_rounded_skus_are_refused_before_anything_is_written(run):
+    rows = [("4.00638E+12", f"Radio {n}", "", "", "Audio", "") for n in range(3)]
+    with pytest.raises(InputError, match="3 of 10 SKUs look as if a spreadsheet had rounded them"):
+        run([*GOOD, *rows])
+    assert not Path("data/products.parquet").exists()
+
+
+def test_a_duplicate_with_another_label_is_said(run, capsys):
+    run([*GOOD, ("0", "Radio", "", "", "AUDIO", ""), ("1", "Radio", "", "", "TV &amp; Home", "")])
+    assert metrics()["products"]["duplicates_with_another_label"] == 1
+    assert "1 products have the SKU of an earlier one and another label" in capsys.readouterr().out
 
 
 def test_ten_thousand_labels_are_each_counted(run):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, TypeAdapter, ValidationError
 
+from stages.catalog.image_cells import read_image_cell
 from stages.catalog.settings import BestBuySettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
@@ -54,7 +55,7 @@ def read(settings: BestBuySettings, file: Path) -> Iterator[RawProduct]:
             description=product.description,
             manufacturer=product.manufacturer,
             label=product.category[0].name if product.category else None,
-            image=product.image,
+            image=read_image_cell(product.image, "url"),
         )
 
 

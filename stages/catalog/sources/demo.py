@@ -565,7 +565,7 @@ def _invalidate(product: RawProduct, part: str, used_sku: str) -> RawProduct:
         case "used sku":
             return replace(product, sku=used_sku)
         case "no text":
-            return replace(product, name=None, description=" ")
+            return replace(product, name=None, description=" ", image=None)
         case "no label":
             return replace(product, label=None)
     return product

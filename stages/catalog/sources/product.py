@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class RawProduct:
     """A product as its source has it: text not cleaned yet, None or empty where there is nothing.
 
-    `image` is the text of a `stages.common.image_ref.ImageRef`.
+    `image` has the text of a `stages.common.image_ref.ImageRef`. If the product has several images,
+    it has one a line, and the first is used.
     """
 
     sku: str | None

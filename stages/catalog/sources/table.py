@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.catalog.image_cells import read_image_cell
 from stages.catalog.settings import TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
-from stages.common.image_ref import ImageRef
 
 Row = Mapping[str, Any]
 
@@ -61,13 +61,10 @@ def _path_in(folder: Path, name: str) -> Path:
 
 
 def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's image is, as the text of an ImageRef."""
-    location = (text[settings.image_url] or text[settings.image_path] or "").strip()
-    if not location:
-        return None
+    """Return where a product's images are, as the texts of ImageRefs, one a line."""
     if settings.image_path is None:
-        return location
-    return str(ImageRef("archive" if settings.archive else "file", location))
+        return read_image_cell(text[settings.image_url], "url")
+    return read_image_cell(text[settings.image_path], "archive" if settings.archive else "file")
 
 
 def _text(value: Any, where: str) -> str | None:

@@ -1,0 +1,127 @@
+"""What a cell of a table says of a product's images, taken as a person would."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from stages.catalog.image_reasons import IMAGE_ENDING, why_no_path, why_no_url
+from stages.catalog.invisible_marks import strip_invisible
+from stages.catalog.missing_values import is_null
+from stages.common.image_ref import ImageRef, is_url
+
+CellScheme = Literal["url", "file", "archive"]
+
+_SEPARATORS = ",;|"
+_GAP = r"[\s,;|\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+_START = r"[\"'<]?(?:[a-z][a-z0-9+.-]*://|//[^/\s])"
+_NULL = rf"(?:nan|none|null|<na>|n/a)(?:{_GAP}|$)"
+# The look-behind keeps the time linear in the length of a gap.
+_BETWEEN_URLS = re.compile(rf"(?<!{_GAP}){_GAP}+(?={_START}|{_NULL})", re.IGNORECASE)
+_AFTER_DATA_URL = re.compile(rf"(?<!{_GAP}){_GAP}+(?=[\"'<]?https?://)", re.IGNORECASE)
+_BETWEEN_NAMES = re.compile(rf"((?<!{_GAP}){_GAP}+)")
+_BARE_LIST = re.compile(rf"[\[({{]\s*{_START}", re.IGNORECASE)
+# A list as Python writes it; a backslash takes the next character with it.
+_PYTHON_LIST = re.compile(r"[\[(]\s*(?:None\s*,\s*)*['\"]")
+_PYTHON_TEXT = re.compile(r"\\.|'((?:[^'\\]|\\.)*)'" + r'|"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_AMPERSAND = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)
+_WRAPS = {'"': '"', "'": "'", "<": ">", "“": "”"}
+_KEYS = ("url", "src", "href", "link", "image", "large", "path", "name", "filename")
+
+
+def read_image_cell(cell: str | None, scheme: CellScheme) -> str | None:
+    """Return the references in a cell as the texts of ImageRefs, one a line; None if it has none.
+
+    `scheme` says what the column holds. Several references may stand in a cell, one after another
+    or as a JSON list. The first that can be used comes first. One that cannot be used has the
+    scheme `unusable` and the reason.
+    """
+    found = (_reference(part, scheme) for part in _parts(cell or "", scheme))
+    references = dict.fromkeys(reference for reference in found if reference is not None)
+    usable_first = sorted(references, key=lambda reference: reference.scheme == "unusable")
+    return "\n".join(map(str, usable_first)) or None
+
+
+def _parts(cell: str, scheme: CellScheme) -> Iterator[str]:
+    """Yield the parts of a cell that each should be a reference."""
+    cell = strip_invisible(cell)
+    for text in _texts_of_list(cell) if cell[:1] in ("[", "{", "(", '"') else [cell]:
+        text = _AMPERSAND.sub("&", _AMPERSAND.sub("&", text))
+        yield from _split_urls(text) if scheme == "url" else _split_names(text)
+
+
+def _texts_of_list(cell: str) -> list[str]:
+    """Return the texts in a list as JSON, Python or nobody writes it, or the cell if it is none."""
+    try:
+        return list(_texts_in(json.loads(cell)))
+    except (ValueError, RecursionError):
+        if _PYTHON_LIST.match(cell):
+            found = ("".join(groups) for groups in _PYTHON_TEXT.findall(cell))
+            return [re.sub(r"\\(.)", r"\1", text) for text in found]
+        return [strip_invisible(cell, "[](){}") if _BARE_LIST.match(cell) else cell]
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts in a JSON value; of an object those of the first key that names an image."""
+    match value:
+        case str() | int() | float():
+            yield str(value)
+        case list():
+            for one in value:
+                yield from _texts_in(one)
+        case dict():
+            known = [value[key] for key in _KEYS if isinstance(value.get(key), str | list | dict)]
+            # A large shop has the URLs as keys, and the sizes of the images as values.
+            yield from _texts_in(known[0]) if known else filter(is_url, value)
+
+
+def _split_urls(text: str) -> list[str]:
+    """Split a text where what follows looks like another URL."""
+    is_data = text[:5].lower() == "data:"
+    return (_AFTER_DATA_URL if is_data else _BETWEEN_URLS).split(text)
+
+
+def _split_names(text: str) -> list[str]:
+    """Split a text after each ending of an image file if all its parts have one."""
+    names: list[list[str]] = [[]]
+    for piece in _BETWEEN_NAMES.split(text):
+        names[-1].append(piece)
+        if IMAGE_ENDING.search(piece.rstrip("\"'")):
+            names.append([])
+    rest = "".join(names.pop())
+    is_list = names and not strip_invisible(rest, _SEPARATORS)
+    return ["".join(name) for name in names] if is_list else [text]
+
+
+def _reference(part: str, scheme: CellScheme) -> ImageRef | None:
+    """Return the reference that a part of a cell is, None where it stands for none."""
+    text = _unwrap(part, _SEPARATORS if scheme == "url" else "")
+    if scheme != "url" and IMAGE_ENDING.search(bare := _unwrap(text, _SEPARATORS)):
+        text = bare
+    text = re.sub(r"[\r\n\t]+", "", text)
+    if not text.strip(_SEPARATORS) or is_null(text.strip("[]{}()")):
+        return None
+    if scheme == "url":
+        text = _complete_url(text)
+    reason = why_no_url(text) if scheme == "url" else why_no_path(text)
+    return ImageRef("unusable", _shortened(text), reason) if reason else ImageRef(scheme, text)
+
+
+def _unwrap(part: str, separators: str) -> str:
+    """Remove white space, invisible marks, `separators` and a pair of quotes from both ends."""
+    text = strip_invisible(part, separators)
+    if len(text) > 1 and _WRAPS.get(text[0]) == text[-1]:
+        text = strip_invisible(text[1:-1], separators)
+    return text
+
+
+def _complete_url(text: str) -> str:
+    r"""Add https: to `//host/...`, and take the backslashes out of `http:\\/\\/host`."""
+    if re.match(r"https?:\\/\\/", text, re.IGNORECASE):
+        text = text.replace("\\/", "/")
+    return f"https:{text}" if re.match(r"//[^/\s]", text) else text
+
+
+def _shortened(text: str) -> str:
+    """Return the first 100 characters of a text: an image in a cell may have millions."""
+    return text if len(text) <= 100 else f"{text[:100]}…"

@@ -1,0 +1,53 @@
+"""Labels: cleaned, and spelt alike where they look alike."""
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from stages.catalog.invisible_marks import drop_invisible
+from stages.catalog.missing_values import looks_missing
+from stages.catalog.text_cleaning import clean, decode_entities, one_line
+
+_MAX_LABEL = 2000  # characters; the time to normalise a text grows as the square of its marks
+
+
+def clean_label(text: str | None) -> str:
+    """Return a label as one line of plain text without invisible marks, empty where there is none.
+
+    A label that is only markup, such as `<Table>`, keeps it: it is a name, and no HTML.
+    """
+    label = one_line(drop_invisible(clean(text)))
+    return label or one_line(drop_invisible(decode_entities(text or "")))
+
+
+def label_variants(labels: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Return the labels that look alike, by the spelling that stands for them.
+
+    Labels look alike if they are equal but for case, width and other compatible forms, and
+    invisible marks. The commonest spelling stands for all, of two the first in alphabetical order.
+    Returns {spelling: {each spelling: how many labels}}, the commonest first.
+    """
+    alike: dict[str, Counter[str]] = defaultdict(Counter)
+    for label, count in Counter(filter(None, labels)).items():
+        alike[_look(label)][label] += count
+    spellings = [
+        dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        for counts in alike.values()
+        if len(counts) > 1
+    ]
+    return {next(iter(counts)): counts for counts in sorted(spellings, key=list)}
+
+
+def missing_labels(labels: Iterable[str]) -> dict[str, int]:
+    """Return the labels that look like missing values, and how many there are of each."""
+    counts = Counter(filter(None, labels))
+    found = [(label, count) for label, count in counts.items() if looks_missing(label)]
+    return dict(sorted(found, key=lambda item: (-item[1], item[0])))
+
+
+def _look(label: str) -> str:
+    """Return what labels that look alike have in common: Unicode's NFKC and case folding."""
+    if len(label) > _MAX_LABEL:
+        return label.casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    return " ".join(drop_invisible(folded).split()) or label

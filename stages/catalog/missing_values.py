@@ -1,0 +1,40 @@
+"""Texts that stand for nothing: what programs and people write into a cell that should be empty."""
+
+import re
+import unicodedata
+
+from stages.catalog.text_cleaning import clean
+
+# What programs write for a missing value, and people for "does not apply".
+_NULLS = re.compile(
+    r"nan|none|null|nil|nat|<na>|<null>|<none>|<nan>|\(null\)|undefined|\\n"
+    r"|#?n/?a|n\.a\.|-{1,3}|–|—"
+)
+# A class may well have such a name; it may also be where products without a class were put.
+_WORDS = re.compile(
+    r"unknown|missing|empty|blank|tbd|tba|todo|no (?:value|category|label)"
+    r"|not (?:available|applicable|specified|set)|unspecified|unassigned|unclassified"
+    r"|uncategori[sz]ed|#(?:ref!|value!|name\?|div/0!|null!|num!|error!)"
+)
+
+
+def is_null(text: str) -> bool:
+    """Return whether a text is what programs write for a missing value: nan, None, <NA>, ..."""
+    return _NULLS.fullmatch(_plain(text)) is not None
+
+
+def looks_missing(text: str) -> bool:
+    """Return whether a text may stand for a missing value: a null, such a word, or no word.
+
+    Markup without text, such as `<p></p>`, has no word, nor has `?`.
+    """
+    plain = _plain(text)
+    return (
+        any(is_null(one) or _WORDS.fullmatch(one) for one in (plain, plain.strip("<>()[]{}*'\"")))
+        or not clean(text)
+        or all(unicodedata.category(character)[0] in "PZ" for character in text)
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
