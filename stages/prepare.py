@@ -42,6 +42,10 @@ def main() -> None:
         f"{metrics['classes']['all']} classes, {metrics['products']['without_image']:,} of them "
         f"without an image; rejected: {count_words(metrics['rejected'])}"
     )
+    if not any(product.image for product in kept):
+        print("prepare: no product has an image: only text models will be trained")
+    if not any(product.name or product.description for product in kept):
+        print("prepare: no product has a text: only image models will be trained")
 
 
 def read_source(params: Params) -> Iterator[RawProduct]:
