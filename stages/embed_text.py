@@ -14,7 +14,13 @@ import pyarrow as pa
 
 from stages.common import paths
 from stages.common.process import run_stage
-from stages.common.tables import PRODUCTS, embeddings_schema, read_table, write_batches
+from stages.common.tables import (
+    PRODUCTS,
+    embeddings_schema,
+    from_arrow,
+    read_table,
+    write_batches,
+)
 from stages.encoders.embedding_cache import (
     Progress,
     TableEncoder,
@@ -41,17 +47,11 @@ def texts_of(products: pa.Table, fields: Sequence[str], prefix: str = "") -> lis
 
 
 def embed_texts(
-    encoder: TableEncoder,
-    counter: TextCounter,
-    skus: pa.ChunkedArray,
-    texts: Sequence[str],
-    progress: Progress,
+    encoder: TableEncoder, skus: pa.ChunkedArray, texts: Sequence[str], progress: Progress
 ) -> pa.Table:
     """Embed texts into a table; one that occurs twice is embedded once, an empty one is null."""
     hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
-    vectors = encoder.encode(texts, hashes, progress)
-    counter.add(texts, vectors)
-    return embeddings_table(skus, hashes, vectors)
+    return embeddings_table(skus, hashes, encoder.encode(texts, hashes, progress))
 
 
 def main() -> None:
@@ -76,9 +76,11 @@ def main() -> None:
     ):
         # All before the first is written: the counts are written with them.
         tables = [
-            embed_texts(encoder, counter, products["sku"][chunk], texts[chunk], bar.update)
+            embed_texts(encoder, products["sku"][chunk], texts[chunk], bar.update)
             for chunk in chunks
         ]
+        for chunk, table in zip(chunks, tables, strict=True):
+            counter.add(texts[chunk], from_arrow(table["embedding"], encoder.n_features)[0])
         counts = counter.counts()
         write_batches(
             paths.embeddings("text", name),

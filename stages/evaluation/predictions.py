@@ -106,7 +106,8 @@ def trained_modalities(
 
     The others have none where no product has their inputs. Raises InputError where all are such.
     """
-    trained, untrained = [], []
+    trained: list[str] = []
+    untrained: list[str] = []
     for modality in modalities:
         has_model = any((folder / name / modality).is_dir() for name in classifiers)
         (trained if has_model else untrained).append(modality)

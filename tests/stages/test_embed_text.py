@@ -27,8 +27,7 @@ from stages.common.tables import (
 )
 from stages.encoders import embedding_cache
 from stages.encoders.embedding_cache import WRITE_BATCH, CachedEncoder
-from stages.encoders.hashed_ngrams import HashedNgrams, Settings
-from stages.encoders.text_counts import TextCounter
+from stages.encoders.hashed_ngrams import HashedNgrams
 from stages.encoders.weights.manifest import package_folder
 
 
@@ -67,11 +66,9 @@ def embedded(tmp_path):
 
     def embed(encoder, texts, bar=None):
         skus = pa.chunked_array([[str(i) for i in range(len(texts))]], pa.string())
-        counter = TextCounter(Settings(kind="hashed_ngrams"), tmp_path)
-        progress = (bar or tqdm(disable=True)).update
         with SqliteCache(tmp_path / "rows.sqlite") as store:
             cached = CachedEncoder(encoder, "lengths", store)
-            return embed_text.embed_texts(cached, counter, skus, texts, progress)
+            return embed_text.embed_texts(cached, skus, texts, (bar or tqdm(disable=True)).update)
 
     return embed
 
