@@ -63,7 +63,7 @@ def main() -> None:
     manifest, total = read_manifest(folder), count_images()
     options = params.backend, params.precision, params.cache, open_jpeg
     with (
-        open_encoder(settings, folder, *options) as (encoder, backend),
+        open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
         tqdm(total=total, desc=name, unit=" images") as bar,
     ):
         write_batches(

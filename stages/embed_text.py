@@ -1,18 +1,26 @@
 """Embed every product's text with one encoder.
 
 Reads data/products.parquet and data/weights/<encoder>/; writes
-data/embeddings/text/<encoder>.parquet: a row per product, null where the chosen fields are empty.
+data/embeddings/text/<encoder>.parquet: a row per product, null where the chosen fields are empty,
+and in its metadata how many texts the encoder cannot read, tell apart or take whole.
 """
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from stages.common import paths
 from stages.common.process import run_stage
-from stages.common.tables import PRODUCTS, embeddings_schema, read_table, write_batches
+from stages.common.tables import (
+    PRODUCTS,
+    embeddings_schema,
+    from_arrow,
+    read_table,
+    write_batches,
+)
 from stages.encoders.embedding_cache import (
     Progress,
     TableEncoder,
@@ -21,16 +29,21 @@ from stages.encoders.embedding_cache import (
     summary,
     table_metadata,
 )
+from stages.encoders.text_counts import TextCounter
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 CHUNK_ROWS = 4096  # products that are in memory together, and whose texts are sorted by length
 
 
-def texts_of(products: pa.Table, fields: Sequence[str]) -> list[str]:
-    """Return each product's fields that are not empty as one text: "name. description"."""
+def texts_of(products: pa.Table, fields: Sequence[str], prefix: str = "") -> list[str]:
+    """Return each product's fields that are not empty as one text: "name. description".
+
+    `prefix` is put in front of a text that is not empty.
+    """
     columns = [products[field].to_pylist() for field in fields]
-    return [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
+    texts = [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
+    return [prefix + text if text else "" for text in texts]
 
 
 def embed_texts(
@@ -52,23 +65,34 @@ def main() -> None:
     settings, folder = params.encoders[name], paths.weights(name)
     manifest = read_manifest(folder)
     products = read_table(paths.PRODUCTS, PRODUCTS)
-    texts = texts_of(products, getattr(settings, "fields", None) or params.text.fields)
+    fields = getattr(settings, "fields", None) or params.text.fields
+    texts = texts_of(products, fields, getattr(settings, "prefix", ""))
     chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(texts), CHUNK_ROWS)]
+    total, counter = sum(map(bool, texts)), TextCounter(settings, folder)
     options = params.backend, params.precision, params.cache
     with (
-        open_encoder(settings, folder, *options) as (encoder, backend),
-        tqdm(total=sum(map(bool, texts)), desc=name, unit=" texts") as bar,
+        open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
+        tqdm(total=total, desc=name, unit=" texts") as bar,
     ):
+        # All before the first is written: the counts are written with them.
+        tables = [
+            embed_texts(encoder, products["sku"][chunk], texts[chunk], bar.update)
+            for chunk in chunks
+        ]
+        for chunk, table in zip(chunks, tables, strict=True):
+            counter.add(texts[chunk], from_arrow(table["embedding"], encoder.n_features)[0])
+        counts = counter.counts()
         write_batches(
             paths.embeddings("text", name),
             embeddings_schema(None if settings.is_sparse else encoder.n_features),
-            (
-                embed_texts(encoder, products["sku"][chunk], texts[chunk], bar.update)
-                for chunk in chunks
-            ),
-            table_metadata(name, manifest, encoder, backend),
+            tables,
+            table_metadata(name, manifest, encoder, backend) | {"texts": counts.metadata()},
         )
     print(summary(name, "texts", encoder, backend))
+    if total:
+        print(f"{name}: {counts.words()}")
+    if warning := counts.warning(name):
+        print(warning, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from stages.evaluation.predictions import (
     load_model,
     prediction_table,
     remove_unnamed_models,
+    trained_modalities,
 )
 from stages.evaluation.summary import summary
 from stages.params import load_params
@@ -39,7 +40,9 @@ def main() -> None:
     params = load_params()
     refuse_reserved_names(params.modalities)
     remove_unnamed_models(paths.MODELS, params.classifiers)
-    models = [load_model(paths.MODELS, modality, name) for modality, name in params.models()]
+    trained = trained_modalities(paths.MODELS, params.modalities, params.classifiers)
+    pairs = [(modality, name) for modality, name in params.models() if modality in trained]
+    models = [load_model(paths.MODELS, modality, name) for modality, name in pairs]
     names = product_names(models)
     best = best_by_modality(models)
     chosen = best_on_validation(best.values())
@@ -48,7 +51,7 @@ def main() -> None:
     intervals = intervals_of(models, bootstrap)
     inputs = {
         modality: {name: block.input for name, block in params.blocks_of(modality).items()}
-        for modality in params.modalities
+        for modality in trained
     }
     figures = summary(inputs, models, best, bootstrap)
     audited = label_issues.audited_products(chosen)
@@ -74,8 +77,8 @@ def main() -> None:
             predictions = prediction_table(model, names)
             write_table(folder / f"{model.name}.parquet", predictions)
             columns = ["Predictions", "True Labels"]
-            pairs = predictions.select(["prediction", "label"]).rename_columns(columns)
-            write_csv(folder / f"{model.name}.csv", columns, pairs.to_pylist())
+            labels = predictions.select(["prediction", "label"]).rename_columns(columns)
+            write_csv(folder / f"{model.name}.csv", columns, labels.to_pylist())
 
 
 def product_names(models: Iterable[Model]) -> dict[str, str]:

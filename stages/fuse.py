@@ -2,7 +2,7 @@
 
 Reads data/splits.parquet and data/embeddings/; writes data/features.parquet: a row per product, a
 block per encoder, null where a product lacks its input, and what each modality sees of it; and
-plots/pca/<modality>.csv.
+plots/pca/<modality>.csv. What no product has is left out, and so are the modalities that need it.
 
 Scaling is what makes fusion pay: in a plain concatenation, or a standardised one, the encoder with
 the most or the largest numbers drowns the others. What is fitted to a block is fitted in `train`,
@@ -21,8 +21,14 @@ from stages.common.process import run_stage
 from stages.common.splits import TEST, read_splits
 from stages.common.tables import features_schema, write_batches
 from stages.fusion import pca_plot
-from stages.fusion.embedding_tables import open_embeddings, read_vectors, remove_orphans
+from stages.fusion.embedding_tables import (
+    has_vectors,
+    open_embeddings,
+    read_vectors,
+    remove_orphans,
+)
 from stages.fusion.settings import block_weights
+from stages.fusion.usable import omissions, usable_modalities
 from stages.params import load_params
 
 PCA = paths.PLOTS / "pca"
@@ -36,10 +42,14 @@ def main() -> None:
     files = {name: paths.embeddings(block.input, block.encoder) for name, block in blocks.items()}
     remove_orphans(files.values())
     found = {name: open_embeddings(file, splits.skus) for name, file in files.items()}
+    empty = [name for name, table in found.items() if not has_vectors(table)]
+    seen = {modality: params.blocks_of(modality) for modality in params.modalities}
     weights = {
-        modality: block_weights(params.fusion, params.blocks_of(modality))
-        for modality in params.modalities
+        modality: block_weights(params.fusion, own)
+        for modality, own in usable_modalities(seen, empty).items()
     }
+    blocks = {name: block for name, block in blocks.items() if name not in empty}
+    found = {name: found[name] for name in blocks}
     sparse = [name for name, table in found.items() if table.is_sparse]
     metadata = {
         "encoders": {name: table.weights for name, table in found.items()},
@@ -66,14 +76,16 @@ def main() -> None:
     has = {name: np.concatenate(parts) for name, parts in present.items()}
     training = splits.roles[:, 0] != TEST
     with atomic_folder(PCA) as folder:
-        for modality, seen in weights.items():
+        for modality, own in weights.items():
             try:
-                points = pca_plot.pca_points(seen, has, splits.labels, training, params.seed)
+                points = pca_plot.pca_points(own, has, splits.labels, training, params.seed)
             except InputError as error:
                 raise InputError(f"{modality}: {error}") from None
             write_csv(folder / f"{modality}.csv", pca_plot.COLUMNS, points)
     missing = {name: int((~there).sum()) for name, there in has.items()}
     print(f"{len(splits.skus)} products, sizes {sizes}, missing {missing}")
+    for line in omissions(seen, empty):
+        print(f"fuse: {line}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,10 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
         f"image and {products['without_text']:,} without a text; "
         f"rejected: {count_words(metrics['rejected'])}"
     )
+    if products["without_image"] == products["kept"]:
+        yield "no product has an image: only text models will be trained"
+    if products["without_text"] == products["kept"]:
+        yield "no product has a text: only image models will be trained"
     if merged := labels["merged"]:
         examples = (
             f"{label!r} for {', '.join(map(repr, list(found)[1:]))}"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 from stages.common.cache import cache_folder
 from stages.common.kv_store import SqliteCache
@@ -129,6 +130,23 @@ class UncachedEncoder:
         return vectors
 
 
+class IdleEncoder:
+    """Stands for an encoder that has no input at all, so that none is loaded."""
+
+    n_features = 1
+    computed = cache_hits = 0
+
+    def __init__(self, is_sparse: bool) -> None:
+        self._is_sparse = is_sparse
+
+    def encode(
+        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
+    ) -> Matrix:
+        """Return zeros, float32 (n, 1)."""
+        zeros = np.zeros((len(hashes), self.n_features), dtype=np.float32)
+        return csr_array(zeros) if self._is_sparse else zeros
+
+
 @contextmanager
 def open_encoder(
     settings: EncoderSettings,
@@ -137,14 +155,18 @@ def open_encoder(
     precision: str,
     limits: CacheSettings,
     prepare: Callable[[Any], Any] = lambda value: value,
+    has_input: bool = True,
 ) -> Iterator[tuple[TableEncoder, Backend]]:
     """Give an encoder of the weights in `folder`, and the backend that runs it.
 
     `backend_name` and `precision` are those of params.yaml; in precision auto, bfloat16 is taken
-    where it hardly changes a vector. `prepare` makes what the encoder takes of an input. Raises
-    InputError where the encoder cannot be loaded or run.
+    where it hardly changes a vector. `prepare` makes what the encoder takes of an input. No network
+    is loaded unless it `has_input`. Raises InputError where the encoder cannot be loaded or run.
     """
     backend = select_backend(settings, backend_name, precision)
+    if not has_input:
+        yield IdleEncoder(settings.is_sparse), backend
+        return
     load = partial(load_encoder, settings, folder)
     if settings.is_sparse:
         yield UncachedEncoder(load(backend)), backend
@@ -208,6 +230,8 @@ def embeddings_table(
 def summary(name: str, unit: str, encoder: TableEncoder, backend: Backend) -> str:
     """Return a line that says how many inputs were computed, and how many came from the cache."""
     total = encoder.computed + encoder.cache_hits
+    if not total:
+        return f"{name}: no product has {unit}: nothing to embed"
     return (
         f"{name}: {encoder.computed:,} of {total:,} {unit} computed by {backend.name} in "
         f"{backend.precision}, {encoder.cache_hits:,} from {cache_folder()}"

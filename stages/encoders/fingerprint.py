@@ -38,14 +38,14 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
     """Return the hash of a network and of what prepares its input.
 
     That is: the encoder's settings, its weights in `folder`, the code of its kind and the versions
-    of the libraries that this code imports.
+    of the libraries that this code imports. A text's prefix is part of the input.
     """
     modules = [f"{ROOM}.{settings.kind}"]
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")
     weights = [file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE]
     return _hash(
-        settings.model_dump(mode="json"),
+        settings.model_dump(mode="json", exclude={"prefix"}),
         [(file.name, sha256_of(file)) for file in weights],
         code_key(modules),
     )

@@ -22,7 +22,7 @@ class EncoderSettings(Settings):
     modality: ClassVar[str]
     framework: ClassVar[str | None] = None
     is_sparse: ClassVar[bool] = False
-    usage: ClassVar[frozenset[str]] = frozenset({"fields", "tta"})
+    usage: ClassVar[frozenset[str]] = frozenset({"fields", "prefix", "tta"})
 
     kind: str
 
@@ -40,11 +40,15 @@ class ImageEncoderSettings(EncoderSettings):
 
 
 class TextEncoderSettings(EncoderSettings):
-    """A text encoder: it reads `fields` instead of `text.fields` where they are given."""
+    """A text encoder: it reads `fields` instead of `text.fields` where they are given.
+
+    `prefix` is put in front of each text, as some networks were trained with one.
+    """
 
     modality = "text"
 
     fields: TextFields | None = None
+    prefix: str = ""
 
 
 class CacheSettings(Settings):

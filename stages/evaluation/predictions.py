@@ -1,7 +1,7 @@
 """What a trained model predicts for held-out products: read from train, written for users."""
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +97,25 @@ class Model:
             for fold in np.unique(folds)
         ]
         return {key: float(np.mean([found[key] for found in by_fold])) for key in by_fold[0]}
+
+
+def trained_modalities(
+    folder: Path, modalities: Iterable[str], classifiers: Collection[str]
+) -> list[str]:
+    """Return the modalities of which there are models in `folder`, and print the others.
+
+    The others have none where no product has their inputs. Raises InputError where all are such.
+    """
+    trained: list[str] = []
+    untrained: list[str] = []
+    for modality in modalities:
+        has_model = any((folder / name / modality).is_dir() for name in classifiers)
+        (trained if has_model else untrained).append(modality)
+    if not trained:
+        raise InputError(f"{folder} holds no model that params.yaml names: `dvc repro` trains them")
+    if untrained:
+        print(f"evaluate: no model was trained of {', '.join(untrained)}: fuse said why")
+    return trained
 
 
 def load_model(folder: Path, modality: str, classifier: str) -> Model:

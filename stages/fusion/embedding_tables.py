@@ -68,6 +68,14 @@ def open_embeddings(file: Path, skus: np.ndarray) -> EmbeddingTable:
     return EmbeddingTable(file, n_features, size is None, metadata["weights"])
 
 
+def has_vectors(table: EmbeddingTable) -> bool:
+    """Return whether any product has a vector of an encoder."""
+    return any(
+        batch["embedding"].null_count < len(batch)
+        for batch in read_batches(table.file, ["embedding"])
+    )
+
+
 def read_vectors(table: EmbeddingTable) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """Yield an encoder's vectors, scaled to unit length, and which there are, batch by batch."""
     for batch in read_batches(table.file, ["sku", "embedding"]):

@@ -28,7 +28,10 @@ def pca_points(
     """
     for name in block_weights:
         if (present[name] & training).sum() < 2:
-            raise InputError(f"not two products to train on have a {name} input")
+            raise InputError(
+                f"not two products to train on have a {name} input: give it to more products, or "
+                "to none, which leaves out the models that need it"
+            )
     seen = np.flatnonzero(np.logical_or.reduce([present[name] for name in block_weights]))
     shuffled = np.random.default_rng(seed).permutation(seen)
     # First those without which a block that few products have could not be preprocessed.

@@ -11,6 +11,7 @@ from stages.encoders import fingerprint
 from stages.encoders.backends.base import Backend
 from stages.encoders.fingerprint import code_key, network_key, vector_key
 from stages.encoders.huggingface_image import Settings as ImageSettings
+from stages.encoders.huggingface_text import Settings as TextSettings
 
 KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx")
 SETTINGS = ImageSettings(kind="huggingface_image", model="lab/model")
@@ -95,7 +96,8 @@ def test_a_new_kind_changes_no_key_of_the_others(room):
 
 
 @pytest.mark.parametrize(
-    "name", ["settings", "base", "embedding_cache", "fingerprint", "weights/huggingface"]
+    "name",
+    ["settings", "base", "embedding_cache", "fingerprint", "text_counts", "weights/huggingface"],
 )
 def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
     before = keys_of(room)
@@ -195,6 +197,14 @@ def test_another_setting_makes_another_key(weights):
         for changes in ({}, {"model": "lab/other"}, {"tta": ["identity", "hflip"]})
     ]
     assert len(set(found)) == 3
+
+
+def test_a_prefix_makes_no_other_key_since_it_is_part_of_the_text(weights):
+    plain = TextSettings(kind="huggingface_text", model="lab/model")
+    prefixed = plain.model_copy(update={"prefix": "query: "})
+    assert network_key(plain, weights) == network_key(prefixed, weights)
+    assert plain.weights_request() == prefixed.weights_request()
+    assert "prefix" not in plain.weights_request()
 
 
 def test_augmentation_counts_where_there_is_any(room, weights, monkeypatch):

@@ -160,6 +160,9 @@ def test_a_new_kind_of_text_encoder_is_one_file(copy):
         "words: an encoder without weights (this file"
     )
     said = run(copy, "embed_text", "words")
-    assert said == "words: 1 of 1 texts computed by numpy in float32, 0 from .cache\n"
+    assert said == (
+        "words: 1 of 1 texts computed by numpy in float32, 0 from .cache\n"
+        "words: 1 different texts have 1 different vectors, 0 texts share one\n"
+    )
     table = read_table(copy / "data/embeddings/text/words.parquet")
     assert table["embedding"].to_pylist() == [[2, 7]]

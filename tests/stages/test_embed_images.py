@@ -177,6 +177,20 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     assert ": 3 of 4 images computed" in capsys.readouterr().out
 
 
+def test_without_any_image_no_network_is_loaded(repository, monkeypatch, capsys):
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(None, None))
+    write_table(Path("data/images/images-00001.parquet"), shard(None, first=2))
+    monkeypatch.setattr(embedding_cache, "load_encoder", lambda *_: pytest.fail("it was loaded"))
+    capsys.readouterr()
+    embed_images.main()
+    assert capsys.readouterr().out == "tiny: no product has images: nothing to embed\n"
+    table = read_table(repository / "data/embeddings/image/tiny.parquet")
+    assert table["sku"].to_pylist() == ["0", "1", "2"]
+    assert table["embedding"].to_pylist() == [None] * 3
+    assert metadata_of(table.schema)["encoder"] == "tiny"
+
+
 def test_another_precision_or_backend_computes_anew(repository, capsys):
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))

@@ -25,6 +25,7 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
+from stages.encoders import embedding_cache
 from stages.encoders.embedding_cache import WRITE_BATCH, CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
 from stages.encoders.weights.manifest import package_folder
@@ -79,6 +80,8 @@ def test_the_fields_are_put_together_without_the_empty_ones():
     assert embed_text.texts_of(table, ["description"]) == ["Plays.", "", "Plays.", ""]
     turned = embed_text.texts_of(table, ["manufacturer", "name"])
     assert turned == ["Acme. Radio", "Acme. Radio", "Acme", "Acme"]
+    prefixed = embed_text.texts_of(table, ["description"], "query: ")
+    assert prefixed == ["query: Plays.", "", "query: Plays.", ""]
 
 
 def test_each_product_gets_its_own_text_s_vector_and_the_empty_are_null(embedded):
@@ -167,7 +170,10 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     embed_text.main()
     printed = capsys.readouterr()
     assert re.fullmatch(
-        r"tiny: 2 of 2 texts computed by openvino in \w+, 0 from \.cache\n", printed.out
+        r"tiny: 2 of 2 texts computed by openvino in \w+, 0 from \.cache\n"
+        r"tiny: 2 different texts have 2 different vectors, 0 texts share one; 0 texts are "
+        r"unreadable \(0\.0% of all tokens are unknown\); 0 are cut at 256 tokens\n",
+        printed.out,
     )
     assert "tiny: 100%" in printed.err
     assert "3/3" in printed.err
@@ -190,6 +196,82 @@ def test_the_stage_embeds_the_chosen_fields_of_all_products(repository, capsys):
     first = output.read_bytes()
     embed_text.main()
     assert output.read_bytes() == first
+
+
+THAI = ["กาต้มน้ำรุ่นก", "กาต้มน้ำรุ่นข", "โคมไฟตั้งโต๊ะ", "เก้าอี้ไม้สัก"]
+
+
+def read_counts():
+    return metadata_of(read_table(Path("data/embeddings/text/tiny.parquet")).schema)["texts"]
+
+
+def test_texts_that_an_encoder_cannot_read_are_counted_and_warned_of(repository, capsys):
+    fetch_weights.main()
+    texts = [("", text) for text in [*THAI, THAI[0], "A radio.", "radio " * 300]]
+    write_table(Path("data/products.parquet"), products(*texts))
+    for _ in range(2):  # the second time all vectors are from the cache
+        capsys.readouterr()
+        embed_text.main()
+        counts = read_counts()
+        assert (counts["texts"], counts["vectors"]) == (6, 3)
+        assert (counts["unreadable"], counts["shared_vector"], counts["cut"]) == (4, 4, 1)
+        assert counts["unknown_tokens"] == pytest.approx(4 / 307, abs=1e-4)
+        printed = capsys.readouterr()
+        assert "6 different texts have 3 different vectors, 4 texts share one" in printed.out
+        assert "4 texts are unreadable" in printed.out
+        assert "1 are cut at 256 tokens" in printed.out
+        warning = printed.err.splitlines()[-1]
+        assert "warning: tiny cannot read 4 of 6 texts" in warning
+        assert "multilingual_e5" in warning and "text.encoders" in warning
+
+
+def test_a_few_unreadable_texts_are_no_reason_to_warn(repository, capsys):
+    fetch_weights.main()
+    texts = [("", f"A radio with {number} knobs.") for number in range(40)]
+    write_table(Path("data/products.parquet"), products(*texts, ("", THAI[0])))
+    capsys.readouterr()
+    embed_text.main()
+    printed = capsys.readouterr()
+    assert "1 texts are unreadable" in printed.out
+    assert "warning" not in printed.err
+
+
+def test_a_prefix_stands_in_front_of_each_text_and_needs_no_other_weights(repository, capsys):
+    fetch_weights.main()
+    write_table(Path("data/products.parquet"), products(("", "A radio."), ("", "")))
+    embed_text.main()
+    output = Path("data/embeddings/text/tiny.parquet")
+    plain = read_table(output)["embedding"].to_pylist()
+    params = json.loads((repository / "params.yaml").read_text())
+    params["encoders"]["tiny"]["prefix"] = "query: "
+    (repository / "params.yaml").write_text(json.dumps(params))
+    embed_text.main()
+    prefixed = read_table(output)["embedding"].to_pylist()
+    params["encoders"]["tiny"]["prefix"] = ""
+    (repository / "params.yaml").write_text(json.dumps(params))
+    write_table(Path("data/products.parquet"), products(("", "query: A radio."), ("", "")))
+    capsys.readouterr()
+    embed_text.main()
+    assert read_table(output)["embedding"].to_pylist() == prefixed != plain
+    assert "0 of 1 texts computed" in capsys.readouterr().out  # the prefix is part of the text
+    assert prefixed[1] is None
+
+
+@pytest.mark.parametrize("kind", ["huggingface_text", "hashed_ngrams"])
+def test_without_any_text_no_network_is_loaded(repository, monkeypatch, capsys, kind):
+    params = json.loads((repository / "params.yaml").read_text())
+    if kind == "hashed_ngrams":
+        params["encoders"]["tiny"] = {"kind": kind, "n_features": 512}
+    (repository / "params.yaml").write_text(json.dumps(params))
+    fetch_weights.main()
+    write_table(Path("data/products.parquet"), products(("", ""), ("", "")))
+    monkeypatch.setattr(embedding_cache, "load_encoder", lambda *_: pytest.fail("it was loaded"))
+    capsys.readouterr()
+    embed_text.main()
+    assert capsys.readouterr().out == "tiny: no product has texts: nothing to embed\n"
+    table = read_table(repository / "data/embeddings/text/tiny.parquet")
+    assert table["embedding"].to_pylist() == [None, None]
+    assert metadata_of(table.schema)["encoder"] == "tiny"
 
 
 def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, monkeypatch):

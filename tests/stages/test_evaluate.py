@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from stages import evaluate
 from stages.common.errors import InputError
 from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, to_arrow, write_table
 from stages.evaluation.plot_data import HISTORY
+from stages.evaluation.report import report
+from stages.evaluation.summary import UNIMODAL_BASELINES
 
 CLASSES = ["audio", "cables, long", "games"]
 WEIGHTS = {"resnet50": "random", "convnextv2": "random", "minilm": "bundled"}
@@ -464,6 +467,41 @@ def test_a_missing_model_is_named(repository: Repository):
     repository.write()
     Path("models/svm/text/probabilities.parquet").unlink()
     with pytest.raises(InputError, match=r"models/svm/text/probabilities\.parquet is not there"):
+        evaluate.main()
+
+
+@pytest.mark.parametrize("kept", ["text", "image"])
+def test_modalities_that_were_not_trained_are_left_out_everywhere(
+    repository: Repository, capsys: pytest.CaptureFixture[str], kept: str
+):
+    repository.write()
+    for classifier in ("svm", "mlp"):
+        for modality in {"image", "text", "multimodal"} - {kept}:
+            shutil.rmtree(Path("models") / classifier / modality)
+    evaluate.main()
+    assert "no model was trained of" in capsys.readouterr().out
+    assert list(read_json("metrics/models.json")) == [kept]
+    headline = read_json("metrics/headline.json")
+    assert list(headline) == [kept, "weights"] and list(headline["weights"]) == [kept]
+    summary = read_json("metrics/summary.json")
+    assert summary["best_model"].startswith(kept)
+    assert not {"fusion_gain", *UNIMODAL_BASELINES} & set(summary)
+    for name in ("models", "per_class", "calibration", "coverage", "learning_curves"):
+        assert {row["modality"] for row in read_csv(f"plots/evaluation/{name}.csv")} == {kept}
+    assert [path.name for path in Path("plots/evaluation/confusion").iterdir()] == [f"{kept}.csv"]
+    assert len(list(Path("data/predictions").iterdir())) == 4
+    text = report(
+        *(read_json(f"metrics/{name}.json") for name in ("models", "headline")),
+        summary,
+        {"source": "table"},
+    )
+    assert kept in text and "both inputs" not in text
+
+
+def test_without_any_model_the_way_to_train_them_is_said(repository: Repository):
+    repository.write()
+    shutil.rmtree("models")
+    with pytest.raises(InputError, match=r"models holds no model .*`dvc repro` trains them"):
         evaluate.main()
 
 

@@ -387,3 +387,63 @@ def test_a_block_that_is_not_there_to_train_on_is_refused(catalogue, run, left):
     with pytest.raises(InputError, match=r"image: .* to train on .* resnet50"):
         run()
     assert not POINTS.exists()
+
+
+def write_none(catalogue, *names):
+    """Write empty tables for encoders whose input no product has."""
+    for name in names:
+        size = None if name == "ngrams" else SIZES[name]
+        schema = embeddings_schema(size)
+        columns = [pa.array(SKUS), *(pa.nulls(PRODUCTS, kind) for kind in schema.types[1:])]
+        weights = {"kind": "random", "origin": name, "revision": None, "sha256": "0" * 64}
+        metadata = {"encoder": name, "weights": weights, "n_features": 1}
+        write_table(INPUTS_OF[name] / f"{name}.parquet", pa.table(columns, schema), metadata)
+
+
+@pytest.mark.parametrize(
+    ("missing", "left", "modality", "said"),
+    [
+        (["resnet50", "convnextv2"], ["minilm", "ngrams"], "text", "an image: left out the"),
+        (["minilm", "ngrams"], ["resnet50", "convnextv2"], "image", "a text: left out the models"),
+    ],
+)
+def test_what_no_product_has_is_left_out_with_the_models_that_need_it(
+    catalogue, run, capsys, missing, left, modality, said
+):
+    catalogue.write()
+    write_none(catalogue, *missing)
+    run()
+    metadata = read_metadata(FEATURES)
+    assert read_table(FEATURES).column_names == ["sku", *left]
+    assert list(metadata.modalities) == [modality]
+    assert list(metadata.modalities[modality]) == left
+    assert [path.name for path in Path("plots/pca").iterdir()] == [f"{modality}.csv"]
+    printed = capsys.readouterr().out
+    assert f"no product has {said}" in printed
+    other = "image" if modality == "text" else "text"
+    assert f"{other}, multimodal" in printed
+
+
+def test_an_encoder_alone_whose_field_no_product_has_is_left_out(catalogue, run, capsys):
+    catalogue.write()
+    write_none(catalogue, "ngrams")
+    run()
+    modalities = read_metadata(FEATURES).modalities
+    assert list(modalities) == ["image", "text", "multimodal"]
+    assert list(modalities["text"]) == ["minilm"]
+    assert "what the encoder ngrams reads: left it out" in capsys.readouterr().out
+
+
+def test_where_no_modality_is_left_the_way_out_is_said(catalogue, run):
+    del catalogue.params["modalities"]["text"]
+    catalogue.write()
+    write_none(catalogue, "resnet50", "convnextv2")
+    with pytest.raises(InputError, match=r"no product has an image, and each of `modalities`"):
+        run()
+    assert not FEATURES.exists()
+
+
+def test_nothing_is_said_to_be_left_out_where_nothing_is(catalogue, run, capsys):
+    catalogue.write()
+    run()
+    assert "left" not in capsys.readouterr().out

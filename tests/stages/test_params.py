@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from stages.catalog.settings import min_class_size
 from stages.common.errors import InputError
 from stages.common.settings import Settings
+from stages.encoders.text_counts import MULTILINGUAL
 from stages.fusion.settings import block_weights
 from stages.params import Params, load_params, parse_params
 
@@ -372,3 +373,8 @@ def test_each_encoder_is_of_the_image_or_of_the_text():
     params = parse_params(CONTENT)
     wanted = {name: kind for kind in ("image", "text") for name in CONTENT[kind]["encoders"]}
     assert {name: block.input for name, block in params.blocks_of("multimodal").items()} == wanted
+
+
+def test_the_encoder_that_is_recommended_for_other_languages_is_there():
+    entry = load_params(TOP / "params.yaml").encoders[MULTILINGUAL]
+    assert (entry.modality, entry.prefix) == ("text", "query: ")

@@ -156,6 +156,12 @@ def test_one_line_says_what_was_done(run, capsys):
     )
 
 
+def test_that_no_product_has_an_image_is_said_before_any_work(run, capsys):
+    run([[*row[:5], ""] for row in GOOD])
+    said = "prepare: no product has an image: only text models will be trained"
+    assert said in capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("rows", "smallest", "said"),
     [

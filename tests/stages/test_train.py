@@ -244,6 +244,17 @@ def test_a_model_of_the_text_alone_has_nothing_ablated(products, run):
     assert not set(table["sku"].to_pylist()) & skus(WITHOUT_TEXT)
 
 
+def test_a_modality_that_the_features_leave_out_is_not_trained(products, run):
+    products.write()
+    table = read_table(FEATURES).drop_columns(["resnet50"])
+    sizes, alone = {"minilm": SIZES["minilm"]}, {"text": {"minilm": 1.0}}
+    own = {key: {"minilm": METADATA[key]["minilm"]} for key in ("encoders", "inputs")}
+    metadata = METADATA | own | {"n_features": sizes, "modalities": alone}
+    write_table(FEATURES, table.cast(features_schema(sizes)), metadata)
+    run()
+    assert [path.name for path in Path("models/logistic_regression").iterdir()] == ["text"]
+
+
 def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
     # The class games is tested in the first fold and missing from what is left.
     products.labels[(FIRST != "test") & (products.labels == "games")] = "audio"

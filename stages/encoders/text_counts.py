@@ -1,0 +1,200 @@
+"""What a text encoder makes of a catalogue's texts: which it cannot read, tell apart or take whole.
+
+No vector depends on this module. It reads the tokeniser, which is cheap, and never the network.
+"""
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.common.tables import Matrix
+from stages.encoders import huggingface
+from stages.encoders.settings import EncoderSettings
+
+TOKENIZER_FILE = "tokenizer.json"
+UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, is unreadable
+TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
+MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """Counts of the different texts that an encoder embedded; texts that differ in case are equal.
+
+    `vectors` are different vectors, `shared_vector` texts with the vector of an unequal text.
+    `affected` texts are unreadable, share a vector, or both. What is counted in tokens is None
+    where an encoder has none.
+    """
+
+    texts: int
+    vectors: int
+    shared_vector: int
+    affected: int
+    unreadable: int | None = None
+    unknown_tokens: float | None = None  # the share of all tokens
+    cut: int | None = None
+    max_tokens: int | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the counts as JSON has them."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """Return the counts in one line."""
+        words = (
+            f"{self.texts:,} different texts have {self.vectors:,} different vectors, "
+            f"{self.shared_vector:,} texts share one"
+        )
+        if self.unreadable is None:
+            return words
+        return (
+            f"{words}; {self.unreadable:,} texts are unreadable ({self.unknown_tokens:.1%} of all "
+            f"tokens are unknown); {self.cut:,} are cut at {self.max_tokens} tokens"
+        )
+
+    def warning(self, name: str) -> str | None:
+        """Return what is wrong and what to use instead of the encoder `name`; None where it is fit.
+
+        That is where more than TOLERATED of the texts are unreadable or share a vector.
+        """
+        if self.affected <= TOLERATED * self.texts:
+            return None
+        faults = []
+        if self.unreadable:
+            faults.append(f"cannot read {self.unreadable:,} of {self.texts:,} texts")
+        if self.shared_vector:
+            faults.append(
+                f"gives {self.shared_vector:,} of {self.texts:,} texts the vector of another text"
+            )
+        return f"warning: {name} {' and '.join(faults)}: {self._remedy(name)}"
+
+    def _remedy(self, name: str) -> str:
+        if self.cut and (self.unreadable or 0) <= TOLERATED * self.texts:
+            return f"raise encoders.{name}.max_tokens, or embed shorter fields"
+        if name == MULTILINGUAL:
+            return "see docs/encoders.md, Choose a text encoder"
+        return (
+            f"put {MULTILINGUAL}, which reads most languages, in its place in text.encoders; see "
+            "docs/encoders.md, Choose a text encoder"
+        )
+
+
+class TextCounter:
+    """Counts what an encoder makes of texts, chunk by chunk."""
+
+    def __init__(self, settings: EncoderSettings, folder: Path) -> None:
+        """Take an encoder's settings and the folder of its weights, where its tokeniser is.
+
+        Raises InputError where a tokeniser cannot be loaded.
+        """
+        self._max_tokens: int | None = getattr(settings, "max_tokens", None)
+        self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
+        self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
+        self._vectors: dict[str, bytes] = {}  # by text
+        self._unreadable: set[str] = set()
+        self._tokens = self._unknown_tokens = self._cut = 0
+
+    def add(self, texts: Sequence[str], vectors: Matrix) -> None:
+        """Count texts and their vectors, float32 (n, size); empty texts and known ones are left."""
+        new: dict[str, str] = {}
+        for row, text in enumerate(texts):
+            key = _comparable(text)
+            if key and key not in self._vectors:
+                self._vectors[key] = _row_bytes(vectors, row)
+                new[key] = text
+        if self._tokenizer is not None:
+            self._count_tokens(new)
+
+    def counts(self) -> TextCounts:
+        """Return the counts of all texts so far."""
+        users = Counter(self._vectors.values())
+        sharing = {text for text, vector in self._vectors.items() if users[vector] > 1}
+        found = TextCounts(
+            texts=len(self._vectors),
+            vectors=len(users),
+            shared_vector=len(sharing),
+            affected=len(sharing | self._unreadable),
+        )
+        if self._tokenizer is None:
+            return found
+        return TextCounts(
+            **asdict(found)
+            | {
+                "unreadable": len(self._unreadable),
+                "unknown_tokens": round(self._unknown_tokens / max(self._tokens, 1), 4),
+                "cut": self._cut,
+                "max_tokens": self._max_tokens,
+            }
+        )
+
+    def _count_tokens(self, texts: dict[str, str]) -> None:
+        """Count the tokens of texts, by what they are compared by."""
+        assert self._tokenizer is not None and self._max_tokens is not None
+        room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        encodings = self._tokenizer.encode_batch(list(texts.values()), add_special_tokens=False)
+        for (key, text), encoding in zip(texts.items(), encodings, strict=True):
+            ids = encoding.ids
+            unknown = 0 if self._unknown is None else ids.count(self._unknown)
+            self._tokens += len(ids)
+            self._unknown_tokens += unknown
+            self._cut += len(ids) > room
+            # One unknown token may stand for a whole sentence in a script without spaces.
+            if unknown and (
+                unknown > UNREADABLE * len(ids)
+                or self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
+            ):
+                self._unreadable.add(key)
+
+    def _unknown_characters(self, encoding: Any) -> int:
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        return sum(end - start for one, (start, end) in pairs if one == self._unknown)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokeniser in an encoder's folder; it neither cuts nor pads texts.
+
+    None where the folder has none. Raises InputError where Transformers cannot load it.
+    """
+    if not any(folder.glob("tokenizer*")):
+        return None
+    if (folder / TOKENIZER_FILE).is_file():
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    else:
+        from transformers import AutoTokenizer
+
+        tokenizer = huggingface.from_folder(AutoTokenizer, folder).backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def unknown_token(tokenizer: Any) -> int | None:
+    """Return the id of the token for what a tokeniser does not know; None where it knows all."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("unk_id") is not None:
+        return model["unk_id"]
+    name = model.get("unk_token")
+    return None if name is None else tokenizer.token_to_id(name)
+
+
+def _comparable(text: str) -> str:
+    """Return a text without what may differ in equal texts: case, width and spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _row_bytes(vectors: Matrix, row: int) -> bytes:
+    """Return what is equal for equal vectors, and short."""
+    if isinstance(vectors, np.ndarray):
+        return blake2b(np.ascontiguousarray(vectors[row]).tobytes(), digest_size=16).digest()
+    part = slice(vectors.indptr[row], vectors.indptr[row + 1])
+    entries = vectors.indices[part].tobytes() + vectors.data[part].tobytes()
+    return blake2b(entries, digest_size=16).digest()
