@@ -295,7 +295,7 @@ def test_any_table_comes_back_row_by_row(ending, data, tmp_path_factory):
 
 
 @settings(deadline=None, derandomize=True)
-@given(st.binary() | st.text().map(str.encode), st.sampled_from(sorted(table._READERS)))
+@given(st.binary() | st.text().map(str.encode), st.sampled_from(sorted(table.READERS)))
 def test_any_bytes_are_a_table_or_refused_by_name(tmp_path_factory, content, ending):
     folder = tmp_path_factory.getbasetemp()
     try:
