@@ -1,45 +1,44 @@
-"""Your own table: CSV, TSV, JSON, JSON Lines or Parquet, with its columns named in params.yaml.
+"""Your own table: a file in one of the formats of `readers`, its columns named in params.yaml.
 
-Everything is read as text.
+Everything is read as text. A table may also be a folder of such files, as Spark writes it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
 
 from stages.catalog.settings import TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
-from stages.catalog.sources.readers.delimited import read_csv, read_tsv
-from stages.catalog.sources.readers.json_objects import read_json, read_json_lines
-from stages.catalog.sources.readers.parquet import read_parquet
+from stages.catalog.sources.readers.formats import files_of, reader_of
+from stages.catalog.sources.readers.image_cell import to_image_text
+from stages.catalog.sources.readers.rows import Row, RowError
+from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
 from stages.common.errors import InputError
-from stages.common.image_ref import ImageRef
+from stages.common.image_ref import ImageRef, is_url
 
-READERS: dict[str, Callable[[Path, list[str]], Iterator[Mapping[str, Any]]]] = {
-    ".csv": read_csv,
-    ".tsv": read_tsv,
-    ".json": read_json,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".parquet": read_parquet,
-}
+MAX_FAULTS = 10  # rows that one error names
 
 
 def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
     """Yield the products of the table at `settings.path` in `folder`, in their order.
 
     Raises InputError where the path is outside the folder, is not there or has an unknown ending,
-    where a column is missing, and where a row cannot be read. Rows are counted from 1, without the
-    header.
+    where a column is missing, and where rows cannot be read, of which it names the first ten. Rows
+    are counted from 1, without the header.
     """
     path = _path_in(folder, settings.path)
-    named = settings.model_dump(exclude={"path", "archive"}).values()
+    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
     columns = [name for name in dict.fromkeys(named) if name is not None]
-    for number, row in enumerate(READERS[path.suffix.lower()](path, columns), start=1):
-        text: dict[str | None, str | None] = {None: None}  # for a column that the table lacks
-        for name in columns:
-            text[name] = to_text(row.get(name), f"{path}, row {number}, {name}")
+    faults: dict[str, RowError] = {}  # by the place of the row
+    for file, row in _rows(path, columns, settings.sheet):
+        try:
+            text = _texts(row, columns, settings, folder)
+        except RowError as error:
+            faults[row.place if file == path else f"{file.name}, {row.place}"] = error
+            if len(faults) == MAX_FAULTS:
+                break
+            continue
         yield RawProduct(
             sku=text[settings.sku],
             name=text[settings.name],
@@ -48,18 +47,63 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
             label=text[settings.label],
             image=_image(settings, text),
         )
+    if faults:
+        raise _cannot_be_read(path, faults)
 
 
 def _path_in(folder: Path, name: str) -> Path:
-    """Return the path of the table, which must be in `folder` and in a known format."""
+    """Return the path of the table, which must be in `folder`."""
     path = folder / name
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
         raise InputError(f"data.table.path is {name!r}, which is not in data.folder ({folder})")
-    if path.suffix.lower() not in READERS:
-        raise InputError(f"data.table.path is {name!r}: it has to end in {', '.join(READERS)}")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path} is not there: put your table there or correct data.table.path")
     return path
+
+
+def _rows(path: Path, columns: Sequence[str], sheet: str | None) -> Iterator[tuple[Path, Row]]:
+    """Yield the rows of a table, each with its file."""
+    for file in files_of(path):
+        reader = reader_of(file)
+        if sheet is not None:
+            if reader is not read_spreadsheet:
+                raise InputError(
+                    f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null"
+                )
+            reader = partial(read_spreadsheet, sheet=sheet)
+        for row in reader(file, columns):
+            yield file, row
+
+
+def _texts(
+    row: Row, columns: Sequence[str], settings: TableSettings, folder: Path
+) -> dict[str | None, str | None]:
+    """Return the cells of a row as texts. Raises RowError where the row or a cell has a fault."""
+    if row.fault:
+        raise row.fault
+    text: dict[str | None, str | None] = {None: None}  # for a column that the table lacks
+    for name in columns:
+        cell = row.cells.get(name)
+        try:
+            if name in (settings.image_url, settings.image_path):
+                text[name] = to_image_text(cell, partial(_is_there, settings, folder))
+            else:
+                text[name] = to_text(cell, " > " if name == settings.label else " ")
+        except RowError as error:
+            raise RowError(f"{name} {error.reason}", error.fix) from None
+    return text
+
+
+def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
+    """Return whether an image that is embedded in the table can be read by its location too."""
+    if settings.image_path is None:
+        return is_url(location)
+    if settings.archive is not None:
+        return True
+    try:
+        return not PurePath(location).is_absolute() and (folder / location).is_file()
+    except (OSError, ValueError):  # too long for a path, or a null byte in it
+        return False
 
 
 def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
@@ -70,3 +114,13 @@ def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> st
     if settings.image_path is None:
         return location
     return str(ImageRef("archive" if settings.archive else "file", location))
+
+
+def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:
+    """Return the error that names the rows that cannot be read, by their places."""
+    reasons = [f"{place}: {error.reason}" for place, error in faults.items()]
+    fixes = "; ".join(dict.fromkeys(error.fix for error in faults.values()))
+    if len(reasons) == 1:
+        return InputError(f"{path}, {reasons[0]}: {fixes}")
+    count = f"{len(faults)} rows" if len(faults) < MAX_FAULTS else f"at least {MAX_FAULTS} rows"
+    return InputError("\n  ".join([f"{path}: {count} cannot be read:", *reasons, fixes]))
