@@ -24,6 +24,7 @@ class TableSettings(Settings):
     """Your own catalogue: a file, and the names of its columns."""
 
     path: Name
+    sheet: Name | None
     sku: Name
     name: Name
     description: Name | None

@@ -1,0 +1,118 @@
+"""CSV and TSV.
+
+They go through Python's own reader: unlike those of pandas and Arrow, it refuses stray quotes,
+never guesses a type, and knows the line number.
+"""
+
+import csv
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from stages.catalog.sources.readers.cell_text import is_unicode
+from stages.catalog.sources.readers.columns import check_columns
+from stages.catalog.sources.readers.file_content import open_text
+from stages.catalog.sources.readers.rows import Row, RowError
+from stages.common.errors import InputError
+
+_IN_QUOTES = (
+    "a cell with a delimiter, quote or line break has to be in quotes, its own quotes doubled"
+)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a file with commas between its cells."""
+    return _read(path, columns, ",")
+
+
+def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a file with tabs between its cells."""
+    return _read(path, columns, "\t")
+
+
+class _Lines:
+    """The lines of a file; those after the first line of a row can be read again."""
+
+    def __init__(self, file: Iterable[str]) -> None:
+        self.file = iter(file)
+        self.again: deque[str] = deque()
+        self.row: list[str] = []
+        self.number = 0  # of the line that was read last
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the lines."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line."""
+        line = self.again.popleft() if self.again else next(self.file)
+        self.row.append(line)
+        self.number += 1
+        return line
+
+    def start_row(self) -> int:
+        """Return the number of the line with which a row starts: the next one."""
+        self.row.clear()
+        return self.number + 1
+
+    def return_to_second(self) -> None:
+        """Go back to the second line of the row: the row is over with its first."""
+        self.again.extendleft(reversed(self.row[1:]))
+        self.number -= len(self.row[1:])
+        del self.row[1:]
+
+
+def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # or a description of more than 128 KiB is refused
+    with open_text(path, newline="") as file:
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        header = _read_header(path, reader)
+        check_columns(path, header, columns)
+        number = 0
+        while True:
+            line = lines.start_row()
+            try:
+                cells = next(reader, None)
+                fault = _fault(len(cells), len(header)) if cells else None
+            except csv.Error as error:
+                cells, fault = [], _quote_fault(lines, delimiter, len(header), error)
+            if cells is None:
+                return
+            if cells or fault:  # a blank line has neither
+                number += 1
+                yield Row(number, dict(zip(header, cells, strict=False)), line, fault)
+
+
+def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    """Return the cells of the first line."""
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise InputError(f"{path}, header (line 1): {error}: {_IN_QUOTES}") from None
+    text = "".join(header)
+    if not is_unicode(text) or "\0" in text:  # as in UTF-16 without its mark
+        raise InputError(f"{path}, header is not UTF-8: save the file as UTF-8")
+    return header
+
+
+def _quote_fault(lines: _Lines, delimiter: str, n_columns: int, error: csv.Error) -> RowError:
+    """Return why a row is refused whose quotes are wrong, and let the next row be the next line.
+
+    Where quotes are not closed, the reader has taken lines after the row for a part of it.
+    """
+    if len(lines.row) == 1 and "end of data" not in str(error):
+        return RowError(str(error), _IN_QUOTES)
+    lines.return_to_second()
+    n_cells = len(next(csv.reader(lines.row, delimiter=delimiter), []))
+    short = f"short, {n_cells} cells for {n_columns} columns, and " if n_cells < n_columns else ""
+    return RowError(f"{short}its last quote is not closed", _IN_QUOTES)
+
+
+def _fault(n_cells: int, n_columns: int) -> RowError | None:
+    """Return why a row of so many cells is refused, None if it is not."""
+    cells = f"{n_cells} cells for {n_columns} columns"
+    if n_cells < n_columns:
+        return RowError(f"short, {cells}", "write the delimiters of empty cells too")
+    return RowError(cells, _IN_QUOTES) if n_cells > n_columns else None

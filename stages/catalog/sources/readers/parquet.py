@@ -1,0 +1,85 @@
+"""Parquet."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.catalog.sources.readers.columns import check_columns
+from stages.catalog.sources.readers.file_content import open_bytes
+from stages.catalog.sources.readers.rows import Row, RowError
+from stages.common.errors import InputError
+
+_BATCH = 8192
+_BATCH_OF_IMAGES = 256  # embedded images are large
+
+
+def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, of which only the columns are read, batch by batch.
+
+    Hugging Face's class labels, which are numbers, become their names.
+    """
+    try:
+        with open_bytes(path) as content, pq.ParquetFile(_seekable(content)) as file:
+            schema = file.schema_arrow
+            check_columns(path, schema.names, columns)
+            labels = _label_names(path, schema)
+            nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
+            size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
+            for batch in file.iter_batches(batch_size=size, columns=list(columns)):
+                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                    _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield _named(Row(number, cells), labels)
+    except InputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _seekable(content: Any) -> Any:
+    """Return the content of a file such that it can be read from its end."""
+    return content if content.seekable() else pa.BufferReader(content.read())
+
+
+def _check_cells(cells: pa.Array, where: str) -> None:
+    """Raise InputError where a cell is not UTF-8, which Parquet allows."""
+    try:
+        cells.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{where}: {error}: save the text as UTF-8") from None
+
+
+def _label_names(path: Path, schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of the class labels by column, as Hugging Face's datasets write them."""
+    written = (schema.metadata or {}).get(b"huggingface")
+    if written is None:
+        return {}
+    try:
+        features = json.loads(written)["info"]["features"]
+        return {
+            name: feature["names"]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} has metadata of Hugging Face that cannot be read ({error!r}): save it again"
+        ) from None
+
+
+def _named(row: Row, labels: Mapping[str, Sequence[str]]) -> Row:
+    """Return the row with the names of its class labels; -1 is a missing label."""
+    cells = dict(row.cells)
+    for name in labels.keys() & cells.keys():
+        label, names = cells[name], labels[name]
+        if isinstance(label, int):
+            if not -1 <= label < len(names):
+                reason = f"{name} is {label}, and the file names {len(names)} classes"
+                return Row(row.number, fault=RowError(reason, "correct the label"))
+            cells[name] = names[label] if label >= 0 else None
+    return Row(row.number, cells)

@@ -1,0 +1,38 @@
+"""What a reader yields for each row of its table."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class RowError(ValueError):
+    """A row or a cell cannot be read: `reason` says why, `fix` what the user can do."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}: {fix}")
+        self.reason = reason
+        self.fix = fix
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its cells by column, or its fault if it cannot be read.
+
+    `number` counts the rows from 1, without the header; `line` is the line of the file, where the
+    file has lines.
+    """
+
+    number: int
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    line: int | None = None
+    fault: RowError | None = None
+
+    @property
+    def place(self) -> str:
+        """Return where the row is, in words."""
+        return f"row {self.number}" + (f" (line {self.line})" if self.line else "")
+
+
+# Reads the file at a path, which must have these columns.
+Reader = Callable[[Path, Sequence[str]], Iterator[Row]]

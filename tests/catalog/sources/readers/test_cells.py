@@ -1,0 +1,51 @@
+"""Cells of JSON that are no plain text: lists, objects, images."""
+
+import json
+
+import pytest
+
+URLS = ["http://x.example/1,2.jpg", "http://x.example/ü.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (["One.", "Two."], "One. Two."),
+        ([["a", "b"], ["c"]], "a b c"),
+        ([None, "", "a", 3, 4.0], "a 3 4"),
+        ([], None),
+        ([None], None),
+    ],
+)
+def test_a_list_of_texts_is_joined(read_cell, value, text):
+    assert read_cell("description", value).description == text
+
+
+def test_a_label_that_is_a_list_is_a_path_of_categories(read_cell):
+    assert read_cell("label", ["Home", "Kettles"]).label == "Home > Kettles"
+
+
+def test_a_list_of_images_is_read_in_its_order(read_cell):
+    image = read_cell("image", [URLS[0], None, " ", URLS[1]], image_url="image").image
+    assert image.split("\n") == URLS
+
+
+@pytest.mark.parametrize("value", [[], [None, ""], None, ""])
+def test_a_list_without_images_is_no_image(read_cell, value):
+    assert read_cell("image", value, image_url="image").image is None
+
+
+@pytest.mark.parametrize("key", ["src", "url", "path"])
+def test_the_images_of_shops_are_objects_with_a_url(read_cell, key):
+    image = {"id": 1, key: URLS[0], "alt": "x"}
+    assert read_cell("image", image, image_url="image").image == URLS[0]
+    several = [image, image | {key: URLS[1]}]
+    assert read_cell("image", several, image_url="image").image.split("\n") == URLS
+
+
+@pytest.mark.parametrize("column", ["name", "image"])
+def test_any_other_object_is_refused_with_its_keys(refusal, column):
+    row = dict.fromkeys(("sku", "name", "description", "manufacturer", "label", "image"), "x")
+    content = json.dumps([row | {column: {"en": "x", "de": "y"}}]).encode()
+    said = refusal("products.json", content, image_url="image")
+    assert f"row 1: {column} is an object with the keys 'en', 'de'" in said

@@ -1,0 +1,63 @@
+"""Bad rows of CSV and TSV are named at once, each with its line and in plain words."""
+
+import re
+
+import pytest
+
+HEADER = "sku,name,description,manufacturer,label\n"
+GOOD = "1,a,b,c,d\n"
+
+
+def test_each_bad_row_is_named_with_its_line_and_what_is_wrong(refusal):
+    text = HEADER + GOOD + "2,a\n\n" + GOOD + '4,"b" c,d,e,f\n' + "5,a,b,c,d,e\n" + GOOD
+    said = refusal("products.csv", text.encode() + b"7,Caf\xe9,b,c,d\n").splitlines()
+    assert said[0].endswith("products.csv: 4 rows cannot be read:")
+    assert "row 2 (line 3): short, 2 cells for 5 columns" in said[1]
+    assert "row 4 (line 6): ',' expected after '\"'" in said[2]
+    assert "row 5 (line 7): 6 cells for 5 columns" in said[3]
+    assert "row 7 (line 9): name is not UTF-8" in said[4]
+    for fix in ("delimiters of empty cells", "quotes doubled", "save the file as UTF-8"):
+        assert said[5].count(fix) == 1
+
+
+def test_ten_bad_rows_are_named_of_many(refusal):
+    said = refusal("products.csv", (HEADER + GOOD + "2,a\n" * 50).encode())
+    assert "at least 10 rows" in said
+    assert re.findall(r"\(line (\d+)\)", said) == [str(line) for line in range(3, 13)]
+
+
+def test_one_bad_row_is_named_in_one_line(refusal):
+    said = refusal("products.tsv", (HEADER + GOOD).replace(",", "\t").encode() + b"2\ta\n")
+    assert "\n" not in said
+    assert "products.tsv, row 2 (line 3): short, 2 cells for 5 columns: write" in said
+
+
+def test_a_quote_that_is_not_closed_takes_no_other_row_with_it(refusal):
+    text = HEADER + GOOD + '2,a,"b\n' + "3,a,b,c,d,e\n" + '4,a,b,c,"d\n' + GOOD * 3
+    said = refusal("products.csv", text.encode())
+    assert "3 rows cannot be read" in said
+    assert "row 2 (line 3): short, 3 cells for 5 columns, and its last quote is not closed" in said
+    assert "row 3 (line 4): 6 cells for 5 columns" in said
+    assert "row 4 (line 5): its last quote is not closed" in said
+
+
+def test_lines_are_counted_over_cells_with_line_breaks(refusal):
+    text = HEADER + '1,a,"b\n\nb",c,d\n\n' + "2,a\n"
+    assert "row 2 (line 6)" in refusal("products.csv", text.encode())
+
+
+def test_quotes_escaped_by_a_backslash_are_refused_row_by_row(refusal):
+    text = HEADER + '1,"a \\"b\\" c",b,c,d\n' * 3
+    said = refusal("products.csv", text.encode())
+    assert re.findall(r"\(line (\d+)\)", said) == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("header", ['sku,"name" x\n', 'sku,"name\n'])
+def test_a_header_with_wrong_quotes_is_refused(refusal, header):
+    assert "header (line 1)" in refusal("products.csv", header.encode() + GOOD.encode())
+
+
+@pytest.mark.parametrize("delimiter", [";", "|"])
+def test_other_delimiters_are_refused_with_a_hint(refusal, delimiter):
+    said = refusal("products.csv", (HEADER + GOOD).replace(",", delimiter).encode())
+    assert "has no column 'sku'" in said and "commas" in said

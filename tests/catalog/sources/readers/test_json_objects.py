@@ -1,0 +1,75 @@
+"""JSON in the forms that pandas and shops write."""
+
+import json
+
+import pandas as pd
+import pytest
+
+COLUMNS = ["sku", "name", "description", "manufacturer", "label"]
+FRAME = pd.DataFrame([[f"{name} {i}" for name in COLUMNS] for i in range(12)], columns=COLUMNS)
+
+
+@pytest.mark.parametrize("orient", ["records", "columns", "index", "split", "table"])
+def test_each_form_that_pandas_writes_is_read(read, orient):
+    products = read("products.json", FRAME.to_json(orient=orient).encode())
+    assert [product.sku for product in products] == FRAME["sku"].to_list()
+    assert products[11].label == "label 11"
+
+
+def test_columns_of_lists_are_read(read):
+    products = read("products.json", json.dumps(FRAME.to_dict("list")).encode())
+    assert [product.name for product in products] == FRAME["name"].to_list()
+
+
+def test_records_under_one_key_are_read(read):
+    records = FRAME.to_dict("records")
+    content = {"name": "Our shop", "total": 12, "tags": ["a"], "errors": [], "products": records}
+    assert len(read("products.json", json.dumps(content).encode())) == 12
+
+
+def test_a_catalogue_without_products_has_none(read):
+    assert read("products.json", b'{"products": []}') == []
+
+
+def test_several_arrays_of_objects_are_named(refusal):
+    said = refusal("products.json", b'{"products": [{"sku": 1}], "sold": [{"sku": 2}]}')
+    assert "'products', 'sold'" in said and "one array" in said
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1, "b": {"c": 2}}', b"{}", b'{"sku": "1"}'])
+def test_an_object_without_a_table_is_refused_with_its_keys(refusal, content):
+    assert "no array of objects" in refusal("products.json", content)
+
+
+def test_a_column_that_is_missing_is_named(refusal):
+    assert "label" in refusal("products.json", FRAME.drop(columns="label").to_json().encode())
+    split = FRAME.drop(columns="label").to_json(orient="split").encode()
+    assert "no column 'label'; it has 'sku'" in refusal("products.json", split)
+
+
+def test_columns_with_different_rows_are_refused(refusal):
+    content = FRAME.to_dict("list") | {"name": ["only one"]}
+    assert "'name' have different rows" in refusal("products.json", json.dumps(content).encode())
+
+
+def test_a_row_of_a_split_table_that_is_short_is_refused(refusal):
+    content = {"columns": COLUMNS, "data": [list("abcde"), list("abc")]}
+    assert "row 2" in refusal("products.json", json.dumps(content).encode())
+
+
+def test_a_key_that_an_object_has_twice_is_refused(refusal):
+    content = b'[{"sku": 1, "name": "a", "name": "b"}]'
+    assert "the key 'name' twice" in refusal("products.json", content)
+
+
+def test_bad_lines_are_named_at_once(refusal):
+    good = json.dumps(FRAME.iloc[0].to_dict())
+    said = refusal("products.jsonl", f'{good}\n{{"sku": \n\n[1]\n{good}\n'.encode())
+    assert "2 rows cannot be read" in said
+    assert "row 2 (line 2): is no JSON" in said
+    assert "row 3 (line 4): is no object but a list" in said
+
+
+def test_lines_in_a_file_named_json_are_refused_with_the_name_to_give(refusal):
+    content = FRAME.to_json(orient="records", lines=True).encode()
+    assert "name the file .jsonl" in refusal("products.json", content)

@@ -1,0 +1,124 @@
+"""Parquet as Spark and Hugging Face write it."""
+
+import json
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+COLUMNS = ["sku", "name", "description", "manufacturer", "label"]
+
+
+def write(path, metadata=None, **columns):
+    rows = len(next(iter(columns.values()), [0]))
+    table = pa.table({name: ["x"] * rows for name in COLUMNS} | columns)
+    if metadata:
+        features = {"info": {"features": metadata}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table, path)
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(read, tmp_path):
+    folder = tmp_path / "products.parquet"
+    write(folder / "part-00001.snappy.parquet", sku=["3"])
+    write(folder / "part-00000.snappy.parquet", sku=[1, 2])
+    for name in ("_SUCCESS", ".part-00000.snappy.parquet.crc"):
+        (folder / name).write_bytes(b"")
+    assert [product.sku for product in read("products.parquet")] == ["1", "2", "3"]
+
+
+def test_a_part_that_lacks_a_column_is_named(refusal, tmp_path):
+    write(tmp_path / "parts/a.parquet")
+    pq.write_table(pa.table({"sku": ["1"]}), tmp_path / "parts/b.parquet")
+    said = refusal("parts")
+    assert "b.parquet has no column 'name'" in said
+
+
+def test_a_bad_row_of_a_part_is_named_with_its_file(refusal, tmp_path):
+    write(tmp_path / "parts/a.parquet")
+    write(tmp_path / "parts/b.parquet", name=[b"good", b"\xff"])
+    assert "b.parquet, row 2: name is binary and not UTF-8" in refusal("parts")
+
+
+@pytest.mark.parametrize("other", ["label=TV/a.parquet", "b.csv", "README"])
+def test_a_folder_with_anything_else_is_refused(refusal, tmp_path, other):
+    write(tmp_path / "parts/a.parquet")
+    (tmp_path / "parts" / other).parent.mkdir(exist_ok=True)
+    (tmp_path / "parts" / other).write_bytes(b"")
+    assert other.split("/")[0] in refusal("parts")
+
+
+def test_an_empty_folder_is_refused(refusal, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/_SUCCESS").touch()
+    assert "has no files" in refusal("parts")
+
+
+def test_class_labels_have_their_names(read, tmp_path):
+    metadata = {"label": {"names": ["TV", "Audio"], "_type": "ClassLabel"}, "sku": {"_type": "V"}}
+    write(tmp_path / "products.parquet", metadata, label=[1, 0, -1, None])
+    labels = [product.label for product in read("products.parquet")]
+    assert labels == ["Audio", "TV", None, None]
+
+
+def test_a_class_label_without_a_name_is_refused(refusal, tmp_path):
+    metadata = {"label": {"names": ["TV", "Audio"], "_type": "ClassLabel"}}
+    write(tmp_path / "products.parquet", metadata, label=[1, 2])
+    assert "row 2: label is 2, and the file names 2 classes" in refusal("products.parquet")
+
+
+def test_metadata_that_cannot_be_read_are_refused(refusal, tmp_path):
+    table = pa.table({name: ["x"] for name in COLUMNS})
+    pq.write_table(table.replace_schema_metadata({"huggingface": "{"}), tmp_path / "p.parquet")
+    assert "metadata of Hugging Face" in refusal("p.parquet")
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        (pa.array(["Café".encode(), None]), ["Café", None]),
+        (pa.array([["a", None, "b"], []]), ["a b", None]),
+        (pa.array([18262, None], pa.date32()), ["2020-01-01", None]),
+        (
+            pa.array([1577880000, None], pa.timestamp("s", "UTC")),
+            ["2020-01-01T12:00:00+00:00", None],
+        ),
+        (pa.array([UUID(int=1).bytes, None], pa.uuid()), [str(UUID(int=1)), None]),
+    ],
+)
+def test_cells_of_other_types_are_text(read, tmp_path, cells, texts):
+    write(tmp_path / "products.parquet", name=cells)
+    assert [product.name for product in read("products.parquet")] == texts
+
+
+def test_long_decimals_keep_their_digits(read, tmp_path):
+    long = pa.array(["1" * 30 + "2.50", "100.00"]).cast(pa.decimal128(38, 2))
+    write(tmp_path / "products.parquet", sku=long)
+    assert [product.sku for product in read("products.parquet")] == ["1" * 30 + "2.5", "100"]
+
+
+def images(*pairs):
+    return pa.array([pair and dict(zip(("bytes", "path"), pair, strict=True)) for pair in pairs])
+
+
+def test_an_embedded_image_with_a_path_is_read_from_there(read, tmp_path):
+    (tmp_path / "a.png").touch()
+    cells = images((b"\x89PNG", "a.png"), (None, "b.png"), None)
+    write(tmp_path / "products.parquet", image=cells)
+    found = [product.image for product in read("products.parquet", image_path="image")]
+    assert found == ["file:a.png", "file:b.png", None]
+
+
+@pytest.mark.parametrize("path", ["gone.png", None, "/etc/hostname", "a\0b", "a" * 5000])
+def test_an_image_that_is_only_embedded_is_refused_with_what_to_do(refusal, tmp_path, path):
+    write(tmp_path / "products.parquet", image=images((b"\x89PNG", path)))
+    said = refusal("products.parquet", image_path="image")
+    assert "row 1: image holds an image that is embedded in the table" in said
+    assert "data.table.image_path" in said
+
+
+def test_an_image_as_bytes_is_refused_with_what_to_do(refusal, tmp_path):
+    write(tmp_path / "products.parquet", image=[b"\x89PNG\xff"])
+    assert "is embedded in the table" in refusal("products.parquet", image_path="image")
