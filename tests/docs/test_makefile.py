@@ -17,7 +17,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_run(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "run"], cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["make", "--no-print-directory", "run"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_a_folder_without_git_is_refused_before_anything_is_installed(folder):
