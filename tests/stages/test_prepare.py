@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from helpers.repository import TOP
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import prepare
@@ -313,3 +315,32 @@ def test_starting_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+ODD = [
+    *("", " ", "nan", "None", "<NA>", "-", "<Table>", "<br>", "&amp;", "CAFÉ", "Cafe\u0301"),
+    *("Home > Lamps, Sale", "4.00638E+12", "007", "7", "7.0", '"', "a\nb", "\u200bAudio", "云牌"),
+    *("http://x.example/a,b.jpg", "//x.example/1.jpg, //x.example/2.jpg", "s3://b/1.jpg"),
+    *(
+        '["http://x.example/1.jpg"]',
+        "data:image/png;base64,AAAA",
+        "file:x",
+        "demo:x/1",
+        "C:\\a.jpg",
+    ),
+]
+cell = st.sampled_from(ODD) | st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(odd=st.lists(st.tuples(*[cell] * len(COLUMNS)), max_size=8), data=st.data())
+def test_any_product_is_kept_or_rejected_with_a_reason(run, odd, data):
+    rows = data.draw(st.permutations([*GOOD, *odd]))
+    try:
+        run(rows)
+    except InputError:  # with no other error may a table be refused
+        return
+    refused = {int(row): reason for row, _, _, _, reason in rejected()}
+    assert all(refused.values()) and set(refused) <= set(range(1, len(rows) + 1))
+    left = [row for number, row in enumerate(rows, start=1) if number not in refused]
+    assert [product["sku"] for product in kept()] == [row[0].strip() for row in left]

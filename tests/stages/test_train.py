@@ -66,6 +66,7 @@ class Products:
         self.params["classifiers"]["random_forest"]["n_estimators"] = 10
         self.params["classifiers"]["mlp"] |= {"branch_units": 8, "hidden_units": 8, "max_epochs": 3}
         self.roles, self.turns = FOLDS, NO_TURNS
+        self.modalities: dict[str, dict[str, float]] = METADATA["modalities"]
         rng = np.random.default_rng(0)
         at = rng.integers(3, size=N)
         self.labels = np.array(CLASSES)[at]
@@ -87,7 +88,7 @@ class Products:
             for name, rows in self.rows.items()
         ]
         table = pa.table([pa.array(skus.tolist()), *blocks], schema=features_schema(SIZES))
-        write_table(FEATURES, table, METADATA)
+        write_table(FEATURES, table, METADATA | {"modalities": self.modalities})
 
 
 @pytest.fixture
@@ -283,6 +284,7 @@ def test_model_json_says_what_the_model_was_made_from(products, run):
 
 
 def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
+    products.modalities = {"text": METADATA["modalities"]["text"]}
     products.write()
     assert not (run("svm", "text") / "history.csv").exists()
     with (run("mlp", "text") / "history.csv").open(newline="") as file:
