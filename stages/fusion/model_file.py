@@ -1,0 +1,113 @@
+"""What a saved model says of itself: model.json, all that prediction needs beside its arrays.
+
+A model's folder has model.json, README.md (its card), a folder with the fitted model, and, where it
+is packaged, `encoders/<name>/` with the weights and their manifests and neighbors.parquet. Neither
+params.yaml nor anything below data/ or metrics/ is needed to predict with it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from stages.common.errors import InputError
+from stages.common.files import write_json
+from stages.common.settings import Name, Positive, Settings, Share, Slug
+
+FILE = "model.json"
+ENCODERS = "encoders"
+NEIGHBORS = "neighbors.parquet"
+
+
+class SavedWeights(Settings):
+    """Which weights an encoder has: see `encoders.weights.manifest.Manifest`."""
+
+    kind: Literal["pretrained", "bundled", "random", "none"]
+    origin: str
+    revision: str | None
+    sha256: str
+
+
+class SavedEncoder(Settings):
+    """An encoder: its entry in params.yaml, its weights and how its vectors were computed.
+
+    `fields` are those of a product that make the text, empty for an encoder of images.
+    """
+
+    settings: dict[str, Any]
+    weights: SavedWeights
+    fields: list[str]
+    backend: str
+    precision: Literal["float32", "bfloat16"]
+
+
+class SavedBlock(Settings):
+    """A block of vectors: its encoder, the input, and what it is multiplied with."""
+
+    encoder: Slug
+    input: Literal["image", "text"]
+    n_features: Positive
+    svd_components: Positive | None
+    weight: float
+
+
+class ModelFile(Settings):
+    """The contents of model.json.
+
+    `folder` is where the fitted model lies that predicts. `labels` are the classes that it knows.
+    `thresholds` has by target accuracy the lowest probability that reaches it on held-out
+    products, null where none does. `image_size` is the side in pixels of the squares that images
+    are stored as. `evaluation` has the metrics on the test products, null where none were put in.
+    """
+
+    format: Literal[1]
+    modality: Slug
+    classifier: dict[str, Any]
+    fusion: Literal["hybrid", "early", "late"]
+    labels: list[Name]
+    folder: Name
+    is_refit: bool
+    n_products: Positive
+    seed: int
+    blocks: dict[Slug, SavedBlock]
+    encoders: dict[Slug, SavedEncoder]
+    image_size: Positive | None
+    thresholds: dict[str, Share | None] = Field(min_length=1)
+    versions: dict[str, str]
+    provenance: dict[str, Any]
+    table: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name in metrics and plots, such as multimodal-svm."""
+        return f"{self.modality}-{self.classifier['kind']}"
+
+    def save(self, folder: Path) -> None:
+        """Write model.json into `folder`."""
+        write_json(folder / FILE, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, folder: Path) -> "ModelFile":
+        """Read what `save` wrote.
+
+        Raises InputError where there is no such file, or where it is none that this version reads.
+        """
+        path = folder / FILE
+        try:
+            return cls.model_validate(json.loads(path.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"{folder} holds no model ({FILE} is not there): name the folder of one, such as "
+                "models/best, which `dvc repro` builds"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{path} describes no model that this version can load ({place}: {first['msg']}): "
+                "use the version that trained it, or train it anew"
+            ) from None
+        except (ValueError, RecursionError):
+            raise InputError(f"{path} is no JSON: copy the model anew") from None
