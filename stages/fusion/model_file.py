@@ -7,17 +7,19 @@ params.yaml nor anything below data/ or metrics/ is needed to predict with it.
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from stages.common.errors import InputError
 from stages.common.files import write_json
-from stages.common.settings import Name, Positive, Settings, Share, Slug
+from stages.common.settings import Name, Positive, Settings, Slug
 
 FILE = "model.json"
 ENCODERS = "encoders"
 NEIGHBORS = "neighbors.parquet"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class SavedWeights(Settings):
@@ -73,7 +75,7 @@ class ModelFile(Settings):
     blocks: dict[Slug, SavedBlock]
     encoders: dict[Slug, SavedEncoder]
     image_size: Positive | None
-    thresholds: dict[str, Share | None] = Field(min_length=1)
+    thresholds: dict[str, Probability | None] = Field(min_length=1)
     versions: dict[str, str]
     provenance: dict[str, Any]
     table: dict[str, Any] | None = None
