@@ -19,9 +19,9 @@ class Prediction:
     """What the model says of one product.
 
     `decision` is `file` where the probability reaches the threshold of the accuracy that was asked
-    for, else `ask`: a person should look. `top` has the most probable classes, the first of which is
-    the answer. `image` and `text` say what each would be without the other, None where it is missing
-    or the model does not see it. `missing` names the inputs of the model that the product lacks,
+    for, else `ask`: a person should look. `top` has the most probable classes, the answer first.
+    `image` and `text` say what each would be without the other, None where it is missing or the
+    model does not see it. `missing` names the inputs of the model that the product lacks,
     `image_error` why an image that it names could not be used. `error` says why there is no answer
     at all: then label and probability are None, `top` is empty and the decision is `ask`.
     """
