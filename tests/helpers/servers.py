@@ -1,5 +1,6 @@
 """A server on loopback in a thread, clients of it, and a predictor that waits."""
 
+import base64
 import http.client
 import json
 import socket
@@ -28,6 +29,13 @@ def running(predictor, **settings) -> Iterator[int]:
         finally:
             process.should_exit = True
             thread.join()
+
+
+def in_json(row: dict) -> dict:
+    """Return a product as a request has it: its image in base64, and only what there is."""
+    image = row.get("image")
+    text = base64.b64encode(image).decode() if isinstance(image, bytes) else image
+    return {name: value for name, value in {**row, "image": text}.items() if value is not None}
 
 
 def ask(port: int, products: list[dict], **options) -> tuple[int, dict]:
