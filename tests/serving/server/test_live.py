@@ -126,9 +126,9 @@ def test_connections_over_the_limit_are_closed_and_those_below_answered(predicto
         held = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         held[-1].sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         assert held[-1].recv(100).startswith(b"HTTP/1.1 200")
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as fourth:
-            with contextlib.suppress(ConnectionResetError):
-                assert fourth.recv(1) == b""
+        fourth = socket.create_connection(("127.0.0.1", port), timeout=60)
+        with fourth, contextlib.suppress(ConnectionResetError):
+            assert fourth.recv(1) == b""
         for connection in held:
             connection.close()
 

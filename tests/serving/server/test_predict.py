@@ -1,6 +1,7 @@
 """What /v1/predict answers to good products and bad ones."""
 
 import base64
+import gzip
 import io
 
 import PIL.Image
@@ -181,6 +182,9 @@ def test_other_media_types_and_options_in_the_url_are_refused(client):
     answer = client.post(PREDICT, data={"name": "Lamp"})
     assert (answer.status_code, "urlencoded" in answer.text) == (415, True)
     assert client.post(PREDICT, content=b"{}").status_code == 415
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post(PREDICT, content=gzip.compress(b"{}"), headers=packed)
+    assert (answer.status_code, "packed" in answer.text) == (415, True)
     answer = client.post(f"{PREDICT}?accuracy=0.99", json={"products": [{}]})
     assert (answer.status_code, "into the body" in answer.text) == (422, True)
 
