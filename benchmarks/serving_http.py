@@ -73,9 +73,7 @@ def compare(port: int, predictor: Predictor, products: Sequence[Product]) -> dic
     for name, size in ((ALONE, 1), (TOGETHER, SHARE)):
         bodies = [body_of(products[start : start + size]) for start in range(0, count, size)]
         shares = [bodies[start::CLIENTS] for start in range(CLIENTS)]
-        with ThreadPoolExecutor(CLIENTS) as clients:
-            work = partial(list, clients.map(send_all, connections, shares))
-            found[name] = [seconds(work) / count]
+        found[name] = [seconds(partial(send_from_all, connections, shares)) / count]
     found[DIRECT] = [seconds(partial(predictor.predict, products)) / count]
     for connection in connections:
         connection.close()
@@ -156,6 +154,14 @@ def send(connection: http.client.HTTPConnection, body: bytes) -> None:
     content = answer.read()
     if answer.status != 200:
         raise SystemExit(f"HTTP {answer.status}: {content.decode()}")
+
+
+def send_from_all(
+    connections: Sequence[http.client.HTTPConnection], shares: Sequence[Sequence[bytes]]
+) -> None:
+    """Send each connection's requests, all connections at once."""
+    with ThreadPoolExecutor(len(connections)) as clients:
+        list(clients.map(send_all, connections, shares))
 
 
 def send_all(connection: http.client.HTTPConnection, bodies: Sequence[bytes]) -> None:
