@@ -1,6 +1,7 @@
 """A real server on loopback: connections, slow clients, many at once, and its end."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from helpers.models import LABELS, row_of
@@ -98,6 +101,57 @@ def test_16_clients_at_once_get_their_own_answers(predictor):
             assert one["image"]["label"] == prediction.image.label
             assert one["probability"] == pytest.approx(prediction.probability, abs=1e-6)
             assert one["text"]["probability"] == pytest.approx(prediction.text.probability)
+
+
+def test_bodies_that_would_fill_the_memory_wait_their_turn(predictor):
+    with running(predictor, max_body_bytes=1000, max_bodies_bytes=1500) as port:
+        for _ in range(3):  # what one gives back, the next may have
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as first:
+                first.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(900))
+                close = b"Connection: close\r\n"
+                while (
+                    answer := send(port, HEAD + close + b"Content-Length: 700\r\n\r\n" + bytes(700))
+                ).startswith(b"HTTP/1.1 400"):
+                    pass  # the first is not read yet
+                assert answer.startswith(b"HTTP/1.1 429")
+                assert b"retry-after: 1" in answer.lower()
+                first.sendall(bytes(100))
+                assert first.recv(12) == b"HTTP/1.1 400"
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def large_answer(port):
+    """Return a connection to which some megabytes are sent."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", port))
+    body = json.dumps({"products": [{"name": "Lamp"}] * 256, "neighbors": 10}).encode()
+    connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return connection
+
+
+def test_an_answer_that_is_read_slowly_is_sent_whole(predictor):
+    with running(predictor, header_timeout_s=1) as port, large_answer(port) as connection:
+        file = connection.makefile("rb")
+        head = b"".join(iter(file.readline, b"\r\n"))
+        length = int(re.search(rb"content-length: (\d+)", head)[1])
+        first = file.read(length // 2)
+        time.sleep(1.5)  # longer than a connection may be idle
+        assert len(first + file.read(length - length // 2)) == length > 1_000_000
+
+
+def test_an_answer_that_is_never_read_is_given_up(predictor, monkeypatch):
+    monkeypatch.setattr("serving.server.connections.WRITE_S", 0.1)
+    with running(predictor, header_timeout_s=1) as port, large_answer(port) as connection:
+        connection.recv(1)
+        files, until = open_files(), time.monotonic() + 60
+        while open_files() == files:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_a_client_that_hangs_up_leaves_the_queue(predictor):

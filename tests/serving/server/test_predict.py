@@ -113,6 +113,13 @@ def test_a_form_has_one_product_and_its_file(client, predictor):
     assert found["missing"] == []
 
 
+def test_a_file_that_is_too_large_is_said(client_with):
+    client = client_with(max_image_bytes=100)
+    answer = client.post(PREDICT, data={"name": "Lamp"}, files={"image": ("a", bytes(101))})
+    [found] = answer.json()["predictions"]
+    assert (found["label"], found["image_error"]) == ("Lamps", "more than 100 bytes")
+
+
 def test_a_form_without_a_chosen_file_has_no_image(client):
     answer = client.post(PREDICT, data={"name": "Lamp"}, files={"image": ("", b"")})
     assert answer.status_code == 200
