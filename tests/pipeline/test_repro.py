@@ -185,7 +185,7 @@ def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):
     assert "embed_text@ngrams" in ran and "train@svm" in ran
     assert not [name for name in ran if "image" in name]
     after = copy.outputs()
-    models = {name for name in before if re.match(r"models/svm/image/fold-", name)}
+    models = {name for name in before if re.match(r"models/trained/svm/image/fold-", name)}
     assert models and all(after[name] == before[name] for name in models)
 
 
@@ -212,7 +212,7 @@ def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
     copy.edit(lambda params: params["classifiers"].pop("logistic_regression"))
     assert copy.repro() == ["evaluate"]
     assert set(metrics_of(copy)["models"]["text"]) == {"svm", "weights"}
-    assert not (copy.top / "models/logistic_regression").exists()
+    assert not (copy.top / "models/trained/logistic_regression").exists()
 
 
 def test_a_wrong_parameter_stops_the_run_before_any_work(copy):
