@@ -95,7 +95,7 @@ def make_model(
         lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
         roles,
         np.zeros(N_PRODUCTS, dtype=int),
-    )[modality]
+    ).trained[modality]
     trained.model.save(folder / "fold-1")
     _write_neighbors(folder, trained.model.preprocessor.transform(features), rows, labels)
     entries = {name: _entry(name, folder) for name in names}
