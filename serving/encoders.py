@@ -84,13 +84,7 @@ def _load_encoder(
     name: str, entry: SavedEncoder, folder: Path, seed: int, backend: str, precision: str
 ) -> tuple[EncoderSettings, Encoder]:
     """Load an encoder of a model, and its settings."""
-    try:
-        settings = module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
-    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
-        raise InputError(
-            f"{folder / FILE} describes no encoder {name} that this version can load "
-            f"({type(error).__name__}): use the version that trained it, or train it anew"
-        ) from None
+    settings = settings_of(name, entry, folder)
     weights = find_weights(name, settings, entry.weights, folder, seed)
     if precision == "auto" and entry.precision == "float32":
         precision = "float32"
@@ -98,6 +92,20 @@ def _load_encoder(
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
     chosen = select_backend(settings, backend, precision)
     return settings, load_encoder(settings, weights, chosen)
+
+
+def settings_of(name: str, entry: SavedEncoder, folder: Path) -> EncoderSettings:
+    """Return the settings of an encoder of the model in `folder`, which name its kind.
+
+    Raises InputError where this version knows no such kind or settings.
+    """
+    try:
+        return module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
+    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / FILE} describes no encoder {name} that this version can load "
+            f"({type(error).__name__}): use the version that trained it, or train it anew"
+        ) from None
 
 
 def _scattered(rows: Matrix, places: np.ndarray, count: int) -> Matrix:

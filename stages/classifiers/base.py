@@ -143,7 +143,7 @@ def _import_skops() -> ModuleType:
 
     if "skops.io" not in sys.modules:
         known = sklearn.utils.all_estimators
-        sklearn.utils.all_estimators = list  # type: ignore[assignment]
+        sklearn.utils.all_estimators = list
         try:
             import skops.io
         finally:
