@@ -125,6 +125,8 @@ class SklearnClassifier:
             model = skops.load(path, trusted=[*_TRUSTED, *estimators])
             classifier = cls(None, 0, model["block_weights"])
             classifier.estimator = model["estimator"]
+        except FileNotFoundError:
+            raise InputError(f"{path} is not there: `dvc repro` builds it") from None
         except UntrustedTypesFoundException as error:
             found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
             raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
