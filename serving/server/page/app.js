@@ -32,10 +32,15 @@ function askForKey(message, retry) {
 }
 
 async function showLabels() {
-  const { labels, inputs, accuracies, model } = await (await request("v1/labels")).json();
-  $("model").textContent = `${model ? `${model}: ` : ""}sorts products into ${labels.length} classes.`;
-  $("accuracy").replaceChildren(...accuracies.map((value) => new Option(percent(value), value)));
-  $("accuracy").value = accuracies.includes(0.95) ? 0.95 : accuracies[0];
+  const { labels, inputs, accuracies, model, has_random_weights } = await (await request("v1/labels")).json();
+  $("model").textContent = `The model ${model} sorts products into ${labels.length} classes.`;
+  $("random").hidden = !has_random_weights;
+  $("accuracy").replaceChildren(
+    ...accuracies.map(({ accuracy, threshold }) => {
+      const never = threshold === null ? ": never reached, always asks" : "";
+      return new Option(`${percent(accuracy)}${never}`, accuracy, accuracy === 0.95, accuracy === 0.95);
+    }),
+  );
   $("image-field").hidden = !inputs.includes("image");
   $("no-images").hidden = inputs.includes("image");
   $("text-fields").hidden = !inputs.includes("text");

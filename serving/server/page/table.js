@@ -11,11 +11,12 @@ export async function classifyTable(accuracy) {
   showProblem($("table-problem"), "");
   $("table-result").hidden = true;
   $("table-said").textContent = "Reading the table …";
-  const form = new FormData();
-  form.append("file", file);
-  if (accuracy) form.append("accuracy", accuracy);
   try {
-    const response = await request("v1/table", { method: "POST", body: form });
+    const response = await request(`v1/table?accuracy=${accuracy}`, {
+      method: "POST",
+      headers: { "Content-Type": "text/csv" },
+      body: file,
+    });
     const total = Number(response.headers.get("X-Rows"));
     const parts = await read(response, total);
     const notes = response.headers.get("X-Note");

@@ -52,7 +52,7 @@ function decision({ decision, label, probability }, accuracy) {
   } else {
     box.append(
       make("strong", "", "Ask a person"),
-      `${label} fits best (${sure}), but that is not enough for ${percent(accuracy)} right.`,
+      `${label} fits best (${sure}), which is too unsure for an accuracy of ${percent(accuracy)}.`,
     );
   }
   return box;
@@ -90,11 +90,11 @@ function neighbor({ sku, name, label, similarity, thumbnail }) {
   const picture = make("div", thumbnail ? "picture" : "picture none");
   if (thumbnail) {
     const image = make("img");
-    image.src = thumbnail;
+    image.src = `data:image/jpeg;base64,${thumbnail}`;
     image.alt = "";
     picture.append(image);
   } else picture.append("no image");
-  const title = make("span", "title", name || sku);
+  const title = make("span", "title", name || `SKU ${sku}`);
   title.title = name || sku;
   const alike = make("span", "alike", `similarity ${similarity.toFixed(2)}`);
   return make("li", "", picture, make("div", "facts", title, make("span", "label", label), alike));
