@@ -55,7 +55,7 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     predictor = Predictor.load(settings.model)
     warm_up(predictor)
     for name in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again when all is done, which would end with another code than 0.
+        # uvicorn raises it again when all is done, which would end with another code than 0.
         signal.signal(name, lambda *_: None)
     server(predictor, settings, listener).run(sockets=[listener])
 
@@ -74,9 +74,7 @@ def warm_up(predictor: "Predictor") -> None:
     )
 
 
-def server(
-    predictor: "Predictor", settings: ServerSettings, listener: socket.socket
-) -> "Server":
+def server(predictor: "Predictor", settings: ServerSettings, listener: socket.socket) -> "Server":
     """Return a uvicorn server for the model, which says in a line when it listens."""
     import uvicorn
 
@@ -88,7 +86,11 @@ def server(
             await super().startup(sockets)
             host, port = listener.getsockname()[:2]
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            note = ", with random weights: only for trying out" if has_random_weights(predictor) else ""
+            note = (
+                ", with random weights: only for trying out"
+                if has_random_weights(predictor)
+                else ""
+            )
             print(
                 f"serving {settings.model} ({predictor.file.name}, {len(predictor.labels)} classes"
                 f"{note}) at http://{address}",

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-Item, Options, Answer = TypeVar("Item"), TypeVar("Options", bound=Hashable), TypeVar("Answer")
+Item = TypeVar("Item")
+Options = TypeVar("Options")
+Answer = TypeVar("Answer")
 Compute = Callable[[Sequence[Item], Options], Sequence[Answer]]
 
 

@@ -77,7 +77,8 @@ class Guard:
     async def _read(self, body: "_Body") -> None:
         limit, seconds = self._settings.max_body_bytes, self._settings.body_timeout_s
         large = Refusal(
-            HTTPStatus.CONTENT_TOO_LARGE, f"the body has more than {limit:,} bytes: send less"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body has more than {limit:,} bytes: send less",
         )
         if body.length > limit:
             raise large

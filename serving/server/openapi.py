@@ -1,5 +1,6 @@
 """What /openapi.json says of requests that FastAPI does not read itself, and a page of it."""
 
+from collections.abc import Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         HTTPStatus.BAD_REQUEST: "the body is no JSON, or no form",
         HTTPStatus.UNAUTHORIZED: "the server has a key, and the request has another or none",
         HTTPStatus.REQUEST_TIMEOUT: "the body did not come in time",
-        HTTPStatus.CONTENT_TOO_LARGE: "too many bytes or products",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too many bytes or products",
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "neither JSON nor a form",
         HTTPStatus.UNPROCESSABLE_ENTITY: "a field is wrong; the reason names it",
         HTTPStatus.TOO_MANY_REQUESTS: "too much to do; Retry-After says when to try again",
@@ -77,7 +78,8 @@ def _route(route: dict[str, Any]) -> str:
     for kind, body in route.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<h3>Body: <code>{escape(kind)}</code></h3>{_schema(body['schema'])}")
     answers = [
-        (status, answer["description"], _kind(answer)) for status, answer in route["responses"].items()
+        (status, answer["description"], _kind(answer))
+        for status, answer in route["responses"].items()
     ]
     return "".join(parts) + _table(("status", "meaning", "answer"), answers)
 
@@ -108,7 +110,7 @@ def _kind(field: dict[str, Any]) -> str:
     return field.get("title", "object") if field.get("type") == "object" else field.get("type", "")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     top = "".join(f"<th>{cell}</th>" for cell in head)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows

@@ -142,7 +142,7 @@ class Service:
             )
         if len(products) > limit:
             raise Refusal(
-                HTTPStatus.CONTENT_TOO_LARGE,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"products: {len(products)}, and a request may have {limit}: send them in parts",
             )
 
@@ -195,9 +195,7 @@ class Service:
         """Return whether there is an image that the model sees."""
         return "image" in self.predictor.inputs and bool(product.image or product.image_url)
 
-    def _product(
-        self, given: RequestProduct, image: str | bytes | ImageError | None
-    ) -> Product:
+    def _product(self, given: RequestProduct, image: str | bytes | ImageError | None) -> Product:
         """Return a product as the predictor takes it; its `image_error` says what is wrong."""
         row = given.model_dump(include={"sku", "name", "description", "manufacturer"})
         if not image or "image" not in self.predictor.inputs:

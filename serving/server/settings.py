@@ -1,4 +1,4 @@
-"""The server's settings: from the command line, else from the environment, else as they are here."""
+"""The server's settings: from the command line, else the environment, else as they are here."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,8 @@ class ServerSettings(BaseModel):
     port: int = Field(8000, ge=0, le=65535, description="port to listen at; 0 takes a free one")
     api_key: SecretStr | None = Field(None, min_length=1)
     image_hosts: Annotated[tuple[Host, ...], BeforeValidator(_names)] = Field(
-        (), description="hosts that image_url may name, with commas, as cdn.example.com or host:port"
+        (),
+        description="hosts that image_url may name, with commas, as cdn.example.com or host:port",
     )
     private_image_hosts: bool = Field(
         False, description="whether these hosts may have addresses of a private network"
