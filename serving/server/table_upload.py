@@ -12,17 +12,18 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.answers import ASK, Prediction
 from serving.server.errors import Refusal
-from serving.server.schemas import ErrorResponse, RequestProduct
+from serving.server.openapi import REFUSALS
+from serving.server.schemas import RequestProduct
 from serving.server.service import Options, Service
-from serving.server.uploaded_table import UploadedTable, read_uploaded_table
+from serving.server.uploaded_csv import read_uploaded_csv
+from serving.server.uploaded_table import UploadedTable
 from stages.common.errors import InputError
 
 MAX_ROWS = 20_000
 CSV = "text/csv; charset=utf-8"
 _BODY = {"text/csv": {"schema": {"type": "string", "format": "binary"}}}
 _OK = {"description": "the table with six more columns", "content": _BODY}
-_ERRORS = {422: {"model": ErrorResponse}, 429: {"model": ErrorResponse}}
-_RETRY_S = 0.5
+RETRY_S = 0.5
 
 
 def mount_table_upload(app: FastAPI, service: Service) -> None:
@@ -32,7 +33,7 @@ def mount_table_upload(app: FastAPI, service: Service) -> None:
         "/v1/table",
         response_class=StreamingResponse,
         openapi_extra={"requestBody": {"required": True, "content": _BODY}},
-        responses={200: _OK, **_ERRORS},
+        responses={200: _OK, **REFUSALS},
     )
     async def table(request: Request, accuracy: float = Options.accuracy) -> StreamingResponse:
         """Predict for each row of a CSV, and send it back.
@@ -62,11 +63,11 @@ async def _read(request: Request, service: Service) -> UploadedTable:
     if "text" not in service.predictor.inputs:
         raise Refusal(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            "the model judges images alone, and a CSV has only texts: use python -m serving.predict",
+            "the model judges images alone, and a CSV has texts: use python -m serving.predict",
         )
     content = await request.body()
     try:
-        return await run_in_threadpool(read_uploaded_table, content, max_rows=MAX_ROWS)
+        return await run_in_threadpool(read_uploaded_csv, content, max_rows=MAX_ROWS)
     except InputError as error:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 
@@ -99,7 +100,12 @@ async def _predicted(
 
 
 async def _predict(
-    service: Service, upload: UploadedTable, rows: Sequence[int], options: Options, *, is_first: bool
+    service: Service,
+    upload: UploadedTable,
+    rows: Sequence[int],
+    options: Options,
+    *,
+    is_first: bool,
 ) -> list[Prediction]:
     """Return a prediction for each of the rows; wait where the server is busy, but at first."""
     products = [RequestProduct(**upload.texts(i)) for i in rows if i not in upload.faults]
@@ -112,7 +118,7 @@ async def _predict(
             is_busy = refusal.status_code == HTTPStatus.TOO_MANY_REQUESTS
             if is_first or not is_busy or time.monotonic() > until:
                 raise
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(RETRY_S)
     return [
         _without(upload.faults[i]) if i in upload.faults else next(answers).prediction for i in rows
     ]

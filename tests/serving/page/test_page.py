@@ -8,8 +8,6 @@ import pytest
 from helpers.models import LABELS, image_of
 from playwright.sync_api import Page, expect
 
-from .conftest import KEY, opened
-
 SCRIPT = "<img src=x onerror=\"document.title='hacked'\"> Radio"
 CONTRASTS = """() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -20,8 +18,10 @@ CONTRASTS = """() => {
     const color = getComputedStyle(element).backgroundColor;
     return channels(color)[3] === 0 ? behind(element.parentElement) : color;
   };
-  const shown = [...document.body.querySelectorAll("*")].filter((element) => element.checkVisibility()
-    && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+  const hasText = (element) => [...element.childNodes].some(
+    (node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  const shown = [...document.body.querySelectorAll("*")].filter(
+    (element) => element.checkVisibility() && hasText(element));
   return shown.map((element) => {
     const two = [light(getComputedStyle(element).color), light(behind(element))].sort();
     return [element.textContent.trim().slice(0, 40), (two[1] + 0.05) / (two[0] + 0.05)];
@@ -113,21 +113,21 @@ def test_what_is_wrong_is_said_in_words(tab):
 def test_a_name_is_never_read_as_html(tab):
     classify(tab, SCRIPT)
     expect(tab.locator("#top li").first).to_contain_text("Radios")
-    upload(tab, f"name\n\"{SCRIPT.replace(chr(34), chr(34) * 2)}\"\n".encode(), "<b>x</b>.csv")
+    upload(tab, f'name\n"{SCRIPT.replace(chr(34), chr(34) * 2)}"\n'.encode(), "<b>x</b>.csv")
     expect(tab.locator("#download")).to_contain_text("<b>x</b>-predictions.csv")
     assert tab.locator("main img:not(#preview, #neighbors img), #download b b").count() == 0
     assert tab.title() == "Product classifier"
 
 
 def upload(tab: Page, content: bytes, name: str) -> None:
-    tab.get_by_label("Table").set_input_files(
+    tab.get_by_label("Table (.csv)").set_input_files(
         {"name": name, "mimeType": "text/csv", "buffer": content}
     )
     tab.get_by_role("button", name="Classify the table").click()
 
 
 def test_a_csv_comes_back_with_predictions(tab):
-    rows = [[f"{i}", f"{LABELS[i % 4][:-1]} {i}, \"new\"", "ä"] for i in range(300)]
+    rows = [[f"{i}", f'{LABELS[i % 4][:-1]} {i}, "new"', "ä"] for i in range(300)]
     text = io.StringIO()
     csv.writer(text).writerows([["no", "Title", "note"], *rows])
     upload(tab, text.getvalue().encode(), "new.csv")
@@ -135,7 +135,7 @@ def test_a_csv_comes_back_with_predictions(tab):
     with tab.expect_download() as download:
         tab.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == "new-predictions.csv"
-    with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
+    with download.value.path().open(encoding="utf-8-sig", newline="") as file:
         header, *answers = csv.reader(file)
     assert header[:5] == ["no", "Title", "note", "prediction", "probability"]
     assert [answer[:3] for answer in answers] == rows
@@ -164,7 +164,7 @@ def test_nothing_is_wider_than_the_window_and_all_can_be_read(width, request):
     assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
 
 
-def test_the_key_is_asked_for_where_the_server_wants_one(browser, locked_address):
+def test_the_key_is_asked_for_where_the_server_wants_one(browser, locked_address, key):
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(locked_address)
@@ -172,7 +172,7 @@ def test_the_key_is_asked_for_where_the_server_wants_one(browser, locked_address
     tab.keyboard.type("wrong")
     tab.keyboard.press("Enter")
     expect(tab.locator("#access")).to_contain_text("does not accept this key")
-    tab.get_by_label("Key").fill(KEY)
+    tab.get_by_label("Key").fill(key)
     tab.keyboard.press("Enter")
     expect(tab.locator("#access")).to_be_hidden()
     expect(tab.locator("#no-images")).to_be_visible()  # the model sees no images
