@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from serving.answers import ASK, Prediction
-from serving.server.errors import Refusal
+from serving.server.errors import Refusal, busy
 from serving.server.openapi import REFUSALS
 from serving.server.schemas import RequestProduct
 from serving.server.service import Options, Service
@@ -19,19 +19,30 @@ from serving.server.uploaded_csv import read_uploaded_csv
 from serving.server.uploaded_table import UploadedTable
 from stages.common.errors import InputError
 
+MAX_BYTES = 10_000_000
 MAX_ROWS = 20_000
+AT_ONCE = 2  # tables that are in memory
 CSV = "text/csv; charset=utf-8"
 _BODY = {"text/csv": {"schema": {"type": "string", "format": "binary"}}}
 _OK = {"description": "the table with six more columns", "content": _BODY}
 RETRY_S = 0.5
+BUSY_S = 5
 
 
 def mount_table_upload(app: FastAPI, service: Service) -> None:
     """Add the route to `app`."""
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def turn() -> AsyncIterator[None]:
+        if free.locked():
+            raise busy(f"{AT_ONCE} tables are being answered: try again later", BUSY_S)
+        async with free:
+            yield
 
     @app.post(
         "/v1/table",
         response_class=StreamingResponse,
+        dependencies=[Depends(turn, scope="request")],
         openapi_extra={"requestBody": {"required": True, "content": _BODY}},
         responses={200: _OK, **REFUSALS},
     )
@@ -66,6 +77,12 @@ async def _read(request: Request, service: Service) -> UploadedTable:
             "the model judges images alone, and a CSV has texts: use python -m serving.predict",
         )
     content = await request.body()
+    if len(content) > MAX_BYTES:
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the table has more than {MAX_BYTES:,} bytes: send it in parts, or use "
+            "python -m serving.predict",
+        )
     try:
         return await run_in_threadpool(read_uploaded_csv, content, max_rows=MAX_ROWS)
     except InputError as error:

@@ -16,6 +16,7 @@ _NAMES = {  # of the column that has a text, the preferred one first
 }
 _IMAGES = ("image", "image_url", "image url", "image_path", "photo", "picture")
 _SEPARATORS = ",;\t|"
+MAX_CELLS = 1_000_000  # that all rows would have, were they as long as the longest
 _HEADER = 100_000  # characters of the first line that show the separator
 _MARKS = (  # UTF-32 first: its mark of little-endian text starts with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -31,7 +32,7 @@ def read_uploaded_csv(content: bytes, *, max_rows: int) -> UploadedTable:
     """Read a CSV: UTF-8, UTF-16 or UTF-32 with a mark, else Windows-1252.
 
     Cells are separated by what separates the header best: comma, semicolon, tab or bar. Raises
-    InputError where it is no CSV, has no column to read, no rows, or more than `max_rows`.
+    InputError where it is no CSV, has no column to read, no rows, or too many rows or cells.
     """
     text, notes = _decode(content)
     separator = _separator(text)
@@ -45,7 +46,7 @@ def read_uploaded_csv(content: bytes, *, max_rows: int) -> UploadedTable:
             "Only texts were judged: images that a table names are not fetched here, "
             "python -m serving.predict reads them."
         )
-    width = max(len(cells) for _, cells in lines)
+    width = _width(lines)
     faults = {
         i: f"line {line}: {fault}"
         for i, (line, cells) in enumerate(body)
@@ -112,6 +113,17 @@ def _rows(text: str, separator: str, max_rows: int) -> Iterator[tuple[int, list[
             f"line {line} cannot be read ({error}): a cell with a separator, quote or line break "
             "has to be in quotes, its own quotes doubled"
         ) from None
+
+
+def _width(lines: Sequence[tuple[int, list[str]]]) -> int:
+    """Return the number of cells of the longest row. Raises InputError where that is too long."""
+    line, cells = max(lines, key=lambda row: len(row[1]))
+    if len(cells) * len(lines) > MAX_CELLS:
+        raise InputError(
+            f"line {line} has {len(cells):,} cells and the table {len(lines) - 1:,} rows, which is "
+            "too much at once: send fewer columns, or the table in parts"
+        )
+    return len(cells)
 
 
 def _columns(header: Sequence[str]) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """A CSV that is sent comes back as it was, with its predictions."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from helpers.models import LABELS
@@ -119,6 +121,7 @@ def test_images_are_not_fetched_and_a_note_says_so(client):
         (b"\xff\xfen\0a\0m", "damaged"),
         (b'name\n"Lamp\nRadio\n', "line 2 cannot be read"),
         (b"name\n" + b"Lamp\n" * 21, "more than 20 rows"),
+        (b"name\n" + b"," * 300_000 + b"\nLamp\nLamp\n", "line 2 has 300,001 cells"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(
@@ -144,6 +147,44 @@ def test_a_busy_server_refuses_at_first_and_later_is_waited_for(client, monkeypa
     turns = {3, 4}
     _, *rows = sent(client, b"name\n" + b"Lamp\n" * 10)
     assert [row[1] for row in rows] == ["Lamps"] * 10
+
+
+def test_a_table_too_large_is_refused(client, monkeypatch):
+    monkeypatch.setattr(table_upload, "MAX_BYTES", 20)
+    assert "more than 20 bytes" in refusal(client, b"name\n" + b"Lamp\n" * 10, status=413)
+
+
+def test_only_so_many_tables_are_in_memory_at_once(text_predictor, monkeypatch):
+    predict, content = Service.predict, b"name\n" + b"Lamp\n" * 20
+
+    async def all_at_once() -> None:
+        go_on, started = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slow(self, products, options):
+            started.release()
+            await go_on.wait()
+            return await predict(self, products, options)
+
+        monkeypatch.setattr(Service, "predict", slow)
+        app = create_app(text_predictor, ServerSettings(max_products=4))
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://server") as client,
+        ):
+
+            async def send() -> int:
+                return (await client.post("/v1/table", content=content)).status_code
+
+            first = [asyncio.create_task(send()) for _ in range(table_upload.AT_ONCE)]
+            for _ in first:
+                await started.acquire()
+            assert await send() == 429
+            go_on.set()
+            assert await asyncio.gather(*first) == [200, 200]
+            assert await send() == 200
+
+    asyncio.run(asyncio.wait_for(all_at_once(), 60))
 
 
 def test_a_form_is_refused(client):
