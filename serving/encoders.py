@@ -28,6 +28,7 @@ class ProductEncoder:
     """An encoder of products: of their image, or of the text that is made of `fields`."""
 
     encoder: Encoder
+    is_sparse: bool
     input: str
     fields: Sequence[str]
     prefix: str
@@ -46,7 +47,8 @@ class ProductEncoder:
         if self.input == "image":
             chosen = list(map(open_jpeg, chosen))
         if not chosen:
-            return np.zeros((len(products), self.encoder.n_features), np.float32), present
+            zeros = np.zeros((len(products), self.encoder.n_features), np.float32)
+            return csr_array(zeros) if self.is_sparse else zeros, present
         rows = self.encoder.encode(chosen)
         finite = np.isfinite(rows.sum(axis=1))
         present[order] = finite
@@ -76,7 +78,7 @@ def load_encoders(
     for block, saved in file.blocks.items():
         settings, encoder = loaded[saved.encoder]
         fields, prefix = file.encoders[saved.encoder].fields, getattr(settings, "prefix", "")
-        found[block] = ProductEncoder(encoder, saved.input, fields, prefix)
+        found[block] = ProductEncoder(encoder, settings.is_sparse, saved.input, fields, prefix)
     return found
 
 

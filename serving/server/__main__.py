@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from serving.server.settings import ServerSettings, read_settings
@@ -52,6 +53,9 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     """Load the model and answer requests until a signal ends it; finish those that have begun."""
     from serving.predictor import Predictor
 
+    # What clients send must not fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="PIL")
     predictor = Predictor.load(settings.model)
     warm_up(predictor)
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -48,7 +48,12 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
             yield
 
     app = FastAPI(
-        title=TITLE, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan
+        title=TITLE,
+        description=DESCRIPTION,
+        docs_url=None,  # FastAPI's own page loads its scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,  # to the host that the request names, whatever it is
+        lifespan=lifespan,
     )
     _add_predict(app, service)
     _add_routes(app, service)

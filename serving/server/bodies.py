@@ -25,6 +25,8 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"the URL takes no options: put {', '.join(OPTIONS)} into the body",
         )
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is packed: send it as it is")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == JSON:
