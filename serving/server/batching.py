@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+SMALLEST = 8  # items that a batch may have, however long they take: fewer would be slower
+
 Item = TypeVar("Item")
 Options = TypeVar("Options")
 Answer = TypeVar("Answer")
@@ -25,8 +27,8 @@ class Batcher(Generic[Item, Options, Answer]):
     """Calls `compute` in a thread of its own with the items of one or more jobs.
 
     A job that comes when the thread is free starts at once. Those that come meanwhile make the next
-    batch, in their order, as far as they have the same options and are `size` items or fewer, so
-    nothing ever waits for a batch to fill unless `wait_s` says so.
+    batch, in their order, as far as they have the same options and there is room, so nothing ever
+    waits for a batch to fill unless `wait_s` says so.
     """
 
     def __init__(
@@ -34,12 +36,17 @@ class Batcher(Generic[Item, Options, Answer]):
         compute: Compute[Item, Options, Answer],
         *,
         size: int,
+        batch_s: float = 1,
         wait_s: float = 0,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
-        """`observe` is called with the size of each batch."""
+        """Make batches of at most `size` items, which take about `batch_s` seconds.
+
+        `observe` is called with the size of each batch.
+        """
         self._compute = compute
         self._size = size
+        self._batch_s = batch_s
         self._wait_s = wait_s
         self._observe = observe
         self._jobs: deque[_Job[Item, Options, Answer]] = deque()
@@ -48,6 +55,12 @@ class Batcher(Generic[Item, Options, Answer]):
         self._task: asyncio.Task[None] | None = None
         self._busy_since: float | None = None
         self.item_s = 0.0  # seconds that an item of the last batch took
+
+    @property
+    def room(self) -> int:
+        """How many items the next batch may have: as many as take the time of a batch."""
+        in_time = int(self._batch_s / self.item_s) if self.item_s else 0
+        return min(max(in_time, SMALLEST), self._size)
 
     def start(self) -> None:
         """Start to work, in the loop that runs."""
@@ -77,7 +90,7 @@ class Batcher(Generic[Item, Options, Answer]):
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
-            if self._wait_s and sum(len(job.items) for job in self._jobs) < self._size:
+            if self._wait_s and sum(len(job.items) for job in self._jobs) < self.room:
                 await asyncio.sleep(self._wait_s)
             if jobs := self._take():
                 await self._answer(jobs)
@@ -86,7 +99,7 @@ class Batcher(Generic[Item, Options, Answer]):
         """Return the jobs of the next batch, at least one if any waits, and remove them."""
         taken: list[_Job[Item, Options, Answer]] = []
         left: deque[_Job[Item, Options, Answer]] = deque()
-        room = self._size
+        room = self.room
         for job in self._jobs:
             if job.answers.done():  # cancelled
                 continue

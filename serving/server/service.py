@@ -68,6 +68,7 @@ class Service:
         self._batcher = Batcher(
             self._compute,
             size=settings.batch_size,
+            batch_s=settings.batch_ms / 1000,
             wait_s=settings.batch_wait_ms / 1000,
             observe=self.metrics.batches.observe,
         )
@@ -106,7 +107,7 @@ class Service:
         too many wait already, or it takes too long.
         """
         self._check(products, options)
-        size = self.settings.batch_size
+        size = self._started.room
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def answer(part: Sequence[RequestProduct]) -> Sequence[Answer]:

@@ -53,7 +53,8 @@ class ServerSettings(BaseModel):
     max_requests: Positive = Field(256, description="requests that are answered at once")
     max_queue: Positive = Field(2048, description="products that are answered at once")
     max_connections: Positive = Field(1000, description="open connections")
-    batch_size: Positive = Field(32, description="products that are predicted together")
+    batch_size: Positive = Field(256, description="products that are predicted together, at most")
+    batch_ms: PositiveFloat = Field(250, description="milliseconds that they take, about")
     batch_wait_ms: Annotated[float, Field(ge=0, le=100)] = Field(
         0, description="milliseconds to wait for a batch to fill"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -74,3 +75,24 @@ def test_what_is_cancelled_is_not_computed():
     found, batches = run(([1], "a"), ([2], "a"), ([3], "a"), cancel=[0])
     assert isinstance(found[1], asyncio.CancelledError)
     assert batches == [([1], "a"), ([3], "a")]
+
+
+def test_a_batch_has_as_many_items_as_take_its_time_but_never_few():
+    def compute(items, _):
+        time.sleep(0.01 * len(items))
+        return items
+
+    async def main():
+        batcher = Batcher(compute, size=100, batch_s=0.3)
+        batcher.start()
+        rooms = [batcher.room]
+        for batch_s in (0.3, 0.001, 1000):
+            batcher._batch_s = batch_s
+            await batcher.run([0] * 4, "a")
+            rooms.append(batcher.room)
+        await batcher.stop()
+        return rooms
+
+    first, some, few, all_ = asyncio.run(main())
+    assert (first, few, all_) == (8, 8, 100)
+    assert 8 < some <= 30

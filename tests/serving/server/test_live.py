@@ -111,10 +111,10 @@ def test_a_client_that_hangs_up_leaves_the_queue(predictor):
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(request)
-        while b"queue_products 1.0" not in send(
-            port, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        ):
+        metrics = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        while b'predict",status="499"} 5.0' not in (found := send(port, metrics)):
             first.join(0.01)
+        assert b"queue_products 1.0" in found
         held.gate.set()
         first.join()
         assert ask(port, [{"name": "Radio"}])[0] == 200
