@@ -1,8 +1,9 @@
 """The page at `/`: plain files, which ask the server that they come from and nobody else."""
 
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -33,6 +34,14 @@ HEADERS = {
 }
 
 
+class _Files(StaticFiles):
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """Return a file with the page's headers."""
+        response = super().file_response(*args, **options)
+        response.headers.update(HEADERS)
+        return response
+
+
 def mount_page(app: FastAPI, service: Service) -> None:
     """Add to `app` the page, its files, and the table upload that it offers."""
 
@@ -40,5 +49,5 @@ def mount_page(app: FastAPI, service: Service) -> None:
     def page() -> FileResponse:
         return FileResponse(FOLDER / "index.html", headers=HEADERS)
 
-    app.mount("/static", StaticFiles(directory=FOLDER), name="static")
+    app.mount("/static", _Files(directory=FOLDER), name="static")
     mount_table_upload(app, service)

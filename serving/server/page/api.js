@@ -15,8 +15,7 @@ export async function request(path, options = {}) {
   let response;
   try {
     response = await fetch(path, { ...options, headers });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new Error("The server does not answer. Check that it runs, and try again.");
   }
   if (response.ok) return response;
@@ -30,12 +29,11 @@ export async function request(path, options = {}) {
 async function reason(response) {
   const wait = response.headers.get("Retry-After");
   const body = await response.json().catch(() => ({}));
-  const said = detail(body.detail ?? body.error ?? body.message);
+  const said = detail(body.detail);
   switch (response.status) {
     case 413:
       return `That is too large for this server. ${said}`.trim();
-    case 429:
-    case 503: {
+    case 429: {
       const later = wait ? `in ${wait} ${wait === "1" ? "second" : "seconds"}` : "later";
       return `The server has too much to do. Try again ${later}.`;
     }

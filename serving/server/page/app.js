@@ -4,9 +4,10 @@ import { KeyNeeded, keep, request } from "./api.js";
 import { classifyTable } from "./table.js";
 import { $, clearAnswer, percent, showAnswer, showProblem } from "./view.js";
 
+let inputs = []; // which of image and text the model sees
 let image = null; // the file that was chosen, dropped or pasted
 let again = null; // what to do once there is a key
-let running = new Set(); // what the server has not answered yet
+const running = new Set(); // what the server has not answered yet
 
 // Run an action that asks the server; a second press while it runs does nothing.
 async function run(action, problem, button) {
@@ -32,7 +33,9 @@ function askForKey(message, retry) {
 }
 
 async function showLabels() {
-  const { labels, inputs, accuracies, model, has_random_weights } = await (await request("v1/labels")).json();
+  const said = await (await request("v1/labels")).json();
+  const { labels, accuracies, model, has_random_weights } = said;
+  inputs = said.inputs;
   $("model").textContent = `The model ${model} sorts products into ${labels.length} classes.`;
   $("random").hidden = !has_random_weights;
   $("accuracy").replaceChildren(
@@ -51,9 +54,8 @@ async function showLabels() {
 async function classify() {
   const product = { name: $("name").value, description: $("description").value };
   if (image) product.image = await base64(image);
+  clearAnswer();
   if (!Object.values(product).some((value) => value.trim())) {
-    clearAnswer();
-    $("empty").hidden = true;
     throw new Error("There is nothing to judge yet: give an image, a name or a description.");
   }
   const accuracy = Number($("accuracy").value);
@@ -63,8 +65,7 @@ async function classify() {
     body: JSON.stringify({ products: [product], accuracy, top: 5, neighbors: 5 }),
   });
   const { predictions } = await response.json();
-  $("empty").hidden = true;
-  showAnswer(predictions[0], accuracy);
+  showAnswer(predictions[0], accuracy, inputs);
   if ($("answer").getBoundingClientRect().top > window.innerHeight / 2) $("answer").scrollIntoView();
 }
 
@@ -104,7 +105,7 @@ $("remove").addEventListener("click", () => {
 });
 for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
-    if (event.target === $("csv")) return;
+    if (event.target === $("csv") || !event.dataTransfer.types.includes("Files")) return;
     event.preventDefault(); // or the browser leaves the page to show the file
     const over = type === "dragover" && $("drop").contains(event.target);
     $("drop").classList.toggle("over", over);
@@ -112,6 +113,7 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   });
 }
 document.addEventListener("paste", (event) => {
+  if (event.clipboardData.types.includes("text/plain")) return; // Excel copies a picture as well
   if (!$("image-field").hidden && takeFrom(event.clipboardData.files)) event.preventDefault();
 });
 $("description").addEventListener("keydown", (event) => {

@@ -22,13 +22,13 @@ export function showProblem(element, message) {
   element.hidden = !message;
 }
 
-// Show the answer for a product that was to be judged at an accuracy.
-export function showAnswer(prediction, accuracy) {
+// Show the answer for a product that was to be judged at an accuracy, by a model that sees `inputs`.
+export function showAnswer(prediction, accuracy, inputs) {
   showProblem($("problem"), prediction.error ? `This product cannot be judged: ${prediction.error}` : "");
   $("said").replaceChildren(...(prediction.error ? [] : [decision(prediction, accuracy)]));
   $("result").hidden = Boolean(prediction.error);
   $("top").replaceChildren(...prediction.top.map(bar));
-  $("each").replaceChildren(...["image", "text"].map((input) => said(input, prediction)));
+  $("each").replaceChildren(...inputs.map((input) => said(input, prediction)));
   $("missing").replaceChildren(...notes(prediction).map((note) => make("li", "", note)));
   const neighbors = prediction.neighbors ?? [];
   $("alike").hidden = !neighbors.length;
@@ -38,7 +38,7 @@ export function showAnswer(prediction, accuracy) {
 export function clearAnswer() {
   $("said").replaceChildren();
   showProblem($("problem"), "");
-  $("result").hidden = $("alike").hidden = true;
+  $("empty").hidden = $("result").hidden = $("alike").hidden = true;
 }
 
 function decision({ decision, label, probability }, accuracy) {
@@ -73,8 +73,8 @@ function said(input, prediction) {
   if (candidate) {
     return make("div", "", name, make("dd", "", candidate.label), make("dd", "share", percent(candidate.probability)));
   }
-  const why = prediction.missing.includes(input) ? "there is none" : "the model does not judge it alone";
-  return make("div", "", name, make("dd", "none", why));
+  const lost = input === "image" && prediction.image_error ? "could not be used" : "none given";
+  return make("div", "", name, make("dd", "none", lost));
 }
 
 function notes({ missing, image, text, image_error }) {
