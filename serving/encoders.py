@@ -28,10 +28,10 @@ class ProductEncoder:
     """An encoder of products: of their image, or of the text that is made of `fields`."""
 
     encoder: Encoder
-    is_sparse: bool
     input: str
     fields: Sequence[str]
     prefix: str
+    is_sparse: bool
 
     def encode(self, products: Sequence[Product]) -> tuple[Matrix, np.ndarray]:
         """Return (rows, present): a vector for each product, zeros where it lacks the input.
@@ -39,7 +39,7 @@ class ProductEncoder:
         Rows are float32 of shape (n, n_features), sparse if the encoder's are; `present` is boolean
         of shape (n,).
         """
-        inputs = [self._input_of(product) for product in products]
+        inputs = [self.input_of(product) for product in products]
         present = np.array([bool(one) for one in inputs], dtype=bool)
         # Texts of like length go side by side, as in the stage; to images the order is the same.
         order = np.array(sorted(np.flatnonzero(present), key=lambda row: len(inputs[row])), int)
@@ -47,14 +47,14 @@ class ProductEncoder:
         if self.input == "image":
             chosen = list(map(open_jpeg, chosen))
         if not chosen:
-            zeros = np.zeros((len(products), self.encoder.n_features), np.float32)
-            return csr_array(zeros) if self.is_sparse else zeros, present
+            make = csr_array if self.is_sparse else np.zeros
+            return make((len(products), self.encoder.n_features), dtype=np.float32), present
         rows = self.encoder.encode(chosen)
         finite = np.isfinite(rows.sum(axis=1))
         present[order] = finite
         return _scattered(rows[finite], order[finite], len(products)), present
 
-    def _input_of(self, product: Product) -> Any:
+    def input_of(self, product: Product) -> Any:
         """Return what is encoded of a product; something empty where it lacks the input."""
         if self.input == "image":
             return product.jpeg
@@ -78,7 +78,7 @@ def load_encoders(
     for block, saved in file.blocks.items():
         settings, encoder = loaded[saved.encoder]
         fields, prefix = file.encoders[saved.encoder].fields, getattr(settings, "prefix", "")
-        found[block] = ProductEncoder(encoder, settings.is_sparse, saved.input, fields, prefix)
+        found[block] = ProductEncoder(encoder, saved.input, fields, prefix, settings.is_sparse)
     return found
 
 
@@ -86,13 +86,7 @@ def _load_encoder(
     name: str, entry: SavedEncoder, folder: Path, seed: int, backend: str, precision: str
 ) -> tuple[EncoderSettings, Encoder]:
     """Load an encoder of a model, and its settings."""
-    try:
-        settings = module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
-    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
-        raise InputError(
-            f"{folder / FILE} describes no encoder {name} that this version can load "
-            f"({type(error).__name__}): use the version that trained it, or train it anew"
-        ) from None
+    settings = settings_of(name, entry, folder)
     weights = find_weights(name, settings, entry.weights, folder, seed)
     if precision == "auto" and entry.precision == "float32":
         precision = "float32"
@@ -100,6 +94,20 @@ def _load_encoder(
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
     chosen = select_backend(settings, backend, precision)
     return settings, load_encoder(settings, weights, chosen)
+
+
+def settings_of(name: str, entry: SavedEncoder, folder: Path) -> EncoderSettings:
+    """Return the settings of an encoder of the model in `folder`, which name its kind.
+
+    Raises InputError where this version knows no such kind or settings.
+    """
+    try:
+        return module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
+    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / FILE} describes no encoder {name} that this version can load "
+            f"({type(error).__name__}): use the version that trained it, or train it anew"
+        ) from None
 
 
 def _scattered(rows: Matrix, places: np.ndarray, count: int) -> Matrix:
