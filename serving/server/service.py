@@ -2,12 +2,9 @@
 
 import asyncio
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -15,20 +12,17 @@ from serving.answers import Prediction
 from serving.products import Product
 from serving.server.batching import Batcher
 from serving.server.errors import Refusal, busy
-from serving.server.images import check_pixels, decode
 from serving.server.metrics import Metrics
+from serving.server.product_reader import ProductReader
 from serving.server.schemas import RequestProduct
 from serving.server.settings import ServerSettings
-from stages.download.image_conversion import ImageError
 
 if TYPE_CHECKING:
     from serving.neighbors import Neighbor
     from serving.predictor import Predictor
-    from serving.server.image_hosts import ImageHosts
 
 T = TypeVar("T")
 
-READERS = max(2, os.cpu_count() or 1)  # threads that read products and their images
 AT_ONCE = 2  # batches of one request that are in work, so that other requests get their turn
 MAX_WAIT_S = 60
 
@@ -57,10 +51,9 @@ class Service:
         self.predictor = predictor
         self.settings = settings
         self.metrics = Metrics()
-        self._readers = ThreadPoolExecutor(READERS, "read")
+        self._reader = ProductReader(predictor, settings)
         self._queued = 0
         self._batcher: Batcher[Product, Options, Answer] | None = None
-        self._hosts: ImageHosts | None = None
 
     async def __aenter__(self) -> Self:
         """Start to answer."""
@@ -73,24 +66,14 @@ class Service:
             observe=self.metrics.batches.observe,
         )
         self._batcher.start()
-        if settings.image_hosts:
-            from serving.server.image_hosts import ImageHosts
-
-            self._hosts = ImageHosts(
-                settings.image_hosts,
-                max_bytes=settings.max_image_bytes,
-                timeout_s=settings.request_timeout_s / 2,
-                allow_private=settings.private_image_hosts,
-            )
+        self._reader.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop."""
-        if self._hosts:
-            await self._hosts.close()
+        await self._reader.stop()
         if self._batcher:
             await self._batcher.stop()
-        self._readers.shutdown(wait=True, cancel_futures=True)
 
     @property
     def is_well(self) -> bool:
@@ -112,7 +95,7 @@ class Service:
 
         async def answer(part: Sequence[RequestProduct]) -> Sequence[Answer]:
             async with turns:
-                return await self._started.run(await self._read(part), options)
+                return await self._started.run(await self._reader.read(part), options)
 
         with self._admitted(len(products)):
             try:
@@ -131,7 +114,7 @@ class Service:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, called in one of the threads that read."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+        return await self._reader.in_thread(work)
 
     def _check(self, products: Sequence[RequestProduct], options: Options) -> None:
         accuracies, limit = self.predictor.accuracies, self.settings.max_products
@@ -169,46 +152,6 @@ class Service:
         if self._batcher is None:
             raise RuntimeError("the service is not started")
         return self._batcher
-
-    async def _read(self, products: Sequence[RequestProduct]) -> Sequence[Product]:
-        """Read products, each image in a thread; texts alone are read together."""
-        if not any(self._has_image(product) for product in products):
-            return await self.in_thread(lambda: [self._product(p, None) for p in products])
-        return await asyncio.gather(*map(self._read_one, products))
-
-    async def _read_one(self, product: RequestProduct) -> Product:
-        image: str | bytes | ImageError | None = product.image
-        if self._has_image(product) and product.image_url:
-            image = await self._fetch(product)
-        return await self.in_thread(partial(self._product, product, image))
-
-    async def _fetch(self, product: RequestProduct) -> bytes | ImageError:
-        if product.image:
-            return ImageError("both image and image_url: give one of them")
-        if self._hosts is None:
-            return ImageError("the server fetches no images: send the file as image, in base64")
-        try:
-            return await self._hosts.fetch(product.image_url or "")
-        except ImageError as error:
-            return error
-
-    def _has_image(self, product: RequestProduct) -> bool:
-        """Return whether there is an image that the model sees."""
-        return "image" in self.predictor.inputs and bool(product.image or product.image_url)
-
-    def _product(self, given: RequestProduct, image: str | bytes | ImageError | None) -> Product:
-        """Return a product as the predictor takes it; its `image_error` says what is wrong."""
-        row = given.model_dump(include={"sku", "name", "description", "manufacturer"})
-        if not image or "image" not in self.predictor.inputs:
-            return self.predictor.read(row)
-        try:
-            if isinstance(image, ImageError):
-                raise image
-            content = decode(image, self.settings.max_image_bytes)
-            check_pixels(content, self.settings.max_megapixels)
-        except ImageError as error:
-            return replace(self.predictor.read(row), image_error=str(error))
-        return self.predictor.read({**row, "image": content})
 
     def _compute(self, products: Sequence[Product], options: Options) -> Sequence[Answer]:
         predictions = self.predictor.predict_products(
