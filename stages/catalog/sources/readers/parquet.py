@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,32 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
     Hugging Face's class labels, which are numbers, become their names.
     """
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        check_columns(path, schema.names, columns)
+        labels = _label_names(path, schema)
+        nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
+        size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
+        for batch in file.iter_batches(batch_size=size, columns=list(columns)):
+            for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
+            for cells in batch.to_pylist():
+                number += 1
+                yield _named(Row(number, cells), labels)
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file."""
+    with _opened(path) as file:
+        return file.schema_arrow.names
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file. Raises InputError where it cannot be read."""
     try:
         with open_bytes(path) as content, pq.ParquetFile(_seekable(content)) as file:
-            schema = file.schema_arrow
-            check_columns(path, schema.names, columns)
-            labels = _label_names(path, schema)
-            nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
-            size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
-            for batch in file.iter_batches(batch_size=size, columns=list(columns)):
-                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
-                    _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
-                for cells in batch.to_pylist():
-                    number += 1
-                    yield _named(Row(number, cells), labels)
+            yield file
     except InputError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
