@@ -1,9 +1,10 @@
 """What the predictor answers, a row per product."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-FILE, ASK = "file", "ask"
+FILE: Final = "file"
+ASK: Final = "ask"
 
 
 @dataclass(frozen=True)

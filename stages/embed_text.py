@@ -30,20 +30,11 @@ from stages.encoders.embedding_cache import (
     table_metadata,
 )
 from stages.encoders.text_counts import TextCounter
+from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 CHUNK_ROWS = 4096  # products that are in memory together, and whose texts are sorted by length
-
-
-def texts_of(products: pa.Table, fields: Sequence[str], prefix: str = "") -> list[str]:
-    """Return each product's fields that are not empty as one text: "name. description".
-
-    `prefix` is put in front of a text that is not empty.
-    """
-    columns = [products[field].to_pylist() for field in fields]
-    texts = [". ".join(filter(None, values)) for values in zip(*columns, strict=True)]
-    return [prefix + text if text else "" for text in texts]
 
 
 def embed_texts(

@@ -61,18 +61,19 @@ class FusedModel:
 
         `features` hold the blocks of the model, as the encoders' vectors of unit length.
         """
+        return pool_predictions(self.predict_members(features), self.pools)
+
+    def predict_members(self, features: Features) -> dict[str, MemberPredictions]:
+        """Return what each member predicts for the products that it sees, before any pooling."""
         features = self.preprocessor.transform(features)
-        return pool_predictions(
-            {
-                name: predict_member(
-                    member,
-                    features if name == BOTH else features.select_modalities({name}),
-                    self.classes,
-                )
-                for name, member in self.members.items()
-            },
-            self.pools,
-        )
+        return {
+            name: predict_member(
+                member,
+                features if name == BOTH else features.select_modalities({name}),
+                self.classes,
+            )
+            for name, member in self.members.items()
+        }
 
     def save(self, folder: Path) -> None:
         """Write the model into `folder`, in formats that run no code when they are loaded."""

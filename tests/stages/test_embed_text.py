@@ -28,6 +28,7 @@ from stages.common.tables import (
 from stages.encoders import embedding_cache
 from stages.encoders.embedding_cache import WRITE_BATCH, CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
+from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import package_folder
 
 
@@ -75,12 +76,12 @@ def embedded(tmp_path):
 
 def test_the_fields_are_put_together_without_the_empty_ones():
     table = products(("Radio", "Plays."), ("Radio", ""), ("", "Plays."), ("", ""))
-    both = embed_text.texts_of(table, ["name", "description"])
+    both = texts_of(table, ["name", "description"])
     assert both == ["Radio. Plays.", "Radio", "Plays.", ""]
-    assert embed_text.texts_of(table, ["description"]) == ["Plays.", "", "Plays.", ""]
-    turned = embed_text.texts_of(table, ["manufacturer", "name"])
+    assert texts_of(table, ["description"]) == ["Plays.", "", "Plays.", ""]
+    turned = texts_of(table, ["manufacturer", "name"])
     assert turned == ["Acme. Radio", "Acme. Radio", "Acme", "Acme"]
-    prefixed = embed_text.texts_of(table, ["description"], "query: ")
+    prefixed = texts_of(table, ["description"], "query: ")
     assert prefixed == ["query: Plays.", "", "query: Plays.", ""]
 
 

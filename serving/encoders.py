@@ -1,0 +1,111 @@
+"""A model's encoders at work: from products to the vectors that the stages would make of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from scipy.sparse import csr_array, vstack
+
+from serving.products import Product
+from serving.weights import find_weights
+from stages.common.errors import InputError
+from stages.common.tables import Matrix
+from stages.encoders.backends.openvino import MODEL_FILE
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.base import Encoder, module_of
+from stages.encoders.embedding_cache import load_encoder
+from stages.encoders.images import open_jpeg
+from stages.encoders.settings import EncoderSettings
+from stages.encoders.texts import join_fields
+from stages.fusion.model_file import FILE, ModelFile, SavedEncoder
+
+
+@dataclass(frozen=True)
+class ProductEncoder:
+    """An encoder of products: of their image, or of the text that is made of `fields`."""
+
+    encoder: Encoder
+    input: str
+    fields: Sequence[str]
+    prefix: str
+
+    def encode(self, products: Sequence[Product]) -> tuple[Matrix, np.ndarray]:
+        """Return (rows, present): a vector for each product, zeros where it lacks the input.
+
+        Rows are float32 of shape (n, n_features), sparse if the encoder's are; `present` is boolean
+        of shape (n,).
+        """
+        inputs = [self._input_of(product) for product in products]
+        present = np.array([bool(one) for one in inputs], dtype=bool)
+        # Texts of like length go side by side, as in the stage; to images the order is the same.
+        order = np.array(sorted(np.flatnonzero(present), key=lambda row: len(inputs[row])), int)
+        chosen = [inputs[row] for row in order]
+        if self.input == "image":
+            chosen = list(map(open_jpeg, chosen))
+        if not chosen:
+            return np.zeros((len(products), self.encoder.n_features), np.float32), present
+        rows = self.encoder.encode(chosen)
+        finite = np.isfinite(rows.sum(axis=1))
+        present[order] = finite
+        return _scattered(rows[finite], order[finite], len(products)), present
+
+    def _input_of(self, product: Product) -> Any:
+        """Return what is encoded of a product; something empty where it lacks the input."""
+        if self.input == "image":
+            return product.jpeg
+        return join_fields((getattr(product, field) for field in self.fields), self.prefix)
+
+
+def load_encoders(
+    file: ModelFile, folder: Path, backend: str, precision: str
+) -> dict[str, ProductEncoder]:
+    """Load the encoder of each block of the model in `folder`.
+
+    `backend` and `precision` are as in params.yaml. In precision auto, an encoder whose vectors
+    were computed in float32 computes in float32, and one of bfloat16 in what the hardware offers.
+    Raises InputError where an encoder's weights cannot be had or are not the model's.
+    """
+    loaded = {
+        name: _load_encoder(name, entry, folder, file.seed, backend, precision)
+        for name, entry in file.encoders.items()
+    }
+    found: dict[str, ProductEncoder] = {}
+    for block, saved in file.blocks.items():
+        settings, encoder = loaded[saved.encoder]
+        fields, prefix = file.encoders[saved.encoder].fields, getattr(settings, "prefix", "")
+        found[block] = ProductEncoder(encoder, saved.input, fields, prefix)
+    return found
+
+
+def _load_encoder(
+    name: str, entry: SavedEncoder, folder: Path, seed: int, backend: str, precision: str
+) -> tuple[EncoderSettings, Encoder]:
+    """Load an encoder of a model, and its settings."""
+    try:
+        settings = module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
+    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / FILE} describes no encoder {name} that this version can load "
+            f"({type(error).__name__}): use the version that trained it, or train it anew"
+        ) from None
+    weights = find_weights(name, settings, entry.weights, folder, seed)
+    if precision == "auto" and entry.precision == "float32":
+        precision = "float32"
+    if backend == "auto" and (weights / MODEL_FILE).is_file():
+        backend = "openvino"  # all that an exported encoder has is OpenVINO's network
+    chosen = select_backend(settings, backend, precision)
+    return settings, load_encoder(settings, weights, chosen)
+
+
+def _scattered(rows: Matrix, places: np.ndarray, count: int) -> Matrix:
+    """Return `count` rows of which those at `places` are `rows`, the others zeros."""
+    if isinstance(rows, np.ndarray):
+        found = np.zeros((count, rows.shape[1]), dtype=np.float32)
+        found[places] = rows
+        return found
+    last = np.full(count, len(places))
+    last[places] = np.arange(len(places))
+    return vstack([rows, csr_array((1, rows.shape[1]), dtype=np.float32)], format="csr")[last]

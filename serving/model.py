@@ -1,0 +1,110 @@
+"""A model as it was loaded from its folder: its description, encoders and classifiers."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from serving.encoders import ProductEncoder, load_encoders
+from serving.neighbors import Neighbor, NeighborIndex
+from serving.products import Product
+from stages.common.errors import InputError
+from stages.common.tables import Matrix
+from stages.fusion.features import Features, unit_length
+from stages.fusion.model import FusedModel, pool_predictions
+from stages.fusion.model_file import NEIGHBORS, ModelFile
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of n products.
+
+    `probabilities`, float32 of shape (n, classes), are of all that a product has; `of_input` those
+    of the image and the text alone. They are zeros where `has`, boolean of shape (n,) by input,
+    says that there is nothing.
+    """
+
+    probabilities: np.ndarray
+    of_input: dict[str, np.ndarray]
+    has: dict[str, np.ndarray]
+
+
+class ServedModel:
+    """A model that several threads may ask."""
+
+    def __init__(
+        self,
+        file: ModelFile,
+        fused: FusedModel,
+        encoders: dict[str, ProductEncoder],
+        index: NeighborIndex | None,
+    ) -> None:
+        self.file = file
+        self.inputs = _inputs(file)
+        self.has_index = index is not None
+        self._fused = fused
+        self._encoders = encoders
+        self._index = index
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(len(encoders), "encoder")
+
+    @classmethod
+    def load(cls, folder: Path, backend: str, precision: str) -> Self:
+        """Load the model in `folder`; raises InputError where something is missing or damaged."""
+        file = ModelFile.load(folder)
+        fused = FusedModel.load(folder / file.folder)
+        if fused.classes != file.labels or set(fused.pools) - {"both"} != _inputs(file):
+            raise InputError(f"{folder / file.folder} is of another model: copy the model anew")
+        encoders = load_encoders(file, folder, backend, precision)
+        index = NeighborIndex.load(folder / NEIGHBORS, list(file.blocks))
+        return cls(file, fused, encoders, index)
+
+    def embed(self, products: Sequence[Product]) -> dict[str, tuple[Matrix, np.ndarray]]:
+        """Return by block the products' vectors, and which there are, as the stages make them.
+
+        The encoders run side by side: one product alone keeps only one of them busy.
+        """
+        with self._lock:
+            found = self._threads.map(
+                lambda encoder: encoder.encode(products), self._encoders.values()
+            )
+            return dict(zip(self._encoders, found, strict=True))
+
+    def predict(self, products: Sequence[Product]) -> Answers:
+        """Classify products by all that they have, and by image and text alone."""
+        features = self._features(products)
+        members = self._fused.predict_members(features)
+        pools = self._fused.pools
+        alone = {name: {name: members[name]} for name in sorted(self.inputs)}
+        return Answers(
+            pool_predictions(members, pools).probabilities,
+            {name: pool_predictions(one, pools).probabilities for name, one in alone.items()},
+            {name: features.has_modality(name) for name in alone},
+        )
+
+    def neighbors(self, products: Sequence[Product], k: int) -> list[list[Neighbor]]:
+        """Return the training products most like each product; none where there is no index."""
+        if self._index is None:
+            return [[] for _ in products]
+        features = self._features(products)
+        return self._index.find(self._fused.preprocessor.transform(features), k)
+
+    def _features(self, products: Sequence[Product]) -> Features:
+        """Return the products' blocks, of unit length as the classifiers were trained on."""
+        found, blocks = self.embed(products), self.file.blocks
+        return Features(
+            {name: unit_length(rows) for name, (rows, _) in found.items()},
+            {name: present for name, (_, present) in found.items()},
+            {name: block.weight for name, block in blocks.items()},
+            {name: block.input for name, block in blocks.items()},
+            np.full(len(products), ""),
+            {name: n for name, block in blocks.items() if (n := block.svd_components)},
+        )
+
+
+def _inputs(file: ModelFile) -> frozenset[str]:
+    return frozenset(block.input for block in file.blocks.values())

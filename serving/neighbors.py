@@ -1,0 +1,71 @@
+"""The training products that are most like a product, by the vectors that the classifier sees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from stages.common.blocks import concatenate
+from stages.common.errors import InputError
+from stages.common.tables import metadata_of, read_table
+from stages.fusion.features import Features, unit_length
+
+COLUMNS = ("sku", "name", "label", "thumbnail")
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A training product; `similarity` is the cosine to what was asked for, from -1 to 1."""
+
+    sku: str
+    name: str
+    label: str
+    similarity: float
+    thumbnail: bytes | None  # a small JPEG
+
+
+class NeighborIndex:
+    """The vectors of training products, of unit length, beside what is shown of them."""
+
+    def __init__(self, table: pa.Table, vectors: np.ndarray) -> None:
+        self._table = table
+        self._vectors = vectors
+
+    @classmethod
+    def load(cls, path: Path, blocks: Sequence[str]) -> Self | None:
+        """Load the index of a model that has `blocks`; None where it has none.
+
+        Raises InputError where the file is no such index.
+        """
+        if not path.exists():
+            return None
+        table = read_table(path)
+        lacking = {*COLUMNS, "vector"} - set(table.column_names)
+        if lacking or metadata_of(table.schema).get("blocks") != list(blocks):
+            raise InputError(f"{path} is no index of this model: copy the model anew, or remove it")
+        column = table["vector"].combine_chunks()
+        vectors = column.flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
+        return cls(table.select(COLUMNS), unit_length(vectors))
+
+    def find(self, features: Features, k: int) -> list[list[Neighbor]]:
+        """Return for each product the `k` training products that are most like it.
+
+        `features` are preprocessed. A product that has no block has no neighbours.
+        """
+        rows = unit_length(concatenate(features.blocks, features.block_weights))
+        similarities = rows @ self._vectors.T
+        nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+        return [
+            self._rows(similarities[row], nearest[row]) if there else []
+            for row, there in enumerate(features.any_present())
+        ]
+
+    def _rows(self, similarities: np.ndarray, chosen: np.ndarray) -> list[Neighbor]:
+        found = self._table.take(pa.array(chosen)).to_pylist()
+        return [
+            Neighbor(similarity=float(similarities[at]), **row)
+            for at, row in zip(chosen, found, strict=True)
+        ]

@@ -1,0 +1,153 @@
+"""The Predictor: a trained model that says where new products belong, and how sure that is."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from serving.answer_table import to_frame, to_table
+from serving.answers import ASK, FILE, Candidate, Prediction
+from serving.model import Answers, ServedModel
+from serving.neighbors import Neighbor
+from serving.products import Product
+from serving.reading import read_product
+from serving.rows import Rows, is_frame, rows_of
+from stages.common.errors import InputError
+from stages.common.tables import Matrix
+from stages.fusion.model_file import ModelFile
+
+ACCURACY = 0.95  # what is promised of the products that are filed, unless another is asked for
+BATCH = 1024  # products that are read and classified together
+
+
+class Predictor:
+    """A trained model.
+
+    `file` is what it says of itself, `labels` its classes, `inputs` which of image and text it
+    sees, and `accuracies` those that may be asked for. It may be used by several threads.
+    """
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+        self.file: ModelFile = model.file
+        self.labels: list[str] = self.file.labels
+        self.inputs: frozenset[str] = model.inputs
+        self._thresholds = {float(key): value for key, value in self.file.thresholds.items()}
+        self.accuracies: list[float] = sorted(self._thresholds)
+
+    @classmethod
+    def load(
+        cls, folder: str | PathLike[str], *, backend: str = "auto", precision: str = "auto"
+    ) -> Self:
+        """Load a model's folder, such as models/best; no code in it is run.
+
+        `backend` and `precision` are as in params.yaml; auto takes those of the training, where
+        the machine has them. Raises InputError where the folder holds no model, or one that is
+        damaged or lacks its encoders' weights.
+        """
+        return cls(ServedModel.load(Path(folder), backend, precision))
+
+    def predict(self, products: Rows, *, accuracy: float = ACCURACY, top: int = 3) -> Any:
+        """Return a prediction for each product, in their order.
+
+        `products` are mappings with any of sku, name, description, manufacturer and image (the
+        bytes of a file, a Pillow image or a path), or a DataFrame or an Arrow table with such
+        columns: then a table comes back, with the columns of `serving.answer_table`. A product is
+        to be filed where the probability reaches the threshold of `accuracy`; `top` is how many
+        classes are named. A faulty row has an `error` and harms no other. Raises InputError for an
+        `accuracy` that the model has no threshold for, and for a table without a column to read.
+        """
+        self._threshold(accuracy)
+        found: list[Prediction] = []
+        for batch in self._batches(products):
+            found += self.predict_products(batch, accuracy=accuracy, top=top)
+        if is_frame(products):
+            return to_frame(found, products.index)
+        return to_table(found) if isinstance(products, pa.Table) else found
+
+    def embed(self, products: Rows) -> dict[str, Matrix]:
+        """Return each encoder's vectors of the products, as `embed_images` and `embed_text` do.
+
+        Float32 of shape (n, n_features), by block; a sparse csr array where the encoder's are.
+        Zeros stand for a missing input.
+        """
+        read = [product for batch in self._batches(products) for product in batch]
+        return {name: rows for name, (rows, _) in self._model.embed(read).items()}
+
+    def predict_products(
+        self, products: Sequence[Product], *, accuracy: float = ACCURACY, top: int = 3
+    ) -> list[Prediction]:
+        """Return a prediction for each product that was read; see `predict`."""
+        threshold = self._threshold(accuracy)
+        if not products:
+            return []
+        answers = self._model.predict(products)
+        return [
+            self._prediction(product, answers, row, threshold, top)
+            for row, product in enumerate(products)
+        ]
+
+    def neighbors(self, products: Sequence[Product], k: int = 5) -> list[list[Neighbor]]:
+        """Return the `k` training products that are most like each product, nearest first.
+
+        A product without an input has none, nor has any where the model came without its index.
+        """
+        return self._model.neighbors(products, k) if products else []
+
+    def read(self, row: Any) -> Product:
+        """Return the product of a row, read as the model needs it; see `read_product`."""
+        return read_product(row, self.inputs, self.file.image_size)
+
+    def _batches(self, products: Rows) -> Any:
+        """Yield the products of rows of any form, so many at a time."""
+        rows = rows_of(products, self.inputs)
+        for start in range(0, len(rows), BATCH):
+            yield [self.read(row) for row in rows[start : start + BATCH]]
+
+    def _threshold(self, accuracy: float) -> float | None:
+        """Return the least probability of a product that is filed; None where none is enough."""
+        if accuracy not in self._thresholds:
+            raise InputError(
+                f"the model has no threshold for an accuracy of {accuracy}: ask for one of "
+                f"{', '.join(map(str, self.accuracies))}"
+            )
+        return self._thresholds[accuracy]
+
+    def _prediction(
+        self, product: Product, answers: Answers, row: int, threshold: float | None, top: int
+    ) -> Prediction:
+        missing = [name for name, has in answers.has.items() if not has[row]]
+        error = product.error
+        if error is None and len(missing) == len(self.inputs):
+            error = f"it has no {' and no '.join(missing)}"
+        if error is not None:
+            return Prediction(
+                product.sku, None, None, ASK, [], None, None, missing, product.image_error, error
+            )
+        candidates = self._candidates(answers.probabilities[row], max(top, 1))
+        first = candidates[0]
+        is_sure = threshold is not None and first.probability >= threshold
+        alone = {
+            name: self._candidates(answers.of_input[name][row], 1)[0]
+            for name, has in answers.has.items()
+            if has[row]
+        }
+        return Prediction(
+            sku=product.sku,
+            label=first.label,
+            probability=first.probability,
+            decision=FILE if is_sure else ASK,
+            top=candidates[:top],
+            image=alone.get("image"),
+            text=alone.get("text"),
+            missing=missing,
+            image_error=product.image_error,
+        )
+
+    def _candidates(self, probabilities: np.ndarray, count: int) -> list[Candidate]:
+        """Return the most probable classes, the most probable first."""
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return [Candidate(self.labels[i], float(probabilities[i])) for i in order]
