@@ -1,0 +1,70 @@
+"""The output: a row for each row of the table, in Parquet or CSV."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from serving import answer_table
+from serving.answers import Prediction
+from stages.common.files import atomic_file
+from stages.common.tables import write_batches
+
+SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), *answer_table.SCHEMA])
+GROUP = 65_536  # rows that are written together
+SEPARATOR = " | "  # between the texts of a list in CSV
+
+
+def output_table(first: int, predictions: Sequence[Prediction]) -> pa.Table:
+    """Return predictions as a table of SCHEMA, whose rows are numbered from `first`."""
+    rows = pa.array(range(first, first + len(predictions)), pa.int64())
+    table = answer_table.to_table(predictions)
+    return pa.table([rows, *table.columns], schema=SCHEMA)
+
+
+def write_output(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write tables of SCHEMA as one file, CSV if its name says so, whole or not at all."""
+    if path.suffix.lower() == ".csv":
+        _write_csv(path, tables)
+    else:
+        write_batches(path, SCHEMA, _grouped(tables))
+
+
+def _grouped(tables: Iterable[pa.Table]) -> Iterable[pa.Table]:
+    """Yield tables of about GROUP rows: many small ones make a file large and slow."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= GROUP:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _write_csv(path: Path, tables: Iterable[pa.Table]) -> None:
+    schema = flat(SCHEMA.empty_table()).schema
+    with atomic_file(path) as part, pyarrow.csv.CSVWriter(part, schema) as writer:
+        for table in tables:
+            writer.write_table(flat(table))
+
+
+def flat(table: pa.Table) -> pa.Table:
+    """Return a table of SCHEMA for CSV: the texts of a list become one text."""
+    at = table.schema.get_field_index("top")
+    labels, probabilities = (_parts_of_top(table, name) for name in ("label", "probability"))
+    table = table.set_column(at, "top", labels)
+    table = table.add_column(at + 1, "top_probabilities", probabilities)
+    missing = pc.binary_join(table["missing"], SEPARATOR)
+    return table.set_column(table.schema.get_field_index("missing"), "missing", missing)
+
+
+def _parts_of_top(table: pa.Table, name: str) -> pa.Array:
+    """Return one of the fields of the candidates in a row, joined."""
+    top = table["top"].combine_chunks()
+    if isinstance(top, pa.ChunkedArray):
+        top = pa.concat_arrays(top.chunks) if top.num_chunks else pa.array([], top.type)
+    texts = pc.struct_field(top.values, name).cast(pa.string())
+    return pc.binary_join(pa.ListArray.from_arrays(top.offsets, texts), SEPARATOR)
