@@ -15,6 +15,7 @@ from stages.common.tables import write_batches
 SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), *answer_table.SCHEMA])
 GROUP = 65_536  # rows that are written together
 SEPARATOR = " | "  # between the texts of a list in CSV
+DIGITS = 7  # of a probability in CSV: as many as a float32 has
 
 
 def output_table(first: int, predictions: Sequence[Prediction]) -> pa.Table:
@@ -52,19 +53,23 @@ def _write_csv(path: Path, tables: Iterable[pa.Table]) -> None:
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """Return a table of SCHEMA for CSV: the texts of a list become one text."""
-    at = table.schema.get_field_index("top")
-    labels, probabilities = (_parts_of_top(table, name) for name in ("label", "probability"))
-    table = table.set_column(at, "top", labels)
-    table = table.add_column(at + 1, "top_probabilities", probabilities)
-    missing = pc.binary_join(table["missing"], SEPARATOR)
-    return table.set_column(table.schema.get_field_index("missing"), "missing", missing)
+    """Return a table of SCHEMA for CSV: probabilities are rounded, lists become one text."""
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        if name == "top":
+            labels, probabilities = column.values.flatten()
+            columns["top"] = _joined(column, labels)
+            columns["top_probabilities"] = _joined(column, pc.round(probabilities, DIGITS))
+        elif name == "missing":
+            columns[name] = _joined(column, column.values)
+        else:
+            is_number = pa.types.is_floating(column.type)
+            columns[name] = pc.round(column, DIGITS) if is_number else column
+    return pa.table(columns)
 
 
-def _parts_of_top(table: pa.Table, name: str) -> pa.Array:
-    """Return one of the fields of the candidates in a row, joined."""
-    top = table["top"].combine_chunks()
-    if isinstance(top, pa.ChunkedArray):
-        top = pa.concat_arrays(top.chunks) if top.num_chunks else pa.array([], top.type)
-    texts = pc.struct_field(top.values, name).cast(pa.string())
-    return pc.binary_join(pa.ListArray.from_arrays(top.offsets, texts), SEPARATOR)
+def _joined(lists: pa.ListArray, values: pa.Array) -> pa.Array:
+    """Return a text for each of `lists`: the `values` in their places, joined."""
+    texts = pa.ListArray.from_arrays(lists.offsets, values.cast(pa.string()))
+    return pc.binary_join(texts, SEPARATOR)

@@ -48,7 +48,7 @@ class Summary:
 
 def _reasons(counter: Counter[str]) -> str:
     """Return the most common reasons with their numbers, in brackets."""
-    listed = [f"{reason} {count:,}" for reason, count in counter.most_common(N_REASONS)]
+    listed = [f"{reason}: {count:,}" for reason, count in counter.most_common(N_REASONS)]
     if len(counter) > N_REASONS:
         listed.append("...")
-    return f" ({', '.join(listed)})" if listed else ""
+    return f" ({'; '.join(listed)})" if listed else ""
