@@ -6,6 +6,7 @@ params.yaml may hold, and `Classifier`, which has the methods of the protocol be
 
 import io
 import re
+import sys
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -102,11 +103,9 @@ class SklearnClassifier:
 
     def save(self, folder: Path) -> None:
         """Write the classifier into `folder`, the same bytes for the same classifier."""
-        import skops.io
-
         if self._content is None:  # several models save one classifier, and a forest takes seconds
             model = {"block_weights": self.block_weights, "estimator": self.estimator}
-            self._content = _repeatable(skops.io.dumps(model))
+            self._content = _repeatable(_import_skops().dumps(model))
         with atomic_file(folder / MODEL_FILE) as part:
             part.write_bytes(self._content)
 
@@ -117,12 +116,13 @@ class SklearnClassifier:
         Raises InputError where the file holds a type that such a model has not, which might run
         code, or is no such file at all.
         """
-        import skops.io
+        skops = _import_skops()
         from skops.io.exceptions import UntrustedTypesFoundException
 
         path = folder / MODEL_FILE
         try:
-            model = skops.io.load(path, trusted=_TRUSTED)
+            estimators = filter(_is_estimator, skops.get_untrusted_types(file=path))
+            model = skops.load(path, trusted=[*_TRUSTED, *estimators])
             classifier = cls(None, 0, model["block_weights"])
             classifier.estimator = model["estimator"]
         except UntrustedTypesFoundException as error:
@@ -131,6 +131,40 @@ class SklearnClassifier:
         except (zipfile.BadZipFile, KeyError, TypeError):
             raise InputError(f"{path} holds no classifier: `dvc repro -f` rebuilds it") from None
         return classifier
+
+
+def _import_skops() -> ModuleType:
+    """Return the package skops.io, kept from importing every module of scikit-learn.
+
+    It does so to list the estimators, all of which it trusts, and this takes five seconds, as some
+    of the modules import PyTorch and pytest. `load` trusts the same ones, by looking at each.
+    """
+    import sklearn.utils
+
+    if "skops.io" not in sys.modules:
+        known = sklearn.utils.all_estimators
+        sklearn.utils.all_estimators = list  # type: ignore[assignment]
+        try:
+            import skops.io
+        finally:
+            sklearn.utils.all_estimators = known
+    import skops.io
+
+    return skops.io
+
+
+def _is_estimator(name: str) -> bool:
+    """Return whether a type is an estimator of scikit-learn; no other package is imported."""
+    from sklearn.base import BaseEstimator
+
+    module, _, kind = name.rpartition(".")
+    if not module.startswith("sklearn."):
+        return False
+    try:
+        found = getattr(import_module(module), kind)
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(found, type) and issubclass(found, BaseEstimator)
 
 
 def _repeatable(content: bytes) -> bytes:
