@@ -31,6 +31,7 @@ class ProductEncoder:
     input: str
     fields: Sequence[str]
     prefix: str
+    is_sparse: bool
 
     def encode(self, products: Sequence[Product]) -> tuple[Matrix, np.ndarray]:
         """Return (rows, present): a vector for each product, zeros where it lacks the input.
@@ -46,7 +47,8 @@ class ProductEncoder:
         if self.input == "image":
             chosen = list(map(open_jpeg, chosen))
         if not chosen:
-            return np.zeros((len(products), self.encoder.n_features), np.float32), present
+            zeros = np.zeros((len(products), self.encoder.n_features), np.float32)
+            return csr_array(zeros) if self.is_sparse else zeros, present
         rows = self.encoder.encode(chosen)
         finite = np.isfinite(rows.sum(axis=1))
         present[order] = finite
@@ -76,7 +78,8 @@ def load_encoders(
     for block, saved in file.blocks.items():
         settings, encoder = loaded[saved.encoder]
         fields, prefix = file.encoders[saved.encoder].fields, getattr(settings, "prefix", "")
-        found[block] = ProductEncoder(encoder, saved.input, fields, prefix)
+        sparse = settings.is_sparse
+        found[block] = ProductEncoder(encoder, saved.input, fields, prefix, sparse)
     return found
 
 

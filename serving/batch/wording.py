@@ -8,6 +8,7 @@ from stages.common.errors import InputError
 # In this order: what comes first may contain what comes later.
 _WORDS = (
     (" (data.table.path)", ""),
+    ("data.table.path is", "the table is"),
     (", or correct data.table.path", ""),
     (" or correct data.table.path", ""),
     (", or correct the names under data.table", ""),

@@ -34,11 +34,11 @@ def check(rows, summary, missing):
     for i, (row, label) in enumerate(zip(rows, labels(len(rows)), strict=True)):
         if i in BAD:
             assert row["label"] is None and row["error"] == "it has no image and no text"
-            assert row["image_error"] == (missing if BAD[i] is None else "not an image")
+            assert row["image_error"] == (missing if BAD[i] is None else "text")
         else:
             assert (row["label"], row["image_error"]) == (label, None)
             assert row["missing"] == ["text"]
-    assert summary.image_errors == {missing: 1, "not an image": 1}
+    assert summary.image_errors == {missing: 1, "text": 1}
     assert "2 images could not be used" in summary.words()
 
 

@@ -24,9 +24,8 @@ def messages(file):
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(x.value if isinstance(x, ast.Constant) else "X" for x in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if node not in docstrings:
-                yield node.value
+        elif isinstance(node, ast.Constant) and node not in docstrings:
+            yield str(node.value)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
