@@ -15,6 +15,7 @@ from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
 
 _BATCH = 8192
+_BUFFER = 1 << 16  # bytes of a column that are read at once
 _BATCH_OF_IMAGES = 256  # embedded images are large
 
 
@@ -47,7 +48,11 @@ def parquet_columns(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file. Raises InputError where it cannot be read."""
     try:
-        with open_bytes(path) as content, pq.ParquetFile(_seekable(content)) as file:
+        with (
+            open_bytes(path) as content,
+            # Or the columns of a whole row group, often the whole file, would be in memory.
+            pq.ParquetFile(_seekable(content), buffer_size=_BUFFER, pre_buffer=False) as file,
+        ):
             yield file
     except InputError:
         raise
