@@ -31,9 +31,11 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
         size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=list(columns)):
-            for name, cells in zip(batch.schema.names, batch.columns, strict=True):
-                _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
-            for cells in batch.to_pylist():
+            checked = [
+                _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
+                for name, cells in zip(batch.schema.names, batch.columns, strict=True)
+            ]
+            for cells in pa.RecordBatch.from_arrays(checked, batch.schema.names).to_pylist():
                 number += 1
                 yield _named(Row(number, cells), labels)
 
@@ -65,12 +67,18 @@ def _seekable(content: Any) -> Any:
     return content if content.seekable() else pa.BufferReader(content.read())
 
 
-def _check_cells(cells: pa.Array, where: str) -> None:
-    """Raise InputError where a cell is not UTF-8, which Parquet allows."""
+def _checked(cells: pa.Array, where: str) -> pa.Array:
+    """Return cells; those of a column of text as bytes if one is not UTF-8, which Parquet allows.
+
+    Raises InputError where such a text is inside another value.
+    """
     try:
         cells.validate(full=True)
     except pa.ArrowInvalid as error:
+        if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+            return cells.cast(pa.large_binary())
         raise InputError(f"{where}: {error}: save the text as UTF-8") from None
+    return cells
 
 
 def _label_names(path: Path, schema: pa.Schema) -> dict[str, list[str]]:
