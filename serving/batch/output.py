@@ -13,7 +13,7 @@ from stages.common.files import atomic_file
 from stages.common.tables import write_batches
 
 SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False), *answer_table.SCHEMA])
-GROUP = 16_384  # rows that are written together
+GROUP = 4096  # rows that are written together
 SEPARATOR = " | "  # between the texts of a list in CSV
 DIGITS = 7  # of a probability in CSV: as many as a float32 has
 

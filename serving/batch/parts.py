@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from serving.batch.output import SCHEMA
 from stages.common.errors import InputError
 from stages.common.files import LOCK, write_json
-from stages.common.tables import read_table, write_table
+from stages.common.tables import write_table
 
 RUN_FILE = "run.json"
 
@@ -53,7 +53,8 @@ class Parts:
     def tables(self) -> Iterator[pa.Table]:
         """Yield the parts in their order."""
         for number in range(1, self.n_parts + 1):
-            yield read_table(self._file(number), SCHEMA)
+            with pq.ParquetFile(self._file(number)) as part:
+                yield part.read(use_threads=False)  # threads would each keep memory
 
     def remove(self) -> None:
         """Remove the folder: the output is there."""
