@@ -45,13 +45,19 @@ class ImageLoader:
     """Gets the images of one catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, settings: DownloadSettings, size: int, threads: Executor
+        self,
+        catalogue: Catalogue,
+        settings: DownloadSettings,
+        size: int,
+        threads: Executor,
+        has_bars: bool = True,
     ) -> None:
-        """Images are converted to `size` pixels in `threads`."""
+        """Images are converted to `size` pixels in `threads`; `has_bars` shows the progress."""
         self._catalogue = catalogue
         self._settings = settings
         self._size = size
         self._threads = threads
+        self._bar = partial(image_bar, is_shown=has_bars)
         folder = catalogue.folder
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
@@ -72,7 +78,7 @@ class ImageLoader:
         missing, failed = self._missing(urls, cache)
         if not missing:
             return
-        with image_bar("fetching", len(urls), len(urls) - len(missing), failed) as show:
+        with self._bar("fetching", len(urls), len(urls) - len(missing), failed) as show:
 
             def keep(url: str, result: Result) -> None:
                 cache.put_many([(ImageRef("url", url), result)])
@@ -94,7 +100,7 @@ class ImageLoader:
             return
         limit = self._settings.max_bytes
         members = read_members(self._archive(), names, limit, self._matcher)
-        with image_bar("unpacking", len(names)) as show:
+        with self._bar("unpacking", len(names)) as show:
             while batch := list(itertools.islice(members, ARCHIVE_BATCH)):
                 contents = [content for _, content in batch]
                 results = list(self._threads.map(partial(convert, size=self._size), contents))

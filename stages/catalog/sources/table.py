@@ -1,4 +1,4 @@
-"""Your own table: a file in one of the formats of `readers`, its columns named in params.yaml.
+"""Your own table: a file in one of the formats of `readers`, its columns named in the settings.
 
 Everything is read as text. A table may also be a folder of such files, as Spark writes it.
 """
@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from stages.catalog.image_cells import read_image_cell
-from stages.catalog.settings import TableSettings
+from stages.catalog.settings import TableColumns, TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
-from stages.catalog.sources.readers.formats import files_of, reader_of
+from stages.catalog.sources.readers.formats import Format, files_of, format_of
 from stages.catalog.sources.readers.image_cell import to_image_text
 from stages.catalog.sources.readers.rows import Row, RowError
-from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
+from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
 from stages.common.image_ref import is_url
 
@@ -29,27 +29,43 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
     are counted from 1, without the header.
     """
     path = _path_in(folder, settings.path)
-    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
-    columns = [name for name in dict.fromkeys(named) if name is not None]
     faults: dict[str, RowError] = {}  # by the place of the row
-    for file, row in _rows(path, columns, settings.sheet):
-        try:
-            text = _texts(row, columns, settings, folder)
-        except RowError as error:
-            faults[row.place if file == path else f"{file.name}, {row.place}"] = error
-            if len(faults) == MAX_FAULTS:
-                break
+    for place, product in read_rows(path, settings, folder):
+        if not isinstance(product, RowError):
+            yield product
             continue
-        yield RawProduct(
-            sku=text[settings.sku],
-            name=text[settings.name],
-            description=text[settings.description],
-            manufacturer=text[settings.manufacturer],
-            label=text[settings.label],
-            image=_image(settings, text),
-        )
+        faults[place] = product
+        if len(faults) == MAX_FAULTS:
+            break
     if faults:
         raise _cannot_be_read(path, faults)
+
+
+def read_rows(
+    path: Path, settings: TableColumns, folder: Path
+) -> Iterator[tuple[str, RawProduct | RowError]]:
+    """Yield the place of each row of the table at `path`, and its product or why it has none.
+
+    Images are looked for in `folder`. Raises InputError where the table as a whole cannot be read.
+    """
+    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
+    columns = [name for name in dict.fromkeys(named) if name is not None]
+    for file, row in _rows(path, columns, settings.sheet):
+        place = row.place if file == path else f"{file.name}, {row.place}"
+        try:
+            yield place, _product(settings, _texts(row, columns, settings, folder))
+        except RowError as error:
+            yield place, error
+
+
+def columns_of(path: Path, sheet: str | None) -> list[str]:
+    """Return the columns that a table has; of one in several files those of the first.
+
+    Raises InputError where the table cannot be read.
+    """
+    file = files_of(path)[0]
+    kind = _format_of(file, sheet)
+    return kind.columns(file) if sheet is None else spreadsheet_columns(file, sheet)
 
 
 def _path_in(folder: Path, name: str) -> Path:
@@ -68,19 +84,34 @@ def _path_in(folder: Path, name: str) -> Path:
 def _rows(path: Path, columns: Sequence[str], sheet: str | None) -> Iterator[tuple[Path, Row]]:
     """Yield the rows of a table, each with its file."""
     for file in files_of(path):
-        reader = reader_of(file)
-        if sheet is not None:
-            if reader is not read_spreadsheet:
-                raise InputError(
-                    f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null"
-                )
-            reader = partial(read_spreadsheet, sheet=sheet)
+        kind = _format_of(file, sheet)
+        reader = kind.read if sheet is None else partial(read_spreadsheet, sheet=sheet)
         for row in reader(file, columns):
             yield file, row
 
 
+def _format_of(file: Path, sheet: str | None) -> Format:
+    """Return the format of a file, which has to have sheets if one is named."""
+    kind = format_of(file)
+    if sheet is not None and kind.read is not read_spreadsheet:
+        raise InputError(f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null")
+    return kind
+
+
+def _product(settings: TableColumns, text: Mapping[str | None, str | None]) -> RawProduct:
+    """Return the product of a row, whose texts are given by column."""
+    return RawProduct(
+        sku=text[settings.sku],
+        name=text[settings.name],
+        description=text[settings.description],
+        manufacturer=text[settings.manufacturer],
+        label=text[settings.label],
+        image=_image(settings, text),
+    )
+
+
 def _texts(
-    row: Row, columns: Sequence[str], settings: TableSettings, folder: Path
+    row: Row, columns: Sequence[str], settings: TableColumns, folder: Path
 ) -> dict[str | None, str | None]:
     """Return the cells of a row as texts. Raises RowError where the row or a cell has a fault."""
     if row.fault:
@@ -98,7 +129,7 @@ def _texts(
     return text
 
 
-def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
+def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
     """Return whether an image that is embedded in the table can be read by its location too."""
     if settings.image_path is None:
         return is_url(location)
@@ -110,7 +141,7 @@ def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
         return False
 
 
-def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
+def _image(settings: TableColumns, text: Mapping[str | None, str | None]) -> str | None:
     """Return where a product's images are, as the texts of ImageRefs, one a line."""
     if settings.image_path is None:
         return read_image_cell(text[settings.image_url], "url")

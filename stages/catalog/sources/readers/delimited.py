@@ -31,6 +31,21 @@ def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     return _read(path, columns, "\t")
 
 
+def csv_columns(path: Path) -> list[str]:
+    """Return the header of a file with commas between its cells."""
+    return _columns(path, ",")
+
+
+def tsv_columns(path: Path) -> list[str]:
+    """Return the header of a file with tabs between its cells."""
+    return _columns(path, "\t")
+
+
+def _columns(path: Path, delimiter: str) -> list[str]:
+    with open_text(path, newline="") as file:
+        return _read_header(path, csv.reader(file, delimiter=delimiter, strict=True))
+
+
 class _Lines:
     """The lines of a file; those after the first line of a row can be read again."""
 
