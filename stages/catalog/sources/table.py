@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from stages.catalog.image_cells import read_image_cell
+from stages.catalog.image_cells import CellScheme, read_image_cell
 from stages.catalog.settings import TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.formats import files_of, reader_of
-from stages.catalog.sources.readers.image_cell import to_image_text
+from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
 from stages.common.errors import InputError
-from stages.common.image_ref import is_url
+from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
 MAX_FAULTS = 10  # rows that one error names
 
@@ -46,7 +46,7 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
             description=text[settings.description],
             manufacturer=text[settings.manufacturer],
             label=text[settings.label],
-            image=_image(settings, text),
+            image=_image(settings, text, file.relative_to(folder).as_posix(), row),
         )
     if faults:
         raise _cannot_be_read(path, faults)
@@ -110,11 +110,23 @@ def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
         return False
 
 
-def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's images are, as the texts of ImageRefs, one a line."""
-    if settings.image_path is None:
-        return read_image_cell(text[settings.image_url], "url")
-    return read_image_cell(text[settings.image_path], "archive" if settings.archive else "file")
+def _image(
+    settings: TableSettings, text: Mapping[str | None, str | None], file: str, row: Row
+) -> str | None:
+    """Return where a product's images are, as the texts of ImageRefs, one a line.
+
+    Those that are embedded in the row of the `file` come first.
+    """
+    column = settings.image_path or settings.image_url
+    if column is None:
+        return None
+    scheme: CellScheme = "archive" if settings.archive else "file"
+    found = [
+        str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
+        for item in embedded_items(row.cells.get(column))
+    ]
+    named = read_image_cell(text[column], scheme if settings.image_path else "url")
+    return "\n".join([*found, named] if named else found) or None
 
 
 def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:

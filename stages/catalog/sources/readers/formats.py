@@ -3,12 +3,12 @@
 from pathlib import Path, PurePath
 
 from stages.catalog.sources.readers.delimited import read_csv, read_tsv
-from stages.catalog.sources.readers.file_content import COMPRESSED_ENDINGS
 from stages.catalog.sources.readers.json_objects import read_json, read_json_lines
 from stages.catalog.sources.readers.parquet import read_parquet
 from stages.catalog.sources.readers.rows import Reader
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
 from stages.common.errors import InputError
+from stages.common.file_content import COMPRESSED_ENDINGS
 
 READERS: dict[str, Reader] = {
     ".csv": read_csv,

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _BATCH = 8192
-_BATCH_OF_IMAGES = 256  # embedded images are large
+_BATCH_OF_IMAGES = 64  # embedded images are large
+_BUFFER = 1 << 20  # bytes that are read at once, not a whole group of rows
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -23,12 +24,12 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     Hugging Face's class labels, which are numbers, become their names.
     """
     try:
-        with open_bytes(path) as content, pq.ParquetFile(_seekable(content)) as file:
+        with open_bytes(path) as content, _open(content) as file:
             schema = file.schema_arrow
             check_columns(path, schema.names, columns)
             labels = _label_names(path, schema)
-            nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
-            size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
+            large = any(_may_hold_images(schema.field(name).type) for name in columns)
+            size, number = _BATCH_OF_IMAGES if large else _BATCH, 0
             for batch in file.iter_batches(batch_size=size, columns=list(columns)):
                 for name, cells in zip(batch.schema.names, batch.columns, strict=True):
                     _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
@@ -41,9 +42,15 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _seekable(content: Any) -> Any:
-    """Return the content of a file such that it can be read from its end."""
-    return content if content.seekable() else pa.BufferReader(content.read())
+def _open(content: Any) -> pq.ParquetFile:
+    """Open the content of a file, which is read from its end."""
+    seekable = content if content.seekable() else pa.BufferReader(content.read())
+    return pq.ParquetFile(seekable, buffer_size=_BUFFER)
+
+
+def _may_hold_images(cells: pa.DataType) -> bool:
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(cells) for is_kind in kinds)
 
 
 def _check_cells(cells: pa.Array, where: str) -> None:
