@@ -15,7 +15,7 @@ from stages.download.failures import Failure, too_large
 from stages.download.local_images import path_inside
 
 _BATCH = 16  # rows that are in memory together
-_BUFFER = 1 << 20  # bytes that are read at once, not a whole group of rows
+_BUFFER = 1 << 20  # bytes that are read at once; without it, Arrow reads the whole file ahead
 
 Images = Mapping[int, Mapping[int | None, str]]  # locations by row and item
 
@@ -51,7 +51,7 @@ def _read_column(path: Path, column: str, images: Images) -> Iterator[tuple[str,
     """Yield the images of a column. Raises LookupError or TypeError where a cell has none."""
     with open_bytes(path) as content:
         seekable: Any = content if content.seekable() else pa.BufferReader(content.read())
-        with pq.ParquetFile(seekable, buffer_size=_BUFFER) as file:
+        with pq.ParquetFile(seekable, buffer_size=_BUFFER, pre_buffer=False) as file:
             start, n_found = 1, 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows

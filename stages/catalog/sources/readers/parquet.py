@@ -15,7 +15,7 @@ from stages.common.file_content import open_bytes
 
 _BATCH = 8192
 _BATCH_OF_IMAGES = 64  # embedded images are large
-_BUFFER = 1 << 20  # bytes that are read at once, not a whole group of rows
+_BUFFER = 1 << 20  # bytes that are read at once; without it, Arrow reads the whole file ahead
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -45,7 +45,7 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def _open(content: Any) -> pq.ParquetFile:
     """Open the content of a file, which is read from its end."""
     seekable = content if content.seekable() else pa.BufferReader(content.read())
-    return pq.ParquetFile(seekable, buffer_size=_BUFFER)
+    return pq.ParquetFile(seekable, buffer_size=_BUFFER, pre_buffer=False)
 
 
 def _may_hold_images(cells: pa.DataType) -> bool:
