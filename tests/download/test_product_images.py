@@ -154,8 +154,8 @@ def test_every_product_has_a_row_whatever_became_of_its_image(repository, server
     ]
     assert rows[0]["jpeg"] == jpeg(5)
     assert capsys.readouterr().out == (
-        "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive:, embedded: or demo:"
-        ": 1; no such file: 1), 2 without an image\n"
+        "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive:, "
+        "embedded: or demo:: 1; no such file: 1), 2 without an image\n"
     )
 
 
