@@ -11,11 +11,11 @@ from serving.batch.rows import InputRow
 from serving.batch.wording import in_flags
 from serving.products import Product
 from stages.common.cache import cache_folder
-from stages.common.image_ref import is_url
+from stages.common.image_ref import ImageRef, is_url
 from stages.common.kv_store import SqliteCache
 from stages.download.failures import Failure
 from stages.download.image_cache import ImageCache, Result
-from stages.download.image_loader import CACHE_FILE, Catalogue, ImageLoader
+from stages.download.image_loader import CACHE_FILE, Catalogue, ImageLoader, Reference
 from stages.download.settings import DownloadSettings
 
 # As in params.yaml, but a run asks again for what failed in an earlier one.
@@ -50,8 +50,13 @@ class RowImages:
         references = [row.image for row in rows]
         self._loader.find(references)
         self._loader.fetch(references, self._fetched)
+        self._loader.unpack(filter(_is_embedded, references), self._unpacked)
         results = self._loader.load(references, [self._fetched, self._unpacked])
         return [_with_image(row.product, one) for row, one in zip(rows, results, strict=True)]
+
+
+def _is_embedded(reference: Reference) -> bool:
+    return isinstance(reference, ImageRef) and reference.scheme == "embedded"
 
 
 def _with_image(product: Product, result: Result | None) -> Product:

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from stages.catalog.image_cells import read_image_cell
+from stages.catalog.image_cells import CellScheme, read_image_cell
 from stages.catalog.settings import TableColumns, TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.formats import Format, files_of, format_of
-from stages.catalog.sources.readers.image_cell import to_image_text
+from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
-from stages.common.image_ref import is_url
+from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
 MAX_FAULTS = 10  # rows that one error names
 
@@ -53,7 +53,8 @@ def read_rows(
     for file, row in _rows(path, columns, settings.sheet):
         place = row.place if file == path else f"{file.name}, {row.place}"
         try:
-            yield place, _product(settings, _texts(row, columns, settings, folder))
+            text = _texts(row, columns, settings, folder)
+            yield place, _product(settings, text, _image(settings, text, row, file, folder))
         except RowError as error:
             yield place, error
 
@@ -98,7 +99,9 @@ def _format_of(file: Path, sheet: str | None) -> Format:
     return kind
 
 
-def _product(settings: TableColumns, text: Mapping[str | None, str | None]) -> RawProduct:
+def _product(
+    settings: TableColumns, text: Mapping[str | None, str | None], image: str | None
+) -> RawProduct:
     """Return the product of a row, whose texts are given by column."""
     return RawProduct(
         sku=text[settings.sku],
@@ -106,7 +109,7 @@ def _product(settings: TableColumns, text: Mapping[str | None, str | None]) -> R
         description=text[settings.description],
         manufacturer=text[settings.manufacturer],
         label=text[settings.label],
-        image=_image(settings, text),
+        image=image,
     )
 
 
@@ -141,11 +144,35 @@ def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
         return False
 
 
-def _image(settings: TableColumns, text: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's images are, as the texts of ImageRefs, one a line."""
-    if settings.image_path is None:
-        return read_image_cell(text[settings.image_url], "url")
-    return read_image_cell(text[settings.image_path], "archive" if settings.archive else "file")
+def _image(
+    settings: TableColumns,
+    text: Mapping[str | None, str | None],
+    row: Row,
+    file: Path,
+    folder: Path,
+) -> str | None:
+    """Return where a product's images are, as the texts of ImageRefs, one a line.
+
+    Those that are embedded in the row of the `file` come first.
+    """
+    column = settings.image_path or settings.image_url
+    if column is None:
+        return None
+    found = [
+        str(_embedded(file, folder, column, row.number, item))
+        for item in embedded_items(row.cells.get(column))
+    ]
+    scheme: CellScheme = "archive" if settings.archive else "file"
+    named = read_image_cell(text[column], scheme if settings.image_path else "url")
+    return "\n".join([*found, named] if named else found) or None
+
+
+def _embedded(file: Path, folder: Path, column: str, row: int, item: int | None) -> ImageRef:
+    """Return the reference of an image in a cell; it is read later, from a file in the folder."""
+    if not file.is_relative_to(folder):
+        return ImageRef("unusable", file.name, "in a table outside the folder of the images")
+    place = file.relative_to(folder).as_posix()
+    return ImageRef("embedded", EmbeddedImage(place, column, row, item).location)
 
 
 def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:

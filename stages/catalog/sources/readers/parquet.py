@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _BATCH = 8192
 _BUFFER = 1 << 16  # bytes of a column that are read at once
-_BATCH_OF_IMAGES = 256  # embedded images are large
+_BATCH_OF_IMAGES = 64  # embedded images are large
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -28,8 +28,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         schema = file.schema_arrow
         check_columns(path, schema.names, columns)
         labels = _label_names(path, schema)
-        nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
-        size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
+        is_large = any(_may_hold_images(schema.field(name).type) for name in columns)
+        size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=list(columns)):
             checked = [
                 _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
@@ -65,6 +65,11 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 def _seekable(content: Any) -> Any:
     """Return the content of a file such that it can be read from its end."""
     return content if content.seekable() else pa.BufferReader(content.read())
+
+
+def _may_hold_images(cells: pa.DataType) -> bool:
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(cells) for is_kind in kinds)
 
 
 def _checked(cells: pa.Array, where: str) -> pa.Array:
