@@ -119,34 +119,37 @@ def test_bodies_that_would_fill_the_memory_wait_their_turn(predictor):
                 assert first.recv(12) == b"HTTP/1.1 400"
 
 
+PATIENCE = {"header_timeout_s": 1, "max_products": 1000}
+
+
 def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def large_answer(port):
-    """Return a connection to which some megabytes are sent."""
+    """Return a connection to which more is sent than the system keeps for it."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.settimeout(60)
     connection.connect(("127.0.0.1", port))
-    body = json.dumps({"products": [{"name": "Lamp"}] * 256, "neighbors": 10}).encode()
+    body = json.dumps({"products": [{"name": "Lamp"}] * 1000, "neighbors": 10}).encode()
     connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     return connection
 
 
 def test_an_answer_that_is_read_slowly_is_sent_whole(predictor):
-    with running(predictor, header_timeout_s=1) as port, large_answer(port) as connection:
+    with running(predictor, **PATIENCE) as port, large_answer(port) as connection:
         file = connection.makefile("rb")
         head = b"".join(iter(file.readline, b"\r\n"))
         length = int(re.search(rb"content-length: (\d+)", head)[1])
         first = file.read(length // 2)
         time.sleep(1.5)  # longer than a connection may be idle
-        assert len(first + file.read(length - length // 2)) == length > 1_000_000
+        assert len(first + file.read(length - length // 2)) == length > 10_000_000
 
 
 def test_an_answer_that_is_never_read_is_given_up(predictor, monkeypatch):
     monkeypatch.setattr("serving.server.connections.WRITE_S", 0.1)
-    with running(predictor, header_timeout_s=1) as port, large_answer(port) as connection:
+    with running(predictor, **PATIENCE) as port, large_answer(port) as connection:
         connection.recv(1)
         files, until = open_files(), time.monotonic() + 60
         while open_files() == files:
