@@ -1,10 +1,13 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
 # make torture: the tests that take half an hour: kills, floods, hostile files, rebuilding.
+# make serve: answer over HTTP with models/best; make serve MODEL=... PORT=...
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
+MODEL ?= models/best
+PORT ?= 8000
 VENV := .venv
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
@@ -12,13 +15,16 @@ COMPILE := uv pip compile pyproject.toml --quiet $(UPGRADE) --extra dev --no-ann
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test torture lint plots requirements
+.PHONY: run serve test torture lint plots requirements
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
 	@test ! -e .dvc/tmp/rwlock || test -s .dvc/tmp/rwlock || rm .dvc/tmp/rwlock  # a kill may empty it
 	dvc repro
 	@python -m stages.report
+
+serve: $(INSTALLED)
+	python -m serving.server --model $(MODEL) --port $(PORT)
 
 # Two processes share the cores: threads of OpenMP that wait for each other would take them both.
 test: $(INSTALLED)

@@ -20,6 +20,7 @@ from benchmarks.measure import machine, table
 from stages.common import paths
 from stages.common.files import sha256_of
 from stages.common.tables import PRODUCTS, write_table
+from stages.encoders.images import DEFAULT_SIZE
 from stages.params import load_params
 
 TOP = Path(__file__).parents[1]
@@ -87,7 +88,9 @@ def forget(place: Path) -> None:
 def put(place: Path, stage: str, given: pa.Table) -> None:
     """Write a stage's input."""
     shard = paths.IMAGES / "images-00000.parquet"
-    write_table(place / (paths.PRODUCTS if stage == "embed_text" else shard), given)
+    write_table(
+        place / (paths.PRODUCTS if stage == "embed_text" else shard), given, {"size": DEFAULT_SIZE}
+    )
 
 
 def run(place: Path, stage: str, encoder: str) -> float:

@@ -47,8 +47,8 @@ class ProductEncoder:
         if self.input == "image":
             chosen = list(map(open_jpeg, chosen))
         if not chosen:
-            zeros = np.zeros((len(products), self.encoder.n_features), np.float32)
-            return csr_array(zeros) if self.is_sparse else zeros, present
+            make = csr_array if self.is_sparse else np.zeros
+            return make((len(products), self.encoder.n_features), dtype=np.float32), present
         rows = self.encoder.encode(chosen)
         finite = np.isfinite(rows.sum(axis=1))
         present[order] = finite
@@ -78,8 +78,7 @@ def load_encoders(
     for block, saved in file.blocks.items():
         settings, encoder = loaded[saved.encoder]
         fields, prefix = file.encoders[saved.encoder].fields, getattr(settings, "prefix", "")
-        sparse = settings.is_sparse
-        found[block] = ProductEncoder(encoder, saved.input, fields, prefix, sparse)
+        found[block] = ProductEncoder(encoder, saved.input, fields, prefix, settings.is_sparse)
     return found
 
 
@@ -87,13 +86,7 @@ def _load_encoder(
     name: str, entry: SavedEncoder, folder: Path, seed: int, backend: str, precision: str
 ) -> tuple[EncoderSettings, Encoder]:
     """Load an encoder of a model, and its settings."""
-    try:
-        settings = module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
-    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
-        raise InputError(
-            f"{folder / FILE} describes no encoder {name} that this version can load "
-            f"({type(error).__name__}): use the version that trained it, or train it anew"
-        ) from None
+    settings = settings_of(name, entry, folder)
     weights = find_weights(name, settings, entry.weights, folder, seed)
     if precision == "auto" and entry.precision == "float32":
         precision = "float32"
@@ -101,6 +94,20 @@ def _load_encoder(
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
     chosen = select_backend(settings, backend, precision)
     return settings, load_encoder(settings, weights, chosen)
+
+
+def settings_of(name: str, entry: SavedEncoder, folder: Path) -> EncoderSettings:
+    """Return the settings of an encoder of the model in `folder`, which name its kind.
+
+    Raises InputError where this version knows no such kind or settings.
+    """
+    try:
+        return module_of(entry.settings["kind"]).Settings.model_validate(entry.settings)
+    except (KeyError, TypeError, ImportError, AttributeError, ValidationError) as error:
+        raise InputError(
+            f"{folder / FILE} describes no encoder {name} that this version can load "
+            f"({type(error).__name__}): use the version that trained it, or train it anew"
+        ) from None
 
 
 def _scattered(rows: Matrix, places: np.ndarray, count: int) -> Matrix:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -50,7 +49,6 @@ class ServedModel:
         self._encoders = encoders
         self._index = index
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(len(encoders), "encoder")
 
     @classmethod
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
@@ -66,13 +64,11 @@ class ServedModel:
     def embed(self, products: Sequence[Product]) -> dict[str, tuple[Matrix, np.ndarray]]:
         """Return by block the products' vectors, and which there are, as the stages make them.
 
-        The encoders run side by side: one product alone keeps only one of them busy.
+        One encoder runs at a time: requests that several threads of Python make to OpenVINO at once
+        can wait for each other for ever.
         """
         with self._lock:
-            found = self._threads.map(
-                lambda encoder: encoder.encode(products), self._encoders.values()
-            )
-            return dict(zip(self._encoders, found, strict=True))
+            return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
 
     def predict(self, products: Sequence[Product]) -> Answers:
         """Classify products by all that they have, and by image and text alone."""

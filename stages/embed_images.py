@@ -15,6 +15,7 @@ from stages.common.tables import (
     IMAGES,
     check_schema,
     embeddings_schema,
+    metadata_of,
     read_schema,
     read_table,
     write_batches,
@@ -39,16 +40,22 @@ def embed_shard(encoder: TableEncoder, shard: pa.Table, progress: Progress) -> p
     return embeddings_table(shard["sku"], hashes, vectors)
 
 
-def count_images() -> int:
-    """Return how many products have an image; raise InputError where the shards are not right."""
+def count_images() -> tuple[int, int]:
+    """Return how many products have an image, and the side of the images in pixels.
+
+    Raises InputError where the shards are not right.
+    """
     if not paths.image_shards():
         raise InputError(f"{paths.IMAGES} holds no images: `dvc repro` puts them there")
     total = 0
     for shard in paths.image_shards():
-        check_schema(shard, read_schema(shard), IMAGES)
+        schema = read_schema(shard)
+        check_schema(shard, schema, IMAGES)
+        if "size" not in metadata_of(schema):
+            raise InputError(f"{shard} does not say its size: `dvc repro -f` rebuilds it")
         column = read_table(shard, columns=["sha256"])["sha256"]
         total += len(column) - column.null_count
-    return total
+    return total, metadata_of(schema)["size"]
 
 
 def main() -> None:
@@ -60,7 +67,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True, choices=params.image.encoders)
     name = parser.parse_args().encoder
     settings, folder = params.encoders[name], paths.weights(name)
-    manifest, total = read_manifest(folder), count_images()
+    manifest, (total, size) = read_manifest(folder), count_images()
     options = params.backend, params.precision, params.cache, open_jpeg
     with (
         open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
@@ -73,7 +80,7 @@ def main() -> None:
                 embed_shard(encoder, read_table(shard, IMAGES), bar.update)
                 for shard in paths.image_shards()
             ),
-            table_metadata(name, manifest, encoder, backend),
+            table_metadata(name, settings, manifest, encoder, backend) | {"image_size": size},
         )
     print(summary(name, "images", encoder, backend))
 

@@ -77,7 +77,8 @@ def main() -> None:
             paths.embeddings("text", name),
             embeddings_schema(None if settings.is_sparse else encoder.n_features),
             tables,
-            table_metadata(name, manifest, encoder, backend) | {"texts": counts.metadata()},
+            table_metadata(name, settings, manifest, encoder, backend)
+            | {"fields": list(fields), "texts": counts.metadata()},
         )
     print(summary(name, "texts", encoder, backend))
     if total:

@@ -52,7 +52,7 @@ def main() -> None:
     found = {name: found[name] for name in blocks}
     sparse = [name for name, table in found.items() if table.is_sparse]
     metadata = {
-        "encoders": {name: table.weights for name, table in found.items()},
+        "encoders": {name: table.encoder for name, table in found.items()},
         "inputs": {name: block.input for name, block in blocks.items()},
         "n_features": {name: table.n_features for name, table in found.items()},
         "svd_components": dict.fromkeys(sparse, params.fusion.svd_components),

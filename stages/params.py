@@ -48,6 +48,16 @@ class TextSettings(Settings):
     fields: TextFields
 
 
+class TrainSettings(Settings):
+    """How the model is fitted that new products are sorted by.
+
+    If `refit`, it is fitted once more, to all products, and not judged itself. With several folds
+    it is so in any case.
+    """
+
+    refit: bool
+
+
 class Params(Settings):
     """The whole of params.yaml."""
 
@@ -65,6 +75,7 @@ class Params(Settings):
     encoders: dict[Slug, InstanceOf[EncoderSettings]]
     modalities: Annotated[dict[Slug, ModalitySettings], Field(min_length=1)]
     classifiers: Annotated[dict[Slug, InstanceOf[ClassifierSettings]], Field(min_length=1)]
+    train: TrainSettings
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Params":

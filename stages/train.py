@@ -1,19 +1,20 @@
 """Train one classifier on every modality in each fold, and predict for the held-out products.
 
-Reads data/splits.parquet and data/features.parquet; writes models/<classifier>/: for each modality
-a model per fold, what they were made from (model.json), and their probabilities for the validation
-and test products that they can see; for test products that have image and text also without one.
+Reads data/splits.parquet and data/features.parquet; writes models/trained/<classifier>/: for each
+modality a model per fold, what the model is that new products are sorted by (model.json), and the
+folds' probabilities for the validation and test products that they can see; for test products that
+have image and text also without one. New products are sorted by the model of the only fold; with
+several folds, or with `train.refit`, by one that is fitted to all products, in the folder `all`.
 The modalities are one stage, for their models have members in common.
 """
 
 import argparse
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, sha256_of, write_csv, write_json
+from stages.common.files import atomic_folder, md5_of, write_csv
 from stages.common.process import run_stage
 from stages.common.splits import TEST, VALIDATION, Splits, read_splits
 from stages.common.tables import write_table
@@ -27,7 +28,8 @@ from stages.fusion.out_of_fold import (
     predict_test,
     prediction_table,
 )
-from stages.fusion.training import History, Reader, Task, fit_fold
+from stages.fusion.saved_model import ALL, describe
+from stages.fusion.training import FittedFold, Reader, Task, fit_all, fit_fold
 from stages.params import load_params
 
 
@@ -41,58 +43,71 @@ def main() -> None:
     metadata = read_metadata(paths.FEATURES)
     check_skus(paths.FEATURES, splits.skus)
     read = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
+    plan = plan_members(metadata, params.fusion.strategy)
+    classes = sorted(set(splits.labels.tolist()))
     settings, strategy = params.classifiers[name], params.fusion.strategy
-    plan, classes = plan_members(metadata, strategy), sorted(set(splits.labels.tolist()))
     task = Task(name, settings, strategy, params.seed, plan, classes)
-    provenance = {
-        "classifier": {**settings.model_dump(mode="json"), "kind": name},
-        "fusion": strategy,
-        "seed": params.seed,
-        "features_sha256": sha256_of(paths.FEATURES),
-        "classes": classes,
-    }
+    provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
-    histories: dict[str, list[History]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
+        fits = []
         for fold in range(1, splits.n_folds + 1):
-            for modality, history, predictions in train_fold(task, read, splits, fold, folder):
-                histories[modality].append(history)
+            fits.append(train_fold(task, read, splits, fold))
+            for modality, predictions in save_fold(fits[-1], read, splits, fold, folder).items():
                 held_out[modality] += predictions
-        for modality, predictions in held_out.items():
-            encoders = {block: metadata.encoders[block] for block in metadata.modalities[modality]}
-            write_json(folder / modality / "model.json", provenance | {"encoders": encoders})
-            if curves := learning_curves(histories[modality]):
-                write_csv(folder / modality / "history.csv", list(curves[0]), curves)
+        is_refit = params.train.refit or splits.n_folds > 1
+        final = fit_all(task, read, len(splits.labels), fits) if is_refit else fits[0].trained
+        for modality, trained in final.items():
+            place = folder / modality
+            if is_refit:
+                trained.model.save(place / ALL)
+            served = ALL if is_refit else "fold-1"
+            describe(task, metadata, trained, splits.labels, served, modality, provenance).save(
+                place
+            )
+            if curves := learning_curves([fit.trained[modality].history for fit in fits]):
+                write_csv(place / "history.csv", list(curves[0]), curves)
+            kinds = {
+                block: metadata.encoders[block]["weights"]["kind"]
+                for block in trained.block_weights
+            }
             described = {
                 "classes": classes,
-                "weights": {block: weights["kind"] for block, weights in encoders.items()},
-                "n_without_input": count_without_input(splits, predictions),
+                "weights": kinds,
+                "n_without_input": count_without_input(splits, held_out[modality]),
             }
-            table = prediction_table(splits, classes, predictions)
-            write_table(folder / modality / "probabilities.parquet", table, described)
+            table = prediction_table(splits, classes, held_out[modality])
+            write_table(place / "probabilities.parquet", table, described)
 
 
-def train_fold(
-    task: Task, read: Reader, splits: Splits, fold: int, folder: Path
-) -> Iterator[tuple[str, History, list[HeldOutPredictions]]]:
-    """Fit and save a fold's models; yield each modality, its history and its predictions.
-
-    Test products are predicted by the model that was saved. Raises InputError naming the fold.
-    """
-    roles, turns = splits.roles[:, fold - 1], splits.turns[:, fold - 1]
+def train_fold(task: Task, read: Reader, splits: Splits, fold: int) -> FittedFold:
+    """Fit a fold's models; raise InputError naming the fold."""
     try:
-        trained = fit_fold(task, read, roles, turns)
+        return fit_fold(task, read, splits.roles[:, fold - 1], splits.turns[:, fold - 1])
     except InputError as error:
         raise InputError(f"fold {fold}, {error}") from None
-    test, rows = read(roles == TEST)
-    for modality, fitted in trained.items():
+
+
+def save_fold(
+    fitted: FittedFold, read: Reader, splits: Splits, fold: int, folder: Path
+) -> dict[str, list[HeldOutPredictions]]:
+    """Save a fold's models; return what they predict for held-out products, by modality.
+
+    Test products are predicted by the model that was saved.
+    """
+    test, rows = read(splits.roles[:, fold - 1] == TEST)
+    found = {}
+    for modality, trained in fitted.trained.items():
         place = folder / modality / f"fold-{fold}"
-        fitted.model.save(place)
+        trained.model.save(place)
         model = FusedModel.load(place)
         known = model.classes
-        of_validation = HeldOutPredictions(fitted.rows, fitted.validation, known, fold, VALIDATION)
-        of_test = predict_test(model, test.select_blocks(fitted.block_weights), rows, fold)
-        yield modality, fitted.history, [of_validation, *of_test]
+        of_validation = HeldOutPredictions(
+            trained.rows, trained.validation, known, fold, VALIDATION
+        )
+        of_test = predict_test(model, test.select_blocks(trained.block_weights), rows, fold)
+        found[modality] = [of_validation, *of_test]
+    return found
 
 
 if __name__ == "__main__":

@@ -125,6 +125,8 @@ class SklearnClassifier:
             model = skops.load(path, trusted=[*_TRUSTED, *estimators])
             classifier = cls(None, 0, model["block_weights"])
             classifier.estimator = model["estimator"]
+        except FileNotFoundError:
+            raise InputError(f"{path} is not there: `dvc repro` builds it") from None
         except UntrustedTypesFoundException as error:
             found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
             raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
@@ -143,7 +145,7 @@ def _import_skops() -> ModuleType:
 
     if "skops.io" not in sys.modules:
         known = sklearn.utils.all_estimators
-        sklearn.utils.all_estimators = list  # type: ignore[assignment]
+        sklearn.utils.all_estimators = list
         try:
             import skops.io
         finally:

@@ -86,3 +86,9 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file's bytes as 32 hexadecimal digits, as dvc.lock has it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

@@ -103,9 +103,9 @@ def _open(data: bytes, size: int) -> Image.Image:
 @functools.cache
 def _register_heif() -> None:
     """Add HEIF, which is HEIC as well, to Pillow's formats; embedded thumbnails are not used."""
-    import pillow_heif
+    import pi_heif
 
-    pillow_heif.register_heif_opener(
+    pi_heif.register_heif_opener(
         thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
     )
 

@@ -57,7 +57,7 @@ def write_product_images(
                 loader.unpack(references, unpacked)
                 load = partial(loader.load, caches=[fetched, unpacked])
                 counts, failed = _write_shards(
-                    part, products, references, load, settings.shard_rows
+                    part, products, references, load, settings.shard_rows, size
                 )
             shutil.rmtree(part / "scratch")
             outcome = Outcome(counts["ok"], counts["none"], failed, loader.guessed)
@@ -71,6 +71,7 @@ def _write_shards(
     references: Sequence[Reference],
     load: Callable[[Sequence[Reference]], Iterator[Result | None]],
     shard_rows: int,
+    size: int,
 ) -> tuple[Counter[str], list[FailedImage]]:
     """Write the results of `load` for each product to images-00000.parquet and so on.
 
@@ -94,7 +95,7 @@ def _write_shards(
                     failed.append(FailedImage(sku, _as_in_the_catalogue(text), result.reason))
                 show(result)
             file = folder / f"images-{number:05}.parquet"
-            write_table(file, pa.Table.from_pylist(rows, schema=IMAGES))
+            write_table(file, pa.Table.from_pylist(rows, schema=IMAGES), {"size": size})
             counts.update(row["status"] for row in rows)
     return counts, failed
 

@@ -205,11 +205,16 @@ def _keeps_bfloat16(
 
 
 def table_metadata(
-    name: str, manifest: Manifest, encoder: TableEncoder, backend: Backend
+    name: str,
+    settings: EncoderSettings,
+    manifest: Manifest,
+    encoder: TableEncoder,
+    backend: Backend,
 ) -> dict[str, Any]:
-    """Return what the table of an encoder's vectors says of them."""
+    """Return what the table of an encoder's vectors says of them: how to compute more of them."""
     return {
         "encoder": name,
+        "settings": settings.model_dump(mode="json"),
         "weights": manifest.summary(),
         "backend": backend.name,
         "precision": backend.precision,

@@ -1,6 +1,8 @@
 """Image networks of the Hugging Face hub, through Transformers, with their own image processor."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +14,11 @@ from pydantic import Field
 from stages.common.settings import Sha256
 from stages.encoders import huggingface
 from stages.encoders.backends.base import Backend, Network, Row
-from stages.encoders.backends.openvino import OpenVinoNetwork, converted
+from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.torch import TorchNetwork, openvino_model
 from stages.encoders.fingerprint import network_key
-from stages.encoders.images import DEFAULT_SIZE, resize
+from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taking_bytes
+from stages.encoders.images import DEFAULT_SIZE
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
@@ -56,39 +59,67 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceImag
 
     Raises InputError where that lacks something or is no network with a pooled output.
     """
-    from transformers import AutoImageProcessor
-
-    processor = huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
-    example = _pixels(processor, PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
     if backend.name == "torch":
-        network: Network = TorchNetwork(_module(folder), example, backend)
-        return HuggingFaceImageEncoder(network, processor)
+        processor = _processor(folder)
+        torch_network = TorchNetwork(_module(folder), _example(processor), backend)
+        return HuggingFaceImageEncoder(torch_network, partial(_pixels, processor))
+    model, place = convert(settings, folder)
+    network = OpenVinoNetwork(model, backend)
+    # With steps in place of the processor, neither PyTorch nor Transformers is loaded.
+    steps = read_steps(place)
+    prepare = partial(_pixels, _processor(place)) if steps is None else steps.pixels
+    return HuggingFaceImageEncoder(network, prepare)
 
-    def convert(_: Path) -> Any:
-        return openvino_model(_module(folder), example, is_fixed=True)
 
-    model, _ = converted(network_key(settings, folder), convert)
-    return HuggingFaceImageEncoder(OpenVinoNetwork(model, backend), processor)
+def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
+    """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it.
+
+    That folder also has what prepares images: the steps of the processor, or its configuration
+    where it does something else.
+    """
+
+    def build(place: Path) -> Any:
+        processor = _processor(folder)
+        model = openvino_model(_module(folder), _example(processor), is_fixed=True)
+        found = steps_of(processor)
+        if found is None:
+            for file in sorted(folder.glob("*config.json")):
+                shutil.copyfile(file, place / file.name)
+            return model
+        steps, table = found
+        steps.save(place)
+        return taking_bytes(model, table)
+
+    return network_of(folder, lambda: network_key(settings, folder), build)
 
 
 class HuggingFaceImageEncoder:
     """A network that turns images into its pooled output."""
 
-    def __init__(self, network: Network, processor: Any) -> None:
+    def __init__(self, network: Network, prepare: Callable[[Image], Row]) -> None:
         self.network = network
         self.n_features = network.n_features
-        self._processor = processor
+        self._prepare = prepare
 
     def encode(self, batch: Sequence[Image]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each RGB image, in their order."""
-        return self.network.run(_pixels(self._processor, image) for image in batch)
+        return self.network.run(map(self._prepare, batch))
+
+
+def _processor(folder: Path) -> Any:
+    """Load the image processor in `folder`."""
+    from transformers import AutoImageProcessor
+
+    return huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
 
 
 def _pixels(processor: Any, image: Image) -> Row:
     """Return what the network takes of an image, float32 of shape (1, 3, height, width)."""
-    if not getattr(processor, "do_resize", True):
-        image = resize(image, DEFAULT_SIZE, DEFAULT_SIZE)
-    return (np.asarray(processor(image, return_tensors="np")["pixel_values"]),)
+    return (pixel_values(processor, image),)
+
+
+def _example(processor: Any) -> Row:
+    return _pixels(processor, PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
 
 
 def _module(folder: Path) -> Any:

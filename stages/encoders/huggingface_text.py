@@ -11,7 +11,7 @@ from stages.common.errors import InputError
 from stages.common.settings import Positive, Sha256
 from stages.encoders import huggingface
 from stages.encoders.backends.base import Backend, Network, Row
-from stages.encoders.backends.openvino import OpenVinoNetwork, converted
+from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.torch import TorchNetwork, openvino_model
 from stages.encoders.fingerprint import network_key
 from stages.encoders.settings import TextEncoderSettings
@@ -57,17 +57,26 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceText
         network: Network = TorchNetwork(module, _tokens(tokenizer, "example"), backend)
         return HuggingFaceTextEncoder(network, tokenizer)
 
-    def convert(converted_folder: Path) -> Any:
-        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
-        tokenizer.save(str(converted_folder / TOKENIZER_FILE))
-        return openvino_model(module, _tokens(tokenizer, "an example"), is_fixed=False)
-
     from tokenizers import Tokenizer
 
     # With the converted network and its tokeniser, neither PyTorch nor Transformers is loaded.
-    model, converted_folder = converted(network_key(settings, folder), convert)
-    tokenizer = Tokenizer.from_file(str(converted_folder / TOKENIZER_FILE))
+    model, place = convert(settings, folder)
+    tokenizer = Tokenizer.from_file(str(place / TOKENIZER_FILE))
     return HuggingFaceTextEncoder(OpenVinoNetwork(model, backend), tokenizer)
+
+
+def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
+    """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it.
+
+    That folder has the tokeniser as well.
+    """
+
+    def build(place: Path) -> Any:
+        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
+        tokenizer.save(str(place / TOKENIZER_FILE))
+        return openvino_model(module, _tokens(tokenizer, "an example"), is_fixed=False)
+
+    return network_of(folder, lambda: network_key(settings, folder), build)
 
 
 class HuggingFaceTextEncoder:

@@ -13,7 +13,7 @@ from stages.common.errors import InputError
 from stages.common.keras_weights import restore_variables
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network
-from stages.encoders.backends.openvino import OpenVinoNetwork, converted, import_openvino
+from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino, network_of
 from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
 from stages.encoders.fingerprint import network_key
 from stages.encoders.images import DEFAULT_SIZE, resize
@@ -61,11 +61,17 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "KerasEncoder":
         )
         return KerasEncoder(network, settings.input_size)
 
-    def convert(_: Path) -> Any:
+    model, _ = convert(settings, folder)
+    return KerasEncoder(OpenVinoNetwork(model, backend), settings.input_size)
+
+
+def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
+    """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it."""
+
+    def build(_: Path) -> Any:
         return import_openvino().convert_model(_function(settings, folder, 1))
 
-    model, _ = converted(network_key(settings, folder), convert)
-    return KerasEncoder(OpenVinoNetwork(model, backend), settings.input_size)
+    return network_of(folder, lambda: network_key(settings, folder), build)
 
 
 class KerasEncoder:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.common.thresholds import accuracy_by_confidence, find_threshold
 from stages.evaluation.metrics import LabeledPredictions
 from stages.evaluation.predictions import PredictionSet
 
@@ -24,24 +25,13 @@ class Coverage:
     threshold: float | None  # the highest of the folds'; None where none reaches the target
 
 
-def find_threshold(predictions: LabeledPredictions, target: float) -> float | None:
-    """Return the lowest probability at which accepted predictions reach the target accuracy.
-
-    None where there is none. The target is reached on these products; others may miss it.
-    """
-    confidence, accuracy = _by_confidence(predictions)
-    last_of_equals = np.append(confidence[1:] != confidence[:-1], True)
-    reached = np.flatnonzero(last_of_equals & (accuracy >= target))
-    return float(confidence[reached[-1]]) if len(reached) else None
-
-
 def coverage_at(validation: PredictionSet, test: PredictionSet, target: float) -> Coverage:
     """Accept test predictions by the threshold that reaches the target on the fold's validation."""
     accepted = np.zeros(len(test), dtype=bool)
     thresholds = []
     for fold in np.unique(test.folds):
         of_fold = validation.calibrated.select_rows(validation.folds == fold)
-        threshold = find_threshold(of_fold, target)
+        threshold = find_threshold(of_fold.confidence, of_fold.correct, target)
         if threshold is not None:
             thresholds.append(threshold)
             accepted |= (test.folds == fold) & (test.calibrated.confidence >= threshold)
@@ -54,13 +44,6 @@ def risk_coverage_curve(predictions: LabeledPredictions, coverages: Sequence[flo
 
     At least one product is taken.
     """
-    _, accuracy = _by_confidence(predictions)
+    _, accuracy = accuracy_by_confidence(predictions.confidence, predictions.correct)
     counts = np.maximum(np.round(np.array(coverages) * len(accuracy)).astype(np.int64), 1)
     return (1 - accuracy[counts - 1]).tolist()
-
-
-def _by_confidence(predictions: LabeledPredictions) -> tuple[np.ndarray, np.ndarray]:
-    """Return (confidence, accuracy so far), the most confident first: of shape (n,) each."""
-    order = np.argsort(-predictions.confidence, kind="stable")
-    accuracy = np.cumsum(predictions.correct[order]) / np.arange(1, len(order) + 1)
-    return predictions.confidence[order], accuracy

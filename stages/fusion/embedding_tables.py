@@ -25,12 +25,15 @@ from stages.fusion.features import check_skus, unit_length
 
 @dataclass(frozen=True)
 class EmbeddingTable:
-    """An encoder's table, checked: where it is, how long its vectors are, and its weights."""
+    """An encoder's table, checked: where it is, how long its vectors are, and the encoder.
+
+    `encoder` is what the table says of it: all but the length of its vectors and its texts' counts.
+    """
 
     file: Path
     n_features: int
     is_sparse: bool
-    weights: dict[str, Any]
+    encoder: dict[str, Any]
 
 
 def remove_orphans(files: Collection[Path]) -> None:
@@ -61,11 +64,12 @@ def open_embeddings(file: Path, skus: np.ndarray) -> EmbeddingTable:
     check_schema(file, schema, embeddings_schema(size))
     check_skus(file, skus)
     metadata = metadata_of(schema)
-    for key in ("weights", "n_features") if size is None else ("weights",):
+    for key in ("encoder", "weights", "settings", "backend", "precision", "n_features"):
         if key not in metadata:
             raise InputError(f"{file} does not say its {key}: `dvc repro -f` rebuilds it")
     n_features = metadata["n_features"] if size is None else size
-    return EmbeddingTable(file, n_features, size is None, metadata["weights"])
+    encoder = {key: value for key, value in metadata.items() if key not in ("n_features", "texts")}
+    return EmbeddingTable(file, n_features, size is None, encoder)
 
 
 def has_vectors(table: EmbeddingTable) -> bool:

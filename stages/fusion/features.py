@@ -107,7 +107,7 @@ def unit_length(rows: Matrix) -> Matrix:
 class FeaturesMetadata:
     """What data/features.parquet says of its blocks, by name, and of what each modality sees."""
 
-    encoders: dict[str, dict[str, Any]]  # the manifest of the weights of a block's encoder
+    encoders: dict[str, dict[str, Any]]  # what the embeddings say of a block's encoder
     inputs: dict[str, str]  # image or text
     n_features: dict[str, int]
     svd_components: dict[str, int]  # of sparse blocks

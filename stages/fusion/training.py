@@ -1,8 +1,9 @@
-"""Fit the models of all modalities to the products of one fold.
+"""Fit the models of all modalities: to the products of one fold, or to all products.
 
 `fit_fold` fits the members in cross-validation, fits them once more to all products where
-validation took turns, and then puts each modality's model together and calibrates it. A member that
-several modalities have is fitted once.
+validation took turns, and then puts each modality's model together and calibrates it. `fit_all`
+fits the members to all labelled products, and calibrates by what the folds predicted for products
+that were held out. A member that several modalities have is fitted once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,19 +88,27 @@ class TrainedModel:
 
     `rows` are their row numbers, int of shape (n,). The predictions are out of fold: by members
     that were not fitted on the product. `history` is how the first member was fitted,
-    `block_weights` what the model sees.
+    `block_weights` what the model sees, `n_products` how many products it was fitted on.
     """
 
     model: FusedModel
     block_weights: Mapping[str, float]
+    n_products: int
     rows: np.ndarray
     validation: Predictions
     history: History
 
 
-def fit_fold(
-    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray
-) -> dict[str, TrainedModel]:
+@dataclass(frozen=True)
+class FittedFold:
+    """A fold's models by modality, and what `fit_all` needs of how they came about."""
+
+    trained: dict[str, TrainedModel]
+    out_of_fold: OutOfFold
+    histories: list[dict[Member, History]]
+
+
+def fit_fold(task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray) -> FittedFold:
     """Fit the model of each modality to the training products of a fold.
 
     `roles`, str, and `turns`, int, are of shape (n,), as in data/splits.parquet. Test products are
@@ -107,7 +116,33 @@ def fit_fold(
     """
     fitted, out_of_fold, histories = cross_fit(task, read, roles, turns)
     if turns[roles == VALIDATION].any():
-        fitted = refit(task, read, roles, histories)
+        fitted = refit(task, read, roles != TEST, histories)
+    trained = _put_together(task, fitted, out_of_fold, histories)
+    return FittedFold(trained, out_of_fold, histories)
+
+
+def fit_all(
+    task: Task, read: Reader, n_products: int, folds: Sequence[FittedFold]
+) -> dict[str, TrainedModel]:
+    """Fit the model of each modality to all products, those for testing as well.
+
+    It is calibrated by what the `folds` predicted for their validation products, of which one may
+    occur in several. No product is left to judge it by: the folds' own models are judged in its
+    place.
+    """
+    histories = [history for fold in folds for history in fold.histories]
+    fitted = refit(task, read, np.ones(n_products, dtype=bool), histories)
+    out_of_fold = _joined([fold.out_of_fold for fold in folds])
+    return _put_together(task, fitted, out_of_fold, histories)
+
+
+def _put_together(
+    task: Task,
+    fitted: FittedMembers,
+    out_of_fold: OutOfFold,
+    histories: Sequence[Mapping[Member, History]],
+) -> dict[str, TrainedModel]:
+    """Make each modality's model of the members, calibrated by predictions out of fold."""
     trained = {}
     for modality, members in task.plan.items():
         classes, pools = calibrate(task, modality, fitted, out_of_fold)
@@ -130,7 +165,10 @@ def fit_fold(
             {name: one.select(seen, columns) for name, one in own.items()}, pools
         )
         history = histories[0][next(iter(members.values()))]
-        trained[modality] = TrainedModel(model, blocks, out_of_fold.rows[seen], validation, history)
+        n_products = np.logical_or.reduce([fitted.used[one] for one in members.values()]).sum()
+        trained[modality] = TrainedModel(
+            model, blocks, int(n_products), out_of_fold.rows[seen], validation, history
+        )
     return trained
 
 
@@ -166,9 +204,9 @@ def cross_fit(
 
 
 def refit(
-    task: Task, read: Reader, roles: np.ndarray, histories: Sequence[Mapping[Member, History]]
+    task: Task, read: Reader, chosen: np.ndarray, histories: Sequence[Mapping[Member, History]]
 ) -> FittedMembers:
-    """Fit the members to all products that are not for testing.
+    """Fit the members to all `chosen` products, boolean of shape (n,), without validation.
 
     A classifier that is fitted in epochs gets as many as were best on validation, in the median of
     the turns.
@@ -177,7 +215,7 @@ def refit(
         member: _median_epochs(task.settings, [history[member] for history in histories])
         for member in task.members
     }
-    preprocessor, train = _read_training_products(task, read, roles != TEST)
+    preprocessor, train = _read_training_products(task, read, chosen)
     return _fit_members(task, settings, preprocessor, train, None)
 
 
@@ -243,12 +281,12 @@ def _fit_members(
 
 
 def _joined(parts: Sequence[OutOfFold]) -> OutOfFold:
-    """Put the turns' predictions together, in the order of the products."""
+    """Put the predictions of turns or folds together, in the order of the products."""
 
     def join(arrays: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate(list(arrays))[order]
 
-    order = np.argsort(np.concatenate([part.rows for part in parts]))
+    order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
     predictions = {
         member: MemberPredictions(
             join(part.predictions[member].sees for part in parts),

@@ -14,12 +14,13 @@ from helpers.repository import TOP
 LEVELS = [
     {"scripts"},
     {"params"},
+    {"packaging"},
     {"fusion"},
     {"classifiers", "encoders", "download", "catalog", "evaluation"},
     {"common"},
 ]
 SCRIPTS = {"prepare", "download_images", "split", "fetch_weights", "embed_images", "embed_text"}
-SCRIPTS |= {"fuse", "train", "evaluate", "report"}
+SCRIPTS |= {"fuse", "train", "evaluate", "package", "report"}
 MODULES = sorted((TOP / "stages").rglob("*.py"))
 HEAVY = ["torch", "tensorflow", "keras", "openvino", "sklearn", "skops", "transformers", "cleanlab"]
 
@@ -62,6 +63,18 @@ def test_no_stage_imports_another_and_no_room_imports_params():
         assert scripts == set(), file
         if room_of(file) != "scripts":
             assert TOP / "stages/params.py" not in others, file
+
+
+def test_serving_imports_rooms_and_no_room_imports_serving():
+    for file in sorted((TOP / "serving").rglob("*.py")):
+        rooms = {
+            room_of(other) for other in imported_files(file) if TOP / "stages" in other.parents
+        }
+        others = {other for other in imported_files(file) if other != TOP / "stages/__init__.py"}
+        assert "params" not in rooms, file
+        assert not {other for other in others if other.parent == TOP / "stages"}, file
+    for file in MODULES:
+        assert not {other for other in imported_files(file) if TOP / "serving" in other.parents}
 
 
 def test_modules_import_each_other_in_no_circle():

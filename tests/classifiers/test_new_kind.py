@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from helpers.encoders import described_encoder
 from helpers.repository import TOP
 from ruamel.yaml import YAML
 
@@ -62,7 +63,7 @@ def test_a_new_kind_in_one_file_is_trained_and_predicts(tmp_path: Path) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     schema = features_schema({"words": 3})
     metadata = {
-        "encoders": {"words": {"kind": "none"}},
+        "encoders": {"words": described_encoder("words", "text")},
         "inputs": {"words": "text"},
         "n_features": {"words": 3},
         "svd_components": {},
@@ -76,7 +77,7 @@ def test_a_new_kind_in_one_file_is_trained_and_predicts(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         check=True,
     )
-    found = read_table(tmp_path / "models/nearest_centroid/text/probabilities.parquet")
+    found = read_table(tmp_path / "models/trained/nearest_centroid/text/probabilities.parquet")
     assert set(found["role"].to_pylist()) == {"validation", "test"}
     probabilities, _ = from_arrow(found["probabilities"])
     wanted = np.searchsorted(["a", "b", "c"], found["label"].to_pylist())

@@ -3,18 +3,6 @@
 import numpy as np
 import PIL.Image
 import pytest
-import torch
-from transformers import (
-    AutoImageProcessor,
-    AutoModel,
-    ConvNextV2Config,
-    Dinov2Config,
-    ResNetConfig,
-    SegformerConfig,
-    ViTConfig,
-    ViTForImageClassification,
-    ViTImageProcessorPil,
-)
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_image
@@ -28,19 +16,37 @@ from stages.params import load_params
 
 FLOAT32 = Backend("openvino", "float32")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+SIZES = {"hidden_sizes": [8, 16, 24, 40]}
 NETWORKS = {
-    "convnextv2": ConvNextV2Config(depths=[1, 1, 2, 1], hidden_sizes=[8, 16, 24, 40]),
-    "vit": ViTConfig(**SMALL, intermediate_size=64, image_size=64, initializer_range=0.3),
-    "dinov2": Dinov2Config(**SMALL, image_size=64, patch_size=16, initializer_range=0.3),
-    "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 40], depths=[1, 1, 1, 1]),
+    "convnextv2": {**SIZES, "depths": [1, 1, 2, 1]},
+    "vit": {**SMALL, "intermediate_size": 64, "image_size": 64, "initializer_range": 0.3},
+    "dinov2": {**SMALL, "image_size": 64, "patch_size": 16, "initializer_range": 0.3},
+    "resnet": {**SIZES, "embedding_size": 8, "depths": [1, 1, 1, 1]},
 }
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    """Transformers, imported when a test needs it: this takes seconds."""
+    import transformers
+
+    return transformers
 
 
 def settings_for(folder, **changes):
     return ImageSettings(kind="huggingface_image", **{"model": "tiny", "path": folder, **changes})
 
 
+def network_of(architecture):
+    """Build a small network of an architecture, with random weights."""
+    from transformers import AutoConfig, AutoModel
+
+    return AutoModel.from_config(AutoConfig.for_model(architecture, **NETWORKS[architecture]))
+
+
 def save_processor(folder):
+    from transformers import ViTImageProcessorPil
+
     ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
@@ -53,6 +59,9 @@ def encoded(encoder, images):
 
 def eager(folder, images):
     """Run the network as its users do."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModel
+
     pixels = AutoImageProcessor.from_pretrained(folder)(images, return_tensors="pt")
     with torch.inference_mode():
         return AutoModel.from_pretrained(folder).eval()(**pixels).pooler_output.numpy()
@@ -123,11 +132,11 @@ def test_pytorch_itself_runs_it_as_a_reference(convnextv2, images):
 
 
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
-def small(request, tmp_path_factory):
+def small(request, tmp_path_factory, transformers):
     """A small network of one kind: its folder, the encoder."""
     folder = tmp_path_factory.mktemp(request.param)
-    torch.manual_seed(1)
-    AutoModel.from_config(NETWORKS[request.param]).save_pretrained(folder)
+    transformers.set_seed(1)
+    network_of(request.param).save_pretrained(folder)
     save_processor(folder)
     return folder, huggingface_image.load(settings_for(folder), folder, FLOAT32)
 
@@ -158,23 +167,26 @@ def test_the_whole_network_too_gives_a_image_one_vector(convnextv2, images, back
     assert np.array_equal(encoded(encoder, images[3:4]), rows[3:4])
 
 
-def test_a_network_without_a_pooler_s_weights_is_refused(tmp_path):
-    ViTForImageClassification(NETWORKS["vit"]).save_pretrained(tmp_path)  # as many on the hub are
+def test_a_network_without_a_pooler_s_weights_is_refused(tmp_path, transformers):
+    config = transformers.ViTConfig(**NETWORKS["vit"])
+    transformers.ViTForImageClassification(config).save_pretrained(
+        tmp_path
+    )  # as many on the hub are
     save_processor(tmp_path)
     with pytest.raises(InputError, match=r"lack pooler\.dense\.bias"):
         huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
-def test_a_network_without_a_pooled_output_is_refused(tmp_path):
-    config = SegformerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1])
-    AutoModel.from_config(config).save_pretrained(tmp_path)
+def test_a_network_without_a_pooled_output_is_refused(tmp_path, transformers):
+    config = transformers.SegformerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1])
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
     save_processor(tmp_path)
     with pytest.raises(InputError, match="has no pooled output"):
         huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path):
-    AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(tmp_path)
+    network_of("resnet").save_pretrained(tmp_path)
     with pytest.raises(InputError, match="AutoImageProcessor cannot load"):
         huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
@@ -214,7 +226,7 @@ def test_an_architecture_that_is_none_is_named(tmp_path, unreachable):
 
 def test_a_path_is_used_and_its_hash_checked(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    AutoModel.from_config(NETWORKS["resnet"]).save_pretrained(here)
+    network_of("resnet").save_pretrained(here)
     there.mkdir()
     manifest = huggingface_image.fetch(settings_for(here), there)
     assert manifest.kind == "pretrained"
@@ -228,7 +240,7 @@ def test_a_path_is_used_and_its_hash_checked(tmp_path):
 
 def test_weights_in_several_files_are_one_network(tmp_path, images):
     whole, parts, copy = tmp_path / "whole", tmp_path / "parts", tmp_path / "copy"
-    network = AutoModel.from_config(NETWORKS["convnextv2"])
+    network = network_of("convnextv2")
     network.save_pretrained(whole)
     network.save_pretrained(parts, max_shard_size="50KB")
     assert len(list(parts.glob("*.safetensors"))) > 1
@@ -244,10 +256,12 @@ def test_weights_in_several_files_are_one_network(tmp_path, images):
 
 
 @pytest.mark.parametrize("resizes", [True, False])
-def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(tmp_path, images, resizes):
-    AutoModel.from_config(NETWORKS["convnextv2"]).save_pretrained(tmp_path)
+def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(
+    tmp_path, images, resizes, transformers
+):
+    network_of("convnextv2").save_pretrained(tmp_path)
     size = {"height": 64, "width": 64}
-    ViTImageProcessorPil(size=size, do_resize=resizes).save_pretrained(tmp_path)
+    transformers.ViTImageProcessorPil(size=size, do_resize=resizes).save_pretrained(tmp_path)
     encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
     large = [image.resize((320, 320)) for image in images[:3]]
     found = encoded(encoder, large)
@@ -258,3 +272,12 @@ def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(tmp_pat
         assert cosines(found, encoded(encoder, fit)).min() > 0.99
     else:
         assert np.array_equal(found, encoded(encoder, fit))
+
+
+def test_a_processor_that_pads_is_still_its_own(tmp_path, images):
+    AutoModel.from_config(NETWORKS["convnextv2"]).save_pretrained(tmp_path)
+    size, padded = {"height": 64, "width": 64}, {"height": 96, "width": 96}
+    ViTImageProcessorPil(size=size, do_pad=True, pad_size=padded).save_pretrained(tmp_path)
+    for _ in range(2):  # converted, and as it was kept
+        encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
+        assert agree(encoded(encoder, images), eager(tmp_path, images))

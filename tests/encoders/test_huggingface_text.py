@@ -3,8 +3,6 @@
 import huggingface_hub
 import numpy as np
 import pytest
-import torch
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, DistilBertConfig
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_text
@@ -38,6 +36,14 @@ TEXTS = [
     *["iPhone®-compatible™ charger", 'Samsung - 55" Class LED', "C:\\path\\to", "a_b-c.d/e"],
     *[LONG, "中" * 400, "word " * 255, "word " * 254 + "end", "word " * 253],
 ]
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    """Transformers, imported when a test needs it: this takes seconds."""
+    import transformers
+
+    return transformers
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +123,10 @@ def test_no_texts_have_no_vectors(minilm):
 
 
 @pytest.fixture(scope="module")
-def bert_folder(tmp_path_factory, minilm_folder):
+def bert_folder(tmp_path_factory, minilm_folder, transformers):
     folder = tmp_path_factory.mktemp("bert")
-    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
-    config = BertConfig(
+    transformers.AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+    config = transformers.BertConfig(
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -128,8 +134,8 @@ def bert_folder(tmp_path_factory, minilm_folder):
         max_position_embeddings=64,
         initializer_range=0.5,
     )
-    torch.manual_seed(1)
-    BertModel(config).save_pretrained(folder)
+    transformers.set_seed(1)
+    transformers.BertModel(config).save_pretrained(folder)
     return folder
 
 
@@ -141,6 +147,9 @@ def settings_for(folder, **changes):
 
 def by_hand(folder, texts, max_tokens):
     """Run the network as Transformers runs it: its output, and which tokens count."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokens = tokenizer(
         texts, truncation=True, max_length=max_tokens, padding=True, return_tensors="pt"
@@ -186,10 +195,10 @@ def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
         huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder, FLOAT32)
 
 
-def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_folder):
-    headless = AutoModel.from_pretrained(bert_folder, add_pooling_layer=False)
+def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_folder, transformers):
+    headless = transformers.AutoModel.from_pretrained(bert_folder, add_pooling_layer=False)
     headless.save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"lack pooler\.dense\.bias.* or pooling"):
         huggingface_text.load(settings_for(tmp_path, pooling="pooler"), tmp_path, FLOAT32)
     found = encoded(huggingface_text.load(settings_for(tmp_path), tmp_path, FLOAT32), TEXTS)
@@ -197,10 +206,12 @@ def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_fol
     assert np.array_equal(found, encoded(wanted, TEXTS))
 
 
-def test_a_network_that_has_no_pooler_is_refused_where_it_is_used(tmp_path, minilm_folder):
-    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(tmp_path)
-    config = DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2)
-    AutoModel.from_config(config).save_pretrained(tmp_path)
+def test_a_network_that_has_no_pooler_is_refused_where_it_is_used(
+    tmp_path, minilm_folder, transformers
+):
+    transformers.AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(tmp_path)
+    config = transformers.DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="has no pooled output"):
         huggingface_text.load(settings_for(tmp_path, pooling="pooler"), tmp_path, FLOAT32)
     assert encoded(
@@ -208,10 +219,12 @@ def test_a_network_that_has_no_pooler_is_refused_where_it_is_used(tmp_path, mini
     ).any()
 
 
-def test_weights_of_another_network_are_refused(tmp_path, bert_folder):
+def test_weights_of_another_network_are_refused(tmp_path, bert_folder, transformers):
     (tmp_path / "model.safetensors").write_bytes((bert_folder / "model.safetensors").read_bytes())
-    DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
+    transformers.DistilBertConfig(dim=32, hidden_dim=64, n_layers=1, n_heads=2).save_pretrained(
+        tmp_path
+    )
+    transformers.AutoTokenizer.from_pretrained(bert_folder).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="lack"):
         huggingface_text.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
@@ -252,6 +265,8 @@ def test_a_path_comes_before_the_package(tmp_path, bert_folder):
 
 
 def test_a_path_must_be_a_folder_with_safetensors(tmp_path):
+    import torch
+
     with pytest.raises(InputError, match="is not a folder"):
         huggingface_text.fetch(settings_for(tmp_path / "none"), tmp_path)
     torch.save({}, tmp_path / "pytorch_model.bin")

@@ -19,14 +19,27 @@ from stages.encoders.keras import Settings as KerasSettings
 from stages.encoders.weights.keras import WEIGHTS_FILE
 from stages.encoders.weights.obtain import obtain_weights
 
-keras = import_keras()
-efficientnet, resnet = keras.src.applications.efficientnet, keras.src.applications.resnet
-config, legacy_h5_format = keras.src.backend.config, keras.src.legacy.saving.legacy_h5_format
-
 FLOAT32 = Backend("openvino", "float32")
 RESNET50 = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SMALL = "EfficientNetB0"  # cut down to two blocks
 SMALL_FILE = "efficientnetb0_notop.h5"
+
+
+@pytest.fixture(scope="module")
+def keras():
+    """Keras, imported when a test needs it: this takes seconds."""
+    return import_keras()
+
+
+@pytest.fixture(scope="module")
+def efficientnet(keras):
+    return keras.src.applications.efficientnet
+
+
+@pytest.fixture(scope="module")
+def families(keras, efficientnet):
+    """The modules of two families of networks."""
+    return efficientnet, keras.src.applications.resnet
 
 
 def settings_for(model, **changes):
@@ -34,7 +47,7 @@ def settings_for(model, **changes):
 
 
 def build(model, weights=None):
-    builder = getattr(keras.applications, model)
+    builder = getattr(import_keras().applications, model)
     return builder(weights=weights, include_top=False, pooling="avg", input_shape=(224, 224, 3))
 
 
@@ -43,6 +56,7 @@ def trained(model, preprocess, images):
 
     Its normalisations have means and variances of the images, not of nothing.
     """
+    keras = import_keras()
     keras.utils.set_random_seed(1)
     network = build(model)
     for layer in network.layers:
@@ -55,7 +69,7 @@ def trained(model, preprocess, images):
 def save(network, path):
     """Write weights in the format of Keras' store."""
     with h5py.File(path, "w") as file:
-        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+        import_keras().src.legacy.saving.legacy_h5_format.save_weights_to_hdf5_group(file, network)
 
 
 def encoded(encoder, images):
@@ -97,23 +111,23 @@ def fetched(folder, settings, policy="pretrained", seed=1):
 
 
 @pytest.fixture(autouse=True)
-def no_store(tmp_path, monkeypatch):
+def no_store(tmp_path, monkeypatch, keras, families):
     """An empty folder for what Keras downloads, and a store that does not answer."""
     (tmp_path / "home").mkdir()
-    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path / "home"))
-    for module in (efficientnet, resnet):
+    monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path / "home"))
+    for module in families:
         monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", f"{NOWHERE}/")
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
+def small(monkeypatch, efficientnet):
     """Have Keras build EfficientNets of two blocks."""
     blocks = efficientnet.DEFAULT_BLOCKS_ARGS[:2]
     monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", blocks)
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
+def store(tmp_path, monkeypatch, families):
     """Keras' store on loopback: the folder that it serves."""
     folder = tmp_path / "store"
     folder.mkdir()
@@ -125,7 +139,7 @@ def store(tmp_path, monkeypatch):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/"
-        for module in (efficientnet, resnet):
+        for module in families:
             monkeypatch.setattr(module, "BASE_WEIGHTS_PATH", url)
         yield folder
         server.shutdown()
@@ -138,7 +152,7 @@ def accept(monkeypatch, table, name, file):
 
 
 @pytest.fixture(scope="module")
-def resnet50(tmp_path_factory, images):
+def resnet50(keras, tmp_path_factory, images):
     """ResNet50 as params.yaml names it: the network, its weights in a file, the encoder."""
     file = tmp_path_factory.mktemp("resnet50") / RESNET50
     network = trained("ResNet50", keras.applications.resnet50.preprocess_input, images[:5])
@@ -148,7 +162,7 @@ def resnet50(tmp_path_factory, images):
     return network, file, kind.load(settings, file.parent / "weights", FLOAT32)
 
 
-def test_resnet50_is_keras(resnet50, images):
+def test_resnet50_is_keras(keras, resnet50, images):
     network, _, encoder = resnet50
     assert encoder.n_features == 2048
     found = encoded(encoder, images)
@@ -159,14 +173,14 @@ def test_resnet50_is_keras(resnet50, images):
     assert not agree(found[:5], predicted(network, lambda pixels: pixels, images[:5]))
 
 
-def test_resnet50_is_keras_on_real_images(resnet50, shop_images):
+def test_resnet50_is_keras_on_real_images(keras, resnet50, shop_images):
     network, _, encoder = resnet50
     assert len(shop_images) == 64
     preprocess = keras.applications.resnet50.preprocess_input
     assert agree(encoded(encoder, shop_images), predicted(network, preprocess, shop_images))
 
 
-def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, images, bfloat16):
+def test_resnet50_in_bfloat16_points_where_keras_does(keras, tmp_path, images, bfloat16):
     keras.utils.set_random_seed(42)
     network, file = build("ResNet50"), tmp_path / "random.weights.h5"
     network.save_weights(file)
@@ -178,7 +192,7 @@ def test_resnet50_in_bfloat16_points_where_keras_does(tmp_path, images, bfloat16
     assert not np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
 
 
-def test_tensorflow_itself_runs_it_as_a_reference(resnet50, images):
+def test_tensorflow_itself_runs_it_as_a_reference(keras, resnet50, images):
     network, file, _ = resnet50
     backend = Backend("tensorflow", "float32")
     encoder = kind.load(settings_for("ResNet50", path=file), file.parent / "weights", backend)
@@ -196,7 +210,7 @@ def test_an_image_has_the_same_vector_whatever_is_around_it(resnet50, images, ba
     assert np.array_equal(encoded(encoder, images[2:3]), rows[2:3])
 
 
-def test_a_family_with_its_preprocessing_in_the_network(tmp_path, images):
+def test_a_family_with_its_preprocessing_in_the_network(keras, tmp_path, images):
     images, file = images[:5], tmp_path / "own.h5"
     preprocess = keras.applications.mobilenet_v3.preprocess_input
     network = trained("MobileNetV3Small", preprocess, images)
@@ -207,7 +221,9 @@ def test_a_family_with_its_preprocessing_in_the_network(tmp_path, images):
     assert agree(found, predicted(network, preprocess, images))
 
 
-def test_weights_come_from_the_store_and_are_kept(tmp_path, store, monkeypatch, images):
+def test_weights_come_from_the_store_and_are_kept(
+    keras, efficientnet, tmp_path, store, monkeypatch, images
+):
     preprocess = keras.applications.efficientnet.preprocess_input
     network = trained(SMALL, preprocess, images)
     save(network, store / SMALL_FILE)

@@ -2,23 +2,11 @@ import numpy as np
 import pytest
 from helpers.held_out_products import held_out
 
-from stages.evaluation.selective import coverage_at, find_threshold, risk_coverage_curve
+from stages.evaluation.selective import coverage_at, risk_coverage_curve
 
 
 def case(correct: list[bool], confidences: list[float], folds: list[int] | None = None):
     return held_out([0] * len(correct), [0 if c else 1 for c in correct], confidences, folds=folds)
-
-
-def test_the_threshold_is_the_lowest_that_reaches_the_target():
-    predictions = case([True, True, False, True, False], [0.9, 0.8, 0.7, 0.6, 0.5]).calibrated
-    assert find_threshold(predictions, 0.95) == pytest.approx(0.8)
-    assert find_threshold(predictions, 0.75) == pytest.approx(0.6)
-    assert find_threshold(predictions, 0.6) == pytest.approx(0.5)
-
-
-def test_products_of_one_probability_are_accepted_together_or_not_at_all():
-    predictions = case([True, True, False], [0.9, 0.8, 0.8]).calibrated
-    assert find_threshold(predictions, 1.0) == pytest.approx(0.9)
 
 
 def test_a_target_that_cannot_be_reached_accepts_nothing():

@@ -86,7 +86,7 @@ def trained(
         return features.select_rows(chosen), np.flatnonzero(chosen)
 
     roles = np.where(parts == TRAIN, "train", "validation")
-    return fit_fold(task, read, roles, np.maximum(parts, 0))["every"]
+    return fit_fold(task, read, roles, np.maximum(parts, 0)).trained["every"]
 
 
 def without(features: Features, modality: str) -> Features:

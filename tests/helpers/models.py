@@ -5,6 +5,7 @@ PyTorch.
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ COLOURS = {
 LABELS = sorted(COLOURS)
 MATERIALS = ("steel", "wood", "glass", "cotton", "plastic")
 IMAGE_SIZE = 32
+Settings = Mapping[str, object] | None
 N_PRODUCTS = 60
 THRESHOLDS = {"0.9": 0.5, "0.95": 0.6, "0.98": 0.8, "0.99": 0.9, "0.995": None}
 CLASSIFIER = {"C": 100.0, "class_weight": None, "max_iter": 1000}
@@ -64,9 +66,15 @@ def row_of(label: str, number: int = 0) -> dict[str, object]:
 
 
 def make_model(
-    folder: Path, modality: str = "multimodal", kind: str = "logistic_regression"
+    folder: Path,
+    modality: str = "multimodal",
+    kind: str = "logistic_regression",
+    image: Settings = None,
 ) -> Path:
-    """Write a packaged model into `folder` and return it; `modality` is multimodal or text."""
+    """Write a packaged model into `folder` and return it; `modality` is multimodal or text.
+
+    `image` are the settings of its encoder of images, unless that is the network of colours.
+    """
     rows = [row_of(LABELS[i % len(LABELS)], i) for i in range(N_PRODUCTS)]
     labels = np.array([LABELS[i % len(LABELS)] for i in range(N_PRODUCTS)])
     table = pa.Table.from_pylist(
@@ -74,7 +82,7 @@ def make_model(
         schema=PRODUCTS,
     )
     names = ["ngrams"] if modality == "text" else ["colour", "ngrams"]
-    encoders = {name: _encoder(name, folder) for name in names}
+    encoders = {name: _encoder(name, folder, image) for name in names}
     vectors = {}
     if "colour" in encoders:
         images = [open_jpeg(row["image"]) for row in rows]
@@ -95,10 +103,10 @@ def make_model(
         lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
         roles,
         np.zeros(N_PRODUCTS, dtype=int),
-    )[modality]
+    ).trained[modality]
     trained.model.save(folder / "fold-1")
     _write_neighbors(folder, trained.model.preprocessor.transform(features), rows, labels)
-    entries = {name: _entry(name, folder) for name in names}
+    entries = {name: _entry(name, folder, image) for name in names}
     blocks = {
         name: {
             "encoder": name,
@@ -131,18 +139,20 @@ def make_model(
     return folder
 
 
-def _settings(name: str, folder: Path) -> dict[str, object]:
+def _settings(name: str, folder: Path, image: Settings = None) -> dict[str, object]:
+    if name == "colour" and image is not None:
+        return image
     if name == "colour":
         return {"kind": "onnx", "path": str(folder.parent / "colour.onnx")}
     return {"kind": "hashed_ngrams", "n_features": 512, "fields": FIELDS[name]}
 
 
-def _encoder(name: str, folder: Path):
+def _encoder(name: str, folder: Path, image: Settings):
     """Put an encoder's weights into the model's folder and load it."""
     if name == "colour":
         folder.mkdir(parents=True, exist_ok=True)
         of_bytes(folder.parent / "colour.onnx", ("batch", IMAGE_SIZE, IMAGE_SIZE, 3))
-    given = _settings(name, folder)
+    given = _settings(name, folder, image)
     kind, place = module_of(given["kind"]), folder / ENCODERS / name
     settings = kind.Settings.model_validate(given)
     place.mkdir(parents=True)
@@ -150,8 +160,8 @@ def _encoder(name: str, folder: Path):
     return load_encoder(settings, place, Backend("openvino", "float32"))
 
 
-def _entry(name: str, folder: Path) -> dict[str, object]:
-    given = _settings(name, folder)
+def _entry(name: str, folder: Path, image: Settings) -> dict[str, object]:
+    given = _settings(name, folder, image)
     settings = module_of(given["kind"]).Settings.model_validate(given)
     return {
         "settings": settings.model_dump(mode="json"),

@@ -68,6 +68,29 @@ class Classifier(SklearnClassifier):
 '''
 
 
+PREDICT = """
+import json
+import pyarrow.parquet as pq
+from serving import Predictor
+
+best = json.load(open("metrics/summary.json"))["best_model"]
+wanted = pq.read_table(f"data/predictions/{best}.parquet").to_pylist()
+products = {row["sku"]: row for row in pq.read_table("data/products.parquet").to_pylist()}
+images = pq.read_table("data/images").to_pylist()
+images = {row["sku"]: row["jpeg"] for row in images}
+rows = [products[row["sku"]] | {"image": images[row["sku"]]} for row in wanted]
+found = Predictor.load("models/best").predict(rows)
+pairs = list(zip(found, wanted, strict=True))
+top3 = [[one.label for one in answer.top] for answer in found]
+print(json.dumps({
+    "products": len(rows),
+    "labels": sum(one.label != row["prediction"] for one, row in pairs),
+    "top3": sum(labels != row["top3"] for labels, row in zip(top3, wanted)),
+    "probability": max(abs(one.probability - row["probability"]) for one, row in pairs),
+}))
+"""
+
+
 def metrics_of(copy: Copy) -> dict:
     return {
         name: json.loads((copy.top / "metrics" / f"{name}.json").read_text())
@@ -118,14 +141,22 @@ def test_figures_on_random_weights_are_called_so(copy):
     assert "RANDOM WEIGHTS" in report and "DEMO DATA" in report
 
 
+def test_the_packaged_model_predicts_for_test_products_what_the_evaluation_says(copy):
+    said = copy.run("python", "-c", PREDICT)
+    differences = json.loads(said.splitlines()[-1])
+    assert differences["products"] > 40
+    assert differences["labels"] == differences["top3"] == 0
+    assert differences["probability"] <= 1e-6
+
+
 def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
     copy.edit(lambda params: params["classifiers"]["svm"].update(C=3.0))
-    assert copy.repro() == ["train@svm", "evaluate"]
+    assert copy.repro() == ["train@svm", "evaluate", "package"]
 
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):
     copy.edit_code("stages/classifiers/svm.py", "C=settings.C,", "C=settings.C / 10,")
-    assert copy.repro() == ["train@svm", "evaluate"]
+    assert copy.repro() == ["train@svm", "evaluate", "package"]
 
 
 def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothing_changed(copy):
@@ -135,9 +166,9 @@ def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothin
     assert copy.outputs() == before
 
 
-def test_an_edit_of_evaluation_reruns_evaluate_alone(copy):
+def test_an_edit_of_evaluation_reruns_evaluate_and_packages_the_new_figures(copy):
     copy.edit_code("stages/evaluation/calibration_error.py", "BINS = 15", "BINS = 10")
-    assert copy.repro() == ["evaluate"]
+    assert copy.repro() == ["evaluate", "package"]
 
 
 def test_a_comment_in_the_encoders_embeds_nothing_anew(copy):
@@ -185,7 +216,7 @@ def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):
     assert "embed_text@ngrams" in ran and "train@svm" in ran
     assert not [name for name in ran if "image" in name]
     after = copy.outputs()
-    models = {name for name in before if re.match(r"models/svm/image/fold-", name)}
+    models = {name for name in before if re.match(r"models/trained/svm/image/fold-", name)}
     assert models and all(after[name] == before[name] for name in models)
 
 
@@ -210,9 +241,9 @@ def test_a_shrunken_list_of_encoders_gives_the_same_under_repro_and_exp_run(copy
 
 def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
     copy.edit(lambda params: params["classifiers"].pop("logistic_regression"))
-    assert copy.repro() == ["evaluate"]
+    assert copy.repro() == ["evaluate", "package"]
     assert set(metrics_of(copy)["models"]["text"]) == {"svm", "weights"}
-    assert not (copy.top / "models/logistic_regression").exists()
+    assert not (copy.top / "models/trained/logistic_regression").exists()
 
 
 def test_a_wrong_parameter_stops_the_run_before_any_work(copy):
@@ -242,3 +273,11 @@ def test_a_fresh_clone_that_pulls_runs_nothing(copy, tmp_path):
     said = clone.run("dvc", "repro")
     assert UP_TO_DATE in said
     assert "Running stage" not in said
+    # The model alone, as someone takes it who has another project.
+    clone.run("git", "tag", "--annotate", "best@v1.0.0", "--message", "the first")
+    clone.run("dvc", "get", str(clone.top), "models/best", "--out", "by_path")
+    clone.run("dvc", "artifacts", "get", str(clone.top), "best", "--out", "by_name")
+    for name in ("by_path", "by_name"):
+        assert (clone.top / name / "model.json").read_bytes() == (
+            copy.top / "models/best/model.json"
+        ).read_bytes()

@@ -140,8 +140,8 @@ def repository(tmp_path, monkeypatch):
 
 def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     fetch_weights.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(RED, None, GREEN))
-    write_table(Path("data/images/images-00001.parquet"), shard(BLUE, RED, first=3))
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, None, GREEN), {"size": 224})
+    write_table(Path("data/images/images-00001.parquet"), shard(BLUE, RED, first=3), {"size": 224})
     capsys.readouterr()
     embed_images.main()
     printed = capsys.readouterr()
@@ -179,8 +179,8 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
 
 def test_without_any_image_no_network_is_loaded(repository, monkeypatch, capsys):
     fetch_weights.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(None, None))
-    write_table(Path("data/images/images-00001.parquet"), shard(None, first=2))
+    write_table(Path("data/images/images-00000.parquet"), shard(None, None), {"size": 224})
+    write_table(Path("data/images/images-00001.parquet"), shard(None, first=2), {"size": 224})
     monkeypatch.setattr(embedding_cache, "load_encoder", lambda *_: pytest.fail("it was loaded"))
     capsys.readouterr()
     embed_images.main()
@@ -193,7 +193,7 @@ def test_without_any_image_no_network_is_loaded(repository, monkeypatch, capsys)
 
 def test_another_precision_or_backend_computes_anew(repository, capsys):
     fetch_weights.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN), {"size": 224})
     for changes in ({}, {"precision": "float32"}, {"backend": "torch"}, {"backend": "openvino"}):
         params = json.loads(Path("params.yaml").read_text())
         Path("params.yaml").write_text(json.dumps({**params, "precision": "float32", **changes}))
@@ -211,7 +211,7 @@ def test_views_make_a_image_and_its_mirror_image_one(repository):
         file = io.BytesIO()
         side.save(file, "JPEG", quality=95)
         sides.append(file.getvalue())
-    write_table(Path("data/images/images-00000.parquet"), shard(*sides))
+    write_table(Path("data/images/images-00000.parquet"), shard(*sides), {"size": 224})
     apart = []
     for views in (["identity"], ["identity", "hflip"]):
         params = json.loads(Path("params.yaml").read_text())
@@ -229,7 +229,7 @@ def test_other_weights_compute_anew(repository, capsys):
     from transformers import AutoModel
 
     fetch_weights.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN))
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN), {"size": 224})
     embed_images.main()
     torch.manual_seed(2)
     network = AutoModel.from_pretrained("network")
@@ -246,7 +246,9 @@ def test_the_stage_says_what_it_lacks(repository):
     fetch_weights.main()
     with pytest.raises(InputError, match=r"data/images holds no images: `dvc repro`"):
         embed_images.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(RED).drop_columns(["jpeg"]))
+    write_table(
+        Path("data/images/images-00000.parquet"), shard(RED).drop_columns(["jpeg"]), {"size": 224}
+    )
     with pytest.raises(InputError, match="lacks the column jpeg"):
         embed_images.main()
     assert not (repository / "data" / "embeddings").exists()
@@ -276,7 +278,7 @@ def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
     monkeypatch.setattr(embedding_cache, "select_backend", lambda *_: backend)
     monkeypatch.setattr(embedding_cache, "passes_bfloat16_check", passes_bfloat16_check)
     fetch_weights.main()
-    write_table(Path("data/images/images-00000.parquet"), shard(RED))
+    write_table(Path("data/images/images-00000.parquet"), shard(RED), {"size": 224})
     for _ in range(2):
         embed_images.main()
         table = read_table(Path("data/embeddings/image/tiny.parquet"))

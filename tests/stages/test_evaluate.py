@@ -117,7 +117,7 @@ class Repository:
             "weights": {name: WEIGHTS[name] for name in encoders},
             "n_without_input": {"validation": 0, "test": 3},
         }
-        folder = Path("models") / classifier / modality
+        folder = Path("models/trained") / classifier / modality
         table = pa.table(columns, schema=probabilities_schema(3))
         write_table(folder / "probabilities.parquet", table, metadata)
         if classifier == "mlp":
@@ -437,8 +437,8 @@ def test_what_former_params_left_behind_goes(
     del repository.params["classifiers"]["mlp"]
     repository.write()
     evaluate.main()
-    assert [path.name for path in Path("models").iterdir()] == ["svm"]
-    assert "removing models/mlp" in capsys.readouterr().out
+    assert [path.name for path in Path("models/trained").iterdir()] == ["svm"]
+    assert "removing models/trained/mlp" in capsys.readouterr().out
     assert sorted(path.name for path in Path("plots/evaluation/confusion").iterdir()) == [
         "image.csv",
         "multimodal.csv",
@@ -449,10 +449,10 @@ def test_what_former_params_left_behind_goes(
 @pytest.mark.parametrize("name", ["notes", "image-svm-old"])
 def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: Repository, name: str):
     repository.write()
-    (Path("models") / name).mkdir()
-    with pytest.raises(InputError, match=f"models/{name} is no model"):
+    (Path("models/trained") / name).mkdir()
+    with pytest.raises(InputError, match=f"models/trained/{name} is no model"):
         evaluate.main()
-    assert (Path("models") / name).is_dir()
+    assert (Path("models/trained") / name).is_dir()
 
 
 def test_the_same_models_give_the_same_bytes(repository: Repository):
@@ -465,8 +465,10 @@ def test_the_same_models_give_the_same_bytes(repository: Repository):
 
 def test_a_missing_model_is_named(repository: Repository):
     repository.write()
-    Path("models/svm/text/probabilities.parquet").unlink()
-    with pytest.raises(InputError, match=r"models/svm/text/probabilities\.parquet is not there"):
+    Path("models/trained/svm/text/probabilities.parquet").unlink()
+    with pytest.raises(
+        InputError, match=r"models/trained/svm/text/probabilities\.parquet is not there"
+    ):
         evaluate.main()
 
 
@@ -477,7 +479,7 @@ def test_modalities_that_were_not_trained_are_left_out_everywhere(
     repository.write()
     for classifier in ("svm", "mlp"):
         for modality in {"image", "text", "multimodal"} - {kept}:
-            shutil.rmtree(Path("models") / classifier / modality)
+            shutil.rmtree(Path("models/trained") / classifier / modality)
     evaluate.main()
     assert "no model was trained of" in capsys.readouterr().out
     assert list(read_json("metrics/models.json")) == [kept]
@@ -500,8 +502,10 @@ def test_modalities_that_were_not_trained_are_left_out_everywhere(
 
 def test_without_any_model_the_way_to_train_them_is_said(repository: Repository):
     repository.write()
-    shutil.rmtree("models")
-    with pytest.raises(InputError, match=r"models holds no model .*`dvc repro` trains them"):
+    shutil.rmtree("models/trained")
+    with pytest.raises(
+        InputError, match=r"models/trained holds no model .*`dvc repro` trains them"
+    ):
         evaluate.main()
 
 
@@ -516,8 +520,8 @@ def test_a_split_without_products_is_named(repository: Repository):
 
 def test_a_history_with_other_columns_is_named(repository: Repository):
     repository.write()
-    Path("models/mlp/text/history.csv").write_text("epoch,loss\n1,2\n")
-    with pytest.raises(InputError, match=r"models/mlp/text/history\.csv"):
+    Path("models/trained/mlp/text/history.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(InputError, match=r"models/trained/mlp/text/history\.csv"):
         evaluate.main()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.encoders import described_encoder
 from helpers.repository import TOP
 from ruamel.yaml import YAML
 from scipy.sparse import csr_array, issparse
@@ -80,9 +81,8 @@ def write_embeddings(
     column = to_arrow(csr_array(rows) if is_sparse else rows, present)
     schema = embeddings_schema(None if is_sparse else rows.shape[1])
     table = pa.table([pa.array(skus), pa.nulls(len(skus), pa.string()), column], schema=schema)
-    weights = {"kind": "random", "origin": path.stem, "revision": None, "sha256": "0" * 64}
-    metadata = {"encoder": path.stem, "weights": weights, "n_features": rows.shape[1]}
-    write_table(path, table, metadata)
+    encoder = described_encoder(path.stem, path.parent.name)
+    write_table(path, table, encoder | {"n_features": rows.shape[1], "texts": {"cut": 0}})
 
 
 @pytest.fixture
@@ -212,16 +212,11 @@ def test_the_same_inputs_give_the_same_bytes_in_another_process(catalogue, run):
     assert [path.read_bytes() for path in FILES] == wrote
 
 
-def test_metadata_says_where_each_encoders_weights_are_from(catalogue, run):
+def test_metadata_says_how_each_encoder_computes_more_vectors(catalogue, run):
     catalogue.write()
     run()
     encoders = metadata_of(read_table(FEATURES).schema)["encoders"]
-    assert list(encoders) == list(SIZES)
-    for name, weights in encoders.items():
-        assert (
-            weights
-            == metadata_of(read_table(INPUTS_OF[name] / f"{name}.parquet").schema)["weights"]
-        )
+    assert encoders == {name: described_encoder(name, INPUTS_OF[name].name) for name in SIZES}
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
@@ -364,11 +359,14 @@ def test_batches_of_different_files_are_put_together_by_product(catalogue, run):
         np.testing.assert_array_equal(rows, whole[name])
 
 
-def test_a_table_that_does_not_say_its_weights_is_refused(catalogue, run):
+@pytest.mark.parametrize("key", ["weights", "settings", "backend", "precision", "n_features"])
+def test_a_table_that_does_not_say_how_to_compute_more_is_refused(catalogue, run, key):
     catalogue.write()
     table = pq.read_table(TEXT / "minilm.parquet")
-    write_table(TEXT / "minilm.parquet", table.replace_schema_metadata())
-    with pytest.raises(InputError, match=r"minilm\.parquet does not say its weights"):
+    metadata = metadata_of(table.schema)
+    del metadata[key]
+    write_table(TEXT / "minilm.parquet", table.replace_schema_metadata(), metadata)
+    with pytest.raises(InputError, match=rf"minilm\.parquet does not say its {key}"):
         run()
 
 
@@ -395,8 +393,7 @@ def write_none(catalogue, *names):
         size = None if name == "ngrams" else SIZES[name]
         schema = embeddings_schema(size)
         columns = [pa.array(SKUS), *(pa.nulls(PRODUCTS, kind) for kind in schema.types[1:])]
-        weights = {"kind": "random", "origin": name, "revision": None, "sha256": "0" * 64}
-        metadata = {"encoder": name, "weights": weights, "n_features": 1}
+        metadata = described_encoder(name, INPUTS_OF[name].name) | {"n_features": 1}
         write_table(INPUTS_OF[name] / f"{name}.parquet", pa.table(columns, schema), metadata)
 
 

@@ -1,7 +1,6 @@
 """Training writes a model per fold, what it was made from, and its predictions."""
 
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.encoders import described_encoder
 from helpers.repository import TOP
 from ruamel.yaml import YAML
 
 from stages import train
-from stages.classifiers import svm
+from stages.classifiers import mlp, svm
 from stages.common.errors import InputError
-from stages.common.files import sha256_of
+from stages.common.files import md5_of
 from stages.common.paths import FEATURES, SPLITS
 from stages.common.splits import Splits, write_splits
 from stages.common.tables import (
@@ -29,12 +29,13 @@ from stages.common.tables import (
 )
 from stages.fusion.features import read_features
 from stages.fusion.model import FusedModel
+from stages.fusion.model_file import ModelFile
 
 KINDS = ["logistic_regression", "svm", "random_forest", "mlp"]
 CLASSES = ["audio", "cables, long", "games"]
 ENCODERS = {
-    "resnet50": {"kind": "random", "origin": "seed 42", "revision": None, "sha256": "0" * 64},
-    "minilm": {"kind": "pretrained", "origin": "hub", "revision": "a1", "sha256": "1" * 64},
+    "resnet50": described_encoder("resnet50", "image"),
+    "minilm": described_encoder("minilm", "text", kind="pretrained", origin="hub", revision="a1"),
 }
 SIZES = {"resnet50": 10, "minilm": 6}
 WEIGHTS = {"resnet50": 0.5**0.5, "minilm": 0.5**0.5}
@@ -102,7 +103,7 @@ def run(monkeypatch: pytest.MonkeyPatch):
     def run(kind: str = "logistic_regression", modality: str = "multimodal") -> Path:
         monkeypatch.setattr(sys, "argv", ["train", "--classifier", kind])
         train.main()
-        return Path("models") / kind / modality
+        return Path("models/trained") / kind / modality
 
     return run
 
@@ -212,7 +213,7 @@ def test_a_product_without_its_image_is_classified_as_by_the_model_of_the_text(
 ):
     products.params["fusion"]["strategy"] = strategy
     products.write()
-    both, text = run(), Path("models/logistic_regression/text")
+    both, text = run(), Path("models/trained/logistic_regression/text")
     alone = predictions(text, role="test")
     ablated = predictions(both, role="test", ablated_modality="image")
     assert_same(ablated, {key: alone[key] for key in ablated}, atol=1e-6)
@@ -235,7 +236,7 @@ def test_what_two_modalities_have_in_common_is_fitted_once(
     products.write()
     run("svm")
     members = 2 if strategy == "late" else 3  # image, text and, elsewhere, both
-    assert len(fits) == members * (2 if roles is FOLDS else 3)
+    assert len(fits) == members * 3  # two folds and all products, or two turns and all of them
 
 
 def test_a_model_of_the_text_alone_has_nothing_ablated(products, run):
@@ -253,7 +254,7 @@ def test_a_modality_that_the_features_leave_out_is_not_trained(products, run):
     metadata = METADATA | own | {"n_features": sizes, "modalities": alone}
     write_table(FEATURES, table.cast(features_schema(sizes)), metadata)
     run()
-    assert [path.name for path in Path("models/logistic_regression").iterdir()] == ["text"]
+    assert [path.name for path in Path("models/trained/logistic_regression").iterdir()] == ["text"]
 
 
 def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
@@ -269,18 +270,82 @@ def test_a_class_that_a_fold_did_not_train_on_gets_probability_0(products, run):
         np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-5)
 
 
-def test_model_json_says_what_the_model_was_made_from(products, run):
+@pytest.mark.parametrize("is_refit", [False, True], ids=["judged", "refit"])
+def test_model_json_says_all_that_prediction_needs(products, run, is_refit):
     products.params["fusion"]["strategy"] = "late"
+    products.params["train"]["refit"] = is_refit
+    products.roles = FIRST[:, None]
     products.write()
-    provenance = json.loads((run("svm") / "model.json").read_text(encoding="utf-8"))
-    assert provenance == {
-        "classifier": {"kind": "svm", **products.params["classifiers"]["svm"]},
-        "fusion": "late",
-        "seed": products.params["seed"],
-        "features_sha256": sha256_of(FEATURES),
-        "encoders": ENCODERS,
-        "classes": CLASSES,
-    }
+    folder = run("svm")
+    model = ModelFile.load(folder)
+    assert model.classifier == {"kind": "svm", **products.params["classifiers"]["svm"]}
+    assert (model.modality, model.fusion, model.seed) == ("multimodal", "late", 42)
+    assert model.labels == CLASSES[:2] + CLASSES[3:] or model.labels == sorted(set(products.labels))
+    assert model.image_size == 224
+    assert {name: one.weight for name, one in model.blocks.items()} == WEIGHTS
+    assert model.encoders["minilm"].fields == ["name", "description"]
+    assert model.encoders["minilm"].weights.origin == "hub"
+    assert model.provenance[f"md5 of {FEATURES}"] == md5_of(FEATURES)
+    assert model.is_refit == is_refit
+    has_any = ~(WITHOUT_IMAGE & WITHOUT_TEXT)
+    fitted_to = has_any if is_refit else has_any & (FIRST == "train")
+    assert model.n_products == fitted_to.sum()
+    assert FusedModel.load(folder / model.folder).classes == model.labels
+
+
+@pytest.mark.parametrize("roles", [FIRST[:, None], FOLDS], ids=["one fold", "two folds"])
+def test_thresholds_keep_their_promise_on_the_held_out_products(products, run, roles):
+    products.roles = roles
+    products.write()
+    thresholds = ModelFile.load(run()).thresholds
+    assert list(thresholds) == ["0.9", "0.95", "0.98", "0.99", "0.995"]
+    reached = [found for found in thresholds.values() if found is not None]
+    assert reached == sorted(reached) and len(reached) > 0
+    if roles is FOLDS:
+        return  # the model of all products is calibrated anew
+    held_out = predictions(Path("models/trained/logistic_regression/multimodal"), role="validation")
+    labels = {f"s{at:03d}": label for at, label in enumerate(products.labels)}
+    accepted = [
+        CLASSES.index(labels[sku]) == row.argmax() if len(row) == len(CLASSES) else None
+        for (sku, _), row in held_out.items()
+        if row.max() >= thresholds["0.9"]
+    ]
+    assert np.mean(accepted) >= 0.9
+
+
+def test_with_several_folds_the_model_that_predicts_is_fitted_to_all_products(products, run):
+    products.write()
+    folder = run("random_forest")
+    model = ModelFile.load(folder)
+    assert model.is_refit and model.n_products == (~(WITHOUT_IMAGE & WITHOUT_TEXT)).sum()
+    everything = np.ones(N, dtype=bool)
+    features, rows = read_features(FEATURES, WEIGHTS, products.labels, everything)
+    found = FusedModel.load(folder / model.folder).predict_proba(features).probabilities
+    columns = np.searchsorted(model.labels, products.labels[rows])
+    # It has seen each of them; a fold's model is right on three of four it has not seen.
+    assert (found.argmax(axis=1) == columns).mean() > 0.95
+
+
+def test_a_model_fitted_to_all_products_has_the_epochs_that_were_best_on_validation(
+    products, run, monkeypatch
+):
+    settings = []
+    fit_one = mlp.Classifier.fit
+
+    def fit(self, X, y, validation=None):
+        settings.append((self.settings.max_epochs, validation is None))
+        return fit_one(self, X, y, validation)
+
+    monkeypatch.setattr(mlp.Classifier, "fit", fit)
+    products.params["train"]["refit"] = True
+    products.params["classifiers"]["mlp"]["max_epochs"] = 2
+    products.modalities = {"text": METADATA["modalities"]["text"]}
+    products.roles = FIRST[:, None]
+    products.write()
+    folder = run("mlp", "text")
+    with (folder / "history.csv").open(newline="") as file:
+        losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
+    assert settings == [(2, False), (int(np.argmin(losses)) + 1, True)]
 
 
 def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
@@ -358,7 +423,7 @@ def test_too_few_products_are_refused_by_their_fold_and_nothing_is_written(
     products.write()
     with pytest.raises(InputError, match=rf"fold 1, text: .*{message}"):
         run()
-    assert not Path("models").exists() or not list(Path("models").iterdir())
+    assert not Path("models/trained").exists() or not list(Path("models/trained").iterdir())
 
 
 def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
@@ -373,4 +438,4 @@ def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run()
     assert files(folder) == before
-    assert [path.name for path in Path("models").iterdir()] == ["logistic_regression"]
+    assert [path.name for path in Path("models/trained").iterdir()] == ["logistic_regression"]

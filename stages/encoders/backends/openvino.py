@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from stages.common.cache import cache_folder
+from stages.common.errors import InputError
 from stages.common.files import atomic_folder
 from stages.encoders.backends.base import Backend, Row
 
@@ -68,6 +69,22 @@ class OpenVinoNetwork:
             for request in pending:
                 request.wait()
         return np.array(vectors, dtype=np.float32).reshape(-1, self.n_features)
+
+
+def network_of(
+    weights: Path, key: Callable[[], str], convert: Callable[[Path], Any]
+) -> tuple[Any, Path]:
+    """Return an encoder's network and the folder that keeps it.
+
+    It is in `weights` where a model was exported, else converted; see `converted`. Raises
+    InputError where an exported network is damaged.
+    """
+    if not (weights / MODEL_FILE).is_file():
+        return converted(key(), convert)
+    try:
+        return import_openvino().Core().read_model(weights / MODEL_FILE), weights
+    except RuntimeError:
+        raise InputError(f"{weights} holds no network that OpenVINO reads: copy it anew") from None
 
 
 def converted(key: str, convert: Callable[[Path], Any]) -> tuple[Any, Path]:

@@ -1,0 +1,73 @@
+"""Export a model with its encoders as OpenVINO's networks: it then needs neither framework.
+
+Run as `python -m serving.export DIR`. DIR is written whole: the model as it is, and in place of the
+weights of TensorFlow and PyTorch the converted networks, which take bytes or tokens.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from serving.encoders import settings_of
+from serving.weights import find_weights
+from stages.common import paths
+from stages.common.errors import InputError
+from stages.common.files import atomic_folder
+from stages.common.process import run_stage
+from stages.encoders.base import module_of
+from stages.encoders.weights.manifest import read_manifest, write_manifest
+from stages.fusion.model_file import ENCODERS, FILE, NEIGHBORS, ModelFile
+
+MODEL = paths.MODELS / "best"
+CARD = "README.md"
+
+
+def export(model: Path, folder: Path) -> None:
+    """Write the model in a folder into another, with converted encoders.
+
+    Raises InputError where there is no model, where its weights cannot be had, or where `folder`
+    lies in the model or has files that are no model.
+    """
+    file = ModelFile.load(model)
+    if folder.resolve().is_relative_to(model.resolve()):
+        raise InputError(f"{folder} is in the model {model}: name another folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
+        raise InputError(f"{folder} has files and is no model: name another folder")
+    with atomic_folder(folder) as new:
+        shutil.copytree(model / file.folder, new / file.folder)
+        for part in (FILE, NEIGHBORS, CARD):
+            if (model / part).is_file():
+                shutil.copyfile(model / part, new / part)
+        for name, entry in file.encoders.items():
+            settings = settings_of(name, entry, model)
+            weights = find_weights(name, settings, entry.weights, model, file.seed)
+            kind, place = module_of(settings.kind), weights
+            if hasattr(kind, "convert"):
+                _, place = kind.convert(settings, weights)
+            _copy(place, new / ENCODERS / name)
+            if weights.is_dir():
+                manifest = read_manifest(weights)
+                write_manifest(new / ENCODERS / name, manifest, manifest.request)
+
+
+def _copy(place: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for file in sorted(place.iterdir()) if place.is_dir() else []:
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
+
+
+def main() -> None:
+    """Export the model that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to write")
+    parser.add_argument("--model", type=Path, default=MODEL, help=f"default: {MODEL}")
+    asked = parser.parse_args()
+    export(asked.model, asked.folder)
+    files = [file for file in asked.folder.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    print(f"{asked.folder}: {asked.model}, {len(files)} files, {size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    run_stage(main)

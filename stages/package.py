@@ -1,0 +1,93 @@
+"""Package the best model, so that it sorts new products wherever it is copied.
+
+Reads metrics/summary.json, which names it, its metrics, its folder in models/trained/ and its
+encoders' weights; writes models/best/: the model, its encoders with their weights, an index of
+training products to compare predictions with, and a card (README.md).
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stages.common import paths
+from stages.common.errors import InputError
+from stages.common.files import atomic_folder, md5_of, write_text
+from stages.common.process import run_stage
+from stages.common.splits import is_training_part, read_splits
+from stages.common.tables import PRODUCTS, read_table, write_table
+from stages.encoders.weights.manifest import read_manifest
+from stages.fusion.features import read_features
+from stages.fusion.model_file import ENCODERS, NEIGHBORS, ModelFile
+from stages.fusion.preprocessing import BlockPreprocessor
+from stages.packaging.model_card import model_card
+from stages.packaging.neighbors import (
+    neighbor_vectors,
+    neighbors_table,
+    read_thumbnails,
+    sample_rows,
+)
+from stages.params import load_params
+
+
+def main() -> None:
+    """Write models/best/."""
+    params = load_params()
+    modality, classifier = read_json("summary")["best_model"].split("-")
+    source = paths.MODELS / classifier / modality
+    model = ModelFile.load(source)
+    products = f"md5 of {paths.PRODUCTS}"
+    model = model.model_copy(
+        update={
+            "evaluation": read_json("models")[modality][classifier],
+            "table": (
+                params.data.table.model_dump(mode="json") if params.data.source == "table" else None
+            ),
+            "provenance": {**model.provenance, products: md5_of(paths.PRODUCTS)},
+        }
+    )
+    with atomic_folder(paths.BEST_MODEL) as folder:
+        shutil.copytree(source / model.folder, folder / model.folder)
+        for name, encoder in model.encoders.items():
+            weights = paths.weights(name)
+            if read_manifest(weights).summary() != encoder.weights.model_dump():
+                raise InputError(f"{weights} are not the weights of {model.name}: run `dvc repro`")
+            shutil.copytree(weights, folder / ENCODERS / name)
+        n_neighbors = write_neighbors(model, folder)
+        model.save(folder)
+        write_text(folder / "README.md", model_card(model, params.data.source))
+    print(
+        f"{paths.BEST_MODEL}: {model.name}, {len(model.labels)} classes, {n_neighbors:,} neighbours"
+    )
+
+
+def read_json(name: str) -> Any:
+    """Read a file of metrics; raise InputError where it is missing or no JSON."""
+    path = paths.METRICS / f"{name}.json"
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
+    except ValueError:
+        raise InputError(f"{path} is no JSON: `dvc repro -f evaluate` rebuilds it") from None
+
+
+def write_neighbors(model: ModelFile, folder: Path) -> int:
+    """Write the index of the products that the model was fitted to; return how many it has."""
+    splits = read_splits()
+    is_training = is_training_part(splits.roles[:, 0], splits.turns[:, 0]) | model.is_refit
+    chosen = sample_rows(is_training, model.seed)
+    block_weights = {name: block.weight for name, block in model.blocks.items()}
+    features, rows = read_features(paths.FEATURES, block_weights, splits.labels, chosen)
+    vectors = neighbor_vectors(BlockPreprocessor.load(folder / model.folder), features)
+    products = read_table(paths.PRODUCTS, PRODUCTS)
+    names = dict(zip(*(products[key].to_pylist() for key in ("sku", "name")), strict=True))
+    skus = splits.skus[rows].tolist()
+    thumbnails = read_thumbnails(paths.image_shards(), skus)
+    table = neighbors_table(skus, names, features.labels.tolist(), vectors, thumbnails)
+    write_table(folder / NEIGHBORS, table, {"blocks": list(block_weights)})
+    return len(skus)
+
+
+if __name__ == "__main__":
+    run_stage(main)

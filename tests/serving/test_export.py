@@ -1,0 +1,107 @@
+"""An exported model gives the same answers without TensorFlow, PyTorch or Transformers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers.models import LABELS, make_model, row_of
+from helpers.repository import TOP
+
+from serving import Predictor
+from serving.export import export
+from stages.common.errors import InputError
+from stages.encoders.backends import openvino
+
+SCRIPT = """
+import json, sys
+from helpers.models import LABELS, row_of
+for name in ("tensorflow", "torch", "transformers", "keras"):
+    assert name not in sys.modules, name
+from serving import Predictor
+predictor = Predictor.load(sys.argv[1])
+found = predictor.predict([row_of(label, 9) for label in LABELS])
+heavy = [name for name in ("tensorflow", "torch", "transformers", "keras") if name in sys.modules]
+print(json.dumps([[one.label for one in found], [one.probability for one in found], heavy]))
+"""
+
+
+def predicted_alone(folder, place):
+    """Predict in a process of its own: labels, probabilities, the frameworks that it imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": f"{TOP}:{TOP / 'tests'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def of_pytorch(tmp_path_factory):
+    """A model whose image network PyTorch and Transformers load."""
+    import torch
+    from transformers import AutoModel, ConvNextImageProcessorPil, ConvNextV2Config
+
+    top = tmp_path_factory.mktemp("pytorch")
+    torch.manual_seed(1)
+    config = ConvNextV2Config(depths=[1, 1, 2, 1], hidden_sizes=[8, 16, 24, 40])
+    AutoModel.from_config(config).save_pretrained(top / "network")
+    ConvNextImageProcessorPil(size={"shortest_edge": 64}).save_pretrained(top / "network")
+    settings = {"kind": "huggingface_image", "model": "tiny", "path": str(top / "network")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "cache_folder", lambda: top / "cache")
+        yield make_model(top / "model", image=settings)
+
+
+def test_it_needs_none_of_the_frameworks_and_gives_the_same_answers(of_pytorch, tmp_path):
+    export(of_pytorch, tmp_path / "out")
+    found = Predictor.load(of_pytorch).predict([row_of(label, 9) for label in LABELS])
+    shutil.rmtree(of_pytorch / "encoders" / "colour")
+    (tmp_path / "empty").mkdir()
+    labels, probabilities, heavy = predicted_alone(tmp_path / "out", tmp_path / "empty")
+    assert labels == [one.label for one in found]
+    assert probabilities == [one.probability for one in found]
+    assert heavy == []
+    assert list((tmp_path / "empty").iterdir()) == []
+    names = {file.name for file in (tmp_path / "out/encoders/colour").iterdir()}
+    assert names == {"image.json", "manifest.json", "model.bin", "model.xml"}
+
+
+def test_a_model_without_networks_of_frameworks_is_exported_as_it_is(model_folders, tmp_path):
+    source = model_folders["multimodal"]
+    (tmp_path / "out").mkdir()
+    export(source, tmp_path / "out")
+    rows = [row_of(label, 3) for label in LABELS]
+    copy, first = Predictor.load(tmp_path / "out"), Predictor.load(source)
+    assert copy.predict(rows) == first.predict(rows)
+    products = [copy.read(row) for row in rows]
+    assert copy.neighbors(products) == first.neighbors(products)
+    export(source, tmp_path / "out")  # over an older one
+    assert Predictor.load(tmp_path / "out").predict(rows) == first.predict(rows)
+
+
+def test_a_damaged_network_is_refused(model_folders, tmp_path):
+    export(model_folders["multimodal"], tmp_path / "out")
+    folder = tmp_path / "out/encoders/colour"
+    (folder / "model.xml").write_text("<net/>")
+    with pytest.raises(InputError, match="are not those of its manifest"):
+        Predictor.load(tmp_path / "out")
+    with pytest.raises(InputError, match="holds no network that OpenVINO reads"):
+        openvino.network_of(folder, lambda: "key", lambda place: None)
+
+
+def test_nothing_is_written_over_but_a_model(model_folders, tmp_path):
+    (tmp_path / "notes.txt").write_text("keep me")
+    with pytest.raises(InputError, match="has files and is no model"):
+        export(model_folders["text"], tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(InputError, match="is in the model"):
+        export(model_folders["text"], model_folders["text"] / "exported")
+    with pytest.raises(InputError, match="holds no model"):
+        export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
