@@ -62,6 +62,7 @@ class ImageLoader:
         folder = catalogue.folder
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
+        self.n_not_retried = 0  # URLs that failed in an earlier run and are not requested again
 
     @property
     def guessed(self) -> Counter[str]:
@@ -76,10 +77,11 @@ class ImageLoader:
     def fetch(self, references: Iterable[Reference], cache: ImageCache) -> None:
         """Fetch the images with a URL that are not in `cache` yet, and put them there."""
         urls = [ref for ref in dict.fromkeys(references) if _has_scheme(ref, "url")]
-        missing, failed = self._missing(urls, cache)
+        missing, self.n_not_retried = self._missing(urls, cache)
         if not missing:
             return
-        with self._bar("fetching", len(urls), len(urls) - len(missing), failed) as show:
+        n_cached = len(urls) - len(missing)
+        with self._bar("fetching", len(urls), n_cached, self.n_not_retried) as show:
 
             def keep(url: str, result: Result) -> None:
                 cache.put_many([(ImageRef("url", url), result)])

@@ -60,7 +60,9 @@ def write_product_images(
                     part, products, references, load, settings.shard_rows, size
                 )
             shutil.rmtree(part / "scratch")
-            outcome = Outcome(counts["ok"], counts["none"], failed, loader.guessed)
+            outcome = Outcome(
+                counts["ok"], counts["none"], failed, loader.guessed, loader.n_not_retried
+            )
             report(outcome)
     return outcome
 

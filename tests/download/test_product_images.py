@@ -207,13 +207,18 @@ def test_another_mirror_finds_what_was_fetched(repository, server):
     assert server.seen == {"/ok/1": 1}
 
 
-def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server):
+def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server, capsys):
     server.faults = 3
     references = [f"{server.url}/flaky/1", f"{server.url}/ok/2"]
     params(retries=0)
     assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
+    assert "retry_failed" not in capsys.readouterr().out
     assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
     assert server.seen == {"/flaky/1": 1, "/ok/2": 1}
+    assert (
+        "; URLs that failed in an earlier run and were not requested again: 1 (set "
+        "download.retry_failed to true to do so)\n"
+    ) in capsys.readouterr().out
     params(retries=3, retry_failed=True)
     assert outcomes(run(references)) == [("ok", None), ("ok", None)]
     assert server.seen == {"/flaky/1": 4, "/ok/2": 1}

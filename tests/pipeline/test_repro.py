@@ -113,8 +113,8 @@ def copy(built):
     built.back()
 
 
-def test_every_model_is_evaluated_and_every_product_has_its_place(copy):
-    metrics = metrics_of(copy)
+def test_every_model_is_evaluated_and_every_product_has_its_place(built):
+    metrics = metrics_of(built)
     assert {name: len(entries) - 1 for name, entries in metrics["models"].items()} == {
         "image": 2,
         "text": 2,
@@ -122,22 +122,22 @@ def test_every_model_is_evaluated_and_every_product_has_its_place(copy):
     }
     data = metrics["data"]
     assert data["products"]["read"] == data["products"]["kept"] + data["rejected"]["all"]
-    rejected = (copy.top / "data/rejected.csv").read_text().splitlines()[1:]
+    rejected = (built.top / "data/rejected.csv").read_text().splitlines()[1:]
     assert len(rejected) == data["rejected"]["all"] > 0
 
 
-def test_a_second_repro_runs_nothing_and_leaves_git_clean(copy):
-    assert UP_TO_DATE in copy.run("dvc", "repro")
-    assert UP_TO_DATE in copy.run("dvc", "status")
-    assert copy.run("git", "status", "--porcelain") == ""
+def test_a_second_repro_runs_nothing_and_leaves_git_clean(built):
+    assert UP_TO_DATE in built.run("dvc", "repro")
+    assert UP_TO_DATE in built.run("dvc", "status")
+    assert built.run("git", "status", "--porcelain") == ""
 
 
-def test_figures_on_random_weights_are_called_so(copy):
-    metrics = metrics_of(copy)
+def test_figures_on_random_weights_are_called_so(built):
+    metrics = metrics_of(built)
     assert metrics["models"]["image"]["weights"] == {"mobilenet": "random"}
     assert metrics["models"]["text"]["weights"] == {"minilm": "bundled", "ngrams": "none"}
     assert "RANDOM" in metrics["headline"]["weights"]["multimodal"]
-    report = copy.run("python", "-m", "stages.report")
+    report = built.run("python", "-m", "stages.report")
     assert "RANDOM WEIGHTS" in report and "DEMO DATA" in report
 
 
