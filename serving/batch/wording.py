@@ -21,6 +21,7 @@ _WORDS = (
     ("data.table.image_url", "--column image_url=..."),
     ("data.folder", "--images"),
     ("run `dvc repro` again", "run the same command again"),
+    ("run `dvc repro`", "run the same command again"),
 )
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from stages.catalog.image_cells import read_image_cell
+from stages.catalog.image_cells import CellScheme, read_image_cell
 from stages.catalog.settings import TableColumns, TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.formats import Format, files_of, format_of
-from stages.catalog.sources.readers.image_cell import to_image_text
+from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
-from stages.common.image_ref import is_url
+from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
 MAX_FAULTS = 10  # rows that one error names
 
@@ -30,7 +30,7 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
     """
     path = _path_in(folder, settings.path)
     faults: dict[str, RowError] = {}  # by the place of the row
-    for place, product in read_rows(path, settings, folder):
+    for place, product in read_rows(path, settings, tables=folder, images=folder):
         if not isinstance(product, RowError):
             yield product
             continue
@@ -42,18 +42,21 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
 
 
 def read_rows(
-    path: Path, settings: TableColumns, folder: Path
+    path: Path, settings: TableColumns, *, tables: Path, images: Path
 ) -> Iterator[tuple[str, RawProduct | RowError]]:
     """Yield the place of each row of the table at `path`, and its product or why it has none.
 
-    Images are looked for in `folder`. Raises InputError where the table as a whole cannot be read.
+    Files of images are in the folder `images`; embedded ones are named from `tables`, a folder
+    above the table. Raises InputError where the table as a whole cannot be read.
     """
     named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
     columns = [name for name in dict.fromkeys(named) if name is not None]
     for file, row in _rows(path, columns, settings.sheet):
         place = row.place if file == path else f"{file.name}, {row.place}"
         try:
-            yield place, _product(settings, _texts(row, columns, settings, folder))
+            text = _texts(row, columns, settings, images)
+            image = _image(settings, text, file.relative_to(tables).as_posix(), row)
+            yield place, _product(settings, text, image)
         except RowError as error:
             yield place, error
 
@@ -98,7 +101,9 @@ def _format_of(file: Path, sheet: str | None) -> Format:
     return kind
 
 
-def _product(settings: TableColumns, text: Mapping[str | None, str | None]) -> RawProduct:
+def _product(
+    settings: TableColumns, text: Mapping[str | None, str | None], image: str | None
+) -> RawProduct:
     """Return the product of a row, whose texts are given by column."""
     return RawProduct(
         sku=text[settings.sku],
@@ -106,7 +111,7 @@ def _product(settings: TableColumns, text: Mapping[str | None, str | None]) -> R
         description=text[settings.description],
         manufacturer=text[settings.manufacturer],
         label=text[settings.label],
-        image=_image(settings, text),
+        image=image,
     )
 
 
@@ -141,11 +146,23 @@ def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
         return False
 
 
-def _image(settings: TableColumns, text: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's images are, as the texts of ImageRefs, one a line."""
-    if settings.image_path is None:
-        return read_image_cell(text[settings.image_url], "url")
-    return read_image_cell(text[settings.image_path], "archive" if settings.archive else "file")
+def _image(
+    settings: TableColumns, text: Mapping[str | None, str | None], file: str, row: Row
+) -> str | None:
+    """Return where a product's images are, as the texts of ImageRefs, one a line.
+
+    Those that are embedded in the row of the `file` come first.
+    """
+    column = settings.image_path or settings.image_url
+    if column is None:
+        return None
+    scheme: CellScheme = "archive" if settings.archive else "file"
+    found = [
+        str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
+        for item in embedded_items(row.cells.get(column))
+    ]
+    named = read_image_cell(text[column], scheme if settings.image_path else "url")
+    return "\n".join([*found, named] if named else found) or None
 
 
 def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:

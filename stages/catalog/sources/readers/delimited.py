@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stages.catalog.sources.readers.cell_text import is_unicode
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_text
 
 _IN_QUOTES = (
     "a cell with a delimiter, quote or line break has to be in quotes, its own quotes doubled"

@@ -10,7 +10,6 @@ from stages.catalog.sources.readers.delimited import (
     read_tsv,
     tsv_columns,
 )
-from stages.catalog.sources.readers.file_content import COMPRESSED_ENDINGS
 from stages.catalog.sources.readers.json_objects import (
     json_columns,
     json_lines_columns,
@@ -21,6 +20,7 @@ from stages.catalog.sources.readers.parquet import parquet_columns, read_parquet
 from stages.catalog.sources.readers.rows import Reader
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
+from stages.common.file_content import COMPRESSED_ENDINGS
 
 
 class Format(NamedTuple):

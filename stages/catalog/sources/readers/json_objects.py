@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_text
 
 
 def read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _BATCH = 8192
-_BUFFER = 1 << 16  # bytes of a column that are read at once
-_BATCH_OF_IMAGES = 256  # embedded images are large
+_BATCH_OF_IMAGES = 64  # embedded images are large
+_BUFFER = 1 << 20  # bytes that are read at once; without it, Arrow reads the whole file ahead
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -28,8 +28,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         schema = file.schema_arrow
         check_columns(path, schema.names, columns)
         labels = _label_names(path, schema)
-        nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
-        size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
+        large = any(_may_hold_images(schema.field(name).type) for name in columns)
+        size, number = _BATCH_OF_IMAGES if large else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=list(columns)):
             checked = [
                 _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
@@ -50,11 +50,7 @@ def parquet_columns(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file. Raises InputError where it cannot be read."""
     try:
-        with (
-            open_bytes(path) as content,
-            # Or the columns of a whole row group, often the whole file, would be in memory.
-            pq.ParquetFile(_seekable(content), buffer_size=_BUFFER, pre_buffer=False) as file,
-        ):
+        with open_bytes(path) as content, _open(content) as file:
             yield file
     except InputError:
         raise
@@ -62,9 +58,15 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _seekable(content: Any) -> Any:
-    """Return the content of a file such that it can be read from its end."""
-    return content if content.seekable() else pa.BufferReader(content.read())
+def _open(content: Any) -> pq.ParquetFile:
+    """Open the content of a file, which is read from its end."""
+    seekable = content if content.seekable() else pa.BufferReader(content.read())
+    return pq.ParquetFile(seekable, buffer_size=_BUFFER, pre_buffer=False)
+
+
+def _may_hold_images(cells: pa.DataType) -> bool:
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(cells) for is_kind in kinds)
 
 
 def _checked(cells: pa.Array, where: str) -> pa.Array:

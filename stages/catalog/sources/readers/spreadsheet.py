@@ -15,9 +15,9 @@ from typing import Any
 
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _MAX_MEMORY = 8 << 30  # bytes
 
