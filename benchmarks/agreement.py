@@ -67,7 +67,7 @@ def predict(model: Path, table: Path) -> list[dict[str, Any]]:
     """Return the rows that the command writes for a table."""
     output = table.with_name("predicted.parquet")
     flags = ["--output", str(output), "--model", str(model)]
-    flags += [f"--column={name}={name}" for name in PRODUCTS.names[:4] + ["image_path"]]
+    flags += [f"--column={name}={name}" for name in [*PRODUCTS.names[:4], "image_path"]]
     done = subprocess.run([sys.executable, "-m", "serving.predict", str(table), *flags])
     if done.returncode not in (0, 3):
         sys.exit("error: serving.predict failed")

@@ -96,7 +96,7 @@ def write_model(folder: Path, products: list[RawProduct]) -> None:
         lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
         roles,
         np.zeros(len(table), dtype=int),
-    )["text"]
+    ).trained["text"]
     trained.model.save(folder / "fold-1")
     ModelFile.model_validate(
         {

@@ -39,7 +39,7 @@ class ProductEncoder:
         Rows are float32 of shape (n, n_features), sparse if the encoder's are; `present` is boolean
         of shape (n,).
         """
-        inputs = [self._input_of(product) for product in products]
+        inputs = [self.input_of(product) for product in products]
         present = np.array([bool(one) for one in inputs], dtype=bool)
         # Texts of like length go side by side, as in the stage; to images the order is the same.
         order = np.array(sorted(np.flatnonzero(present), key=lambda row: len(inputs[row])), int)
@@ -54,7 +54,7 @@ class ProductEncoder:
         present[order] = finite
         return _scattered(rows[finite], order[finite], len(products)), present
 
-    def _input_of(self, product: Product) -> Any:
+    def input_of(self, product: Product) -> Any:
         """Return what is encoded of a product; something empty where it lacks the input."""
         if self.input == "image":
             return product.jpeg

@@ -283,10 +283,12 @@ def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(
         assert np.array_equal(found, encoded(encoder, fit))
 
 
-def test_a_processor_that_pads_is_still_its_own(tmp_path, images):
-    AutoModel.from_config(NETWORKS["convnextv2"]).save_pretrained(tmp_path)
+def test_a_processor_that_pads_is_still_its_own(tmp_path, images, transformers):
+    network_of("convnextv2").save_pretrained(tmp_path)
     size, padded = {"height": 64, "width": 64}, {"height": 96, "width": 96}
-    ViTImageProcessorPil(size=size, do_pad=True, pad_size=padded).save_pretrained(tmp_path)
+    transformers.ViTImageProcessorPil(size=size, do_pad=True, pad_size=padded).save_pretrained(
+        tmp_path
+    )
     for _ in range(2):  # converted, and as it was kept
         encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
         assert agree(encoded(encoder, images), eager(tmp_path, images))

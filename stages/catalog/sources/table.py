@@ -156,11 +156,11 @@ def _image(
     column = settings.image_path or settings.image_url
     if column is None:
         return None
-    scheme: CellScheme = "archive" if settings.archive else "file"
     found = [
         str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
         for item in embedded_items(row.cells.get(column))
     ]
+    scheme: CellScheme = "archive" if settings.archive else "file"
     named = read_image_cell(text[column], scheme if settings.image_path else "url")
     return "\n".join([*found, named] if named else found) or None
 

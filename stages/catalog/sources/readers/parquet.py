@@ -58,10 +58,9 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise InputError(f"{path} cannot be read as Parquet: {error}") from None
 
 
-def _open(content: Any) -> pq.ParquetFile:
-    """Open the content of a file, which is read from its end."""
-    seekable = content if content.seekable() else pa.BufferReader(content.read())
-    return pq.ParquetFile(seekable, buffer_size=_BUFFER, pre_buffer=False)
+def _seekable(content: Any) -> Any:
+    """Return the content of a file such that it can be read from its end."""
+    return content if content.seekable() else pa.BufferReader(content.read())
 
 
 def _may_hold_images(cells: pa.DataType) -> bool:

@@ -1,0 +1,1 @@
+"""The model over HTTP: one process, FastAPI and uvicorn."""

@@ -1,0 +1,121 @@
+"""Serve a model over HTTP: `python -m serving.server --help`."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from serving.server.settings import ServerSettings, read_settings
+from stages.common.errors import InputError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+    from serving.predictor import Predictor
+
+
+def main() -> None:
+    """Load the model, then answer requests until SIGTERM or Ctrl-C."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+        with listening_socket(settings.host, settings.port) as listener:
+            serve(settings, listener)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted before the model was loaded")
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that has the address, before the model is loaded.
+
+    Raises InputError where it cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen at {host}, port {port} ({error.strerror}): name others with --host and "
+            "--port"
+        ) from None
+    return listener
+
+
+def serve(settings: ServerSettings, listener: socket.socket) -> None:
+    """Load the model and answer requests until a signal ends it; finish those that have begun."""
+    from serving.predictor import Predictor
+
+    # What clients send must not fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="PIL")
+    predictor = Predictor.load(settings.model)
+    warm_up(predictor)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises it again when all is done, which would end with another code than 0.
+        signal.signal(name, lambda *_: None)
+    server(predictor, settings, listener).run(sockets=[listener])
+
+
+def warm_up(predictor: "Predictor") -> None:
+    """Predict once, so that the first client does not wait for what is done only once."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(file, "PNG")
+    predictor.predict_products(
+        [predictor.read({"name": "product", "image": file.getvalue()})],
+        accuracy=predictor.accuracies[0],
+    )
+
+
+def server(predictor: "Predictor", settings: ServerSettings, listener: socket.socket) -> "Server":
+    """Return a uvicorn server for the model, which says in a line when it listens."""
+    import uvicorn
+
+    from serving.server.app import create_app, has_random_weights
+    from serving.server.connections import connection_class
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            host, port = listener.getsockname()[:2]
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            note = (
+                ", with random weights: only for trying out"
+                if has_random_weights(predictor)
+                else ""
+            )
+            print(
+                f"serving {settings.model} ({predictor.file.name}, {len(predictor.labels)} classes"
+                f"{note}) at http://{address}",
+                flush=True,
+            )
+
+    return Server(
+        uvicorn.Config(
+            create_app(predictor, settings),
+            http=connection_class(settings.max_connections),
+            ws="none",
+            log_config=None,
+            log_level=logging.ERROR,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=settings.header_timeout_s,
+            timeout_graceful_shutdown=int(settings.request_timeout_s + settings.body_timeout_s) + 1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

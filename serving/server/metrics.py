@@ -1,0 +1,83 @@
+"""What /metrics tells of the server."""
+
+import time
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PREFIX = "product_classifier"
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+UNKNOWN = "other"
+
+
+class Metrics:
+    """The counters of one application."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self.requests = Counter(
+            f"{PREFIX}_requests", "requests", ["route", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            f"{PREFIX}_request_seconds",
+            "seconds from a request's headers to its answer",
+            ["route"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.products = Counter(
+            f"{PREFIX}_products", "products that were predicted", registry=self._registry
+        )
+        self.batches = Histogram(
+            f"{PREFIX}_batch_products",
+            "products that were predicted together",
+            buckets=SIZES,
+            registry=self._registry,
+        )
+        self.queue = Gauge(
+            f"{PREFIX}_queue_products", "products without their answer", registry=self._registry
+        )
+
+    def text(self) -> bytes:
+        """Return all of them in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class MeasuredApp:
+    """Counts the requests of an application by route and status, and times them."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            # Only paths that exist: any other would make a label that stays for ever.
+            route = getattr(scope.get("route"), "path", None) or UNKNOWN
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

@@ -1,0 +1,63 @@
+"""The routes beside /v1/predict."""
+
+import re
+
+from helpers.models import LABELS, THRESHOLDS
+
+from serving.server.schemas import RequestProduct
+
+
+def test_labels_say_what_the_model_knows_and_promises(client, predictor):
+    found = client.get("/v1/labels").json()
+    assert (found["labels"], found["inputs"]) == (LABELS, ["image", "text"])
+    promised = {str(entry["accuracy"]): entry["threshold"] for entry in found["accuracies"]}
+    assert promised == THRESHOLDS
+    assert (found["model"], found["has_random_weights"]) == (predictor.file.name, False)
+
+
+def test_health_is_said(client):
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_metrics_count_requests_products_and_batches(client_with):
+    client = client_with()
+    client.post("/v1/predict", json={"products": [{"name": "Lamp"}, {"name": "Radio"}]})
+    client.post("/v1/predict", json={})
+    for number in range(5):
+        client.get(f"/no/such/path/{number}")
+    lines = client.get("/metrics").text.splitlines()
+    name = "product_classifier"
+    assert f'{name}_requests_total{{route="/v1/predict",status="200"}} 1.0' in lines
+    assert f'{name}_requests_total{{route="/v1/predict",status="422"}} 1.0' in lines
+    assert f'{name}_requests_total{{route="other",status="404"}} 5.0' in lines
+    assert f"{name}_products_total 2.0" in lines
+    assert f'{name}_batch_products_bucket{{le="1.0"}} 0.0' in lines
+    assert f'{name}_batch_products_bucket{{le="2.0"}} 1.0' in lines
+    assert f"{name}_queue_products 0.0" in lines
+    assert any(line.startswith(f'{name}_request_seconds_count{{route="/v1/pre') for line in lines)
+
+
+def test_docs_list_routes_and_fields_and_load_nothing(client):
+    page = client.get("/docs").text
+    for said in ("POST /v1/predict", "GET /v1/labels", *RequestProduct.model_fields, "429"):
+        assert said in page
+    assert re.findall(r"(?:src|href)=\"([^\"]*)", page) == ["/openapi.json"]
+    assert "<script" not in page
+
+
+def test_openapi_has_both_bodies_and_every_answer(client):
+    route = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]
+    bodies = route["requestBody"]["content"]
+    product = bodies["application/json"]["schema"]["properties"]["products"]["items"]
+    assert set(product["properties"]) == set(RequestProduct.model_fields)
+    assert "image" in bodies["multipart/form-data"]["schema"]["properties"]
+    assert {"200", "401", "413", "415", "422", "429", "503"} <= set(route["responses"])
+    example = bodies["application/json"]["example"]
+    assert client.post("/v1/predict", json=example).status_code == 200
+
+
+def test_other_paths_and_methods_are_refused_in_json(client):
+    assert client.get("/nothing").json() == {"detail": "Not Found"}
+    assert client.get("/v1/predict").status_code == 405
+    for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/v1/..%2f..%2fetc/passwd"):
+        assert client.get(path).status_code == 404
