@@ -15,8 +15,8 @@ from stages.common.errors import InputError
 from stages.common.file_content import open_bytes
 
 _BATCH = 8192
+_BUFFER = 1 << 16  # bytes of a column that are read at once
 _BATCH_OF_IMAGES = 64  # embedded images are large
-_BUFFER = 1 << 20  # bytes that are read at once; without it, Arrow reads the whole file ahead
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -28,8 +28,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         schema = file.schema_arrow
         check_columns(path, schema.names, columns)
         labels = _label_names(path, schema)
-        large = any(_may_hold_images(schema.field(name).type) for name in columns)
-        size, number = _BATCH_OF_IMAGES if large else _BATCH, 0
+        is_large = any(_may_hold_images(schema.field(name).type) for name in columns)
+        size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=list(columns)):
             checked = [
                 _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
@@ -50,7 +50,11 @@ def parquet_columns(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file. Raises InputError where it cannot be read."""
     try:
-        with open_bytes(path) as content, _open(content) as file:
+        with (
+            open_bytes(path) as content,
+            # Or the columns of a whole row group, often the whole file, would be in memory.
+            pq.ParquetFile(_seekable(content), buffer_size=_BUFFER, pre_buffer=False) as file,
+        ):
             yield file
     except InputError:
         raise
