@@ -78,7 +78,8 @@ def _predict_rows(
             images = stack.enter_context(opened)
         is_parquet = format_of(files_of(options.table)[0]).read is read_parquet
         if images and (columns.archive or is_parquet) and not parts.all_unpacked.exists():
-            _say(f"unpacks the images in {columns.archive or 'the table, if there are any'}")
+            if columns.archive:
+                _say(f"unpacks the images in {columns.archive}")
             images.unpack(read_input(options.table, columns, folder))
             parts.all_unpacked.touch()
         bar = tqdm(initial=parts.n_rows, desc="predict", unit=" rows", disable=None)
