@@ -28,14 +28,16 @@ class InputRow:
 
 
 def read_input(
-    table: Path, columns: TableColumns, folder: Path, skip: int = 0
+    table: Path, columns: TableColumns, images: Path, skip: int = 0
 ) -> Iterator[InputRow]:
     """Yield the rows of a table after the first `skip`; a row that cannot be read has an `error`.
 
-    Texts are cleaned as `prepare` does. Where the table has no column of SKUs, the number of the
-    row stands for it. Raises InputError where the table as a whole cannot be read.
+    Texts are cleaned as `prepare` does; paths of images start in the folder `images`. Where the
+    table has no column of SKUs, the number of the row stands for it. Raises InputError where the
+    table as a whole cannot be read.
     """
-    rows = islice(read_rows(table, columns, folder), skip, None)
+    found = read_rows(table, columns, tables=table.parent, images=images)
+    rows = islice(found, skip, None)
     for number, (_, raw) in enumerate(rows, start=skip + 1):
         yield _input_row(raw, None if columns.sku else str(number))
 

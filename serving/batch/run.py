@@ -17,7 +17,8 @@ from serving.batch.summary import Summary
 from serving.predictor import Predictor
 from serving.products import Product
 from stages.catalog.settings import TableColumns
-from stages.catalog.sources.readers.formats import files_of
+from stages.catalog.sources.readers.formats import files_of, format_of
+from stages.catalog.sources.readers.parquet import read_parquet
 from stages.catalog.sources.table import columns_of
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
@@ -73,9 +74,12 @@ def _predict_rows(
         images = None
         if columns.image_url or columns.image_path:
             size = predictor.file.image_size or 0
-            images = stack.enter_context(open_images(folder, columns.archive, size, parts.scratch))
-        if images and columns.archive and not parts.all_unpacked.exists():
-            _say(f"unpacks the images from {columns.archive}")
+            opened = open_images(folder, options.table, columns.archive, size, parts.scratch)
+            images = stack.enter_context(opened)
+        is_parquet = format_of(files_of(options.table)[0]).read is read_parquet
+        if images and (columns.archive or is_parquet) and not parts.all_unpacked.exists():
+            if columns.archive:
+                _say(f"unpacks the images in {columns.archive}")
             images.unpack(read_input(options.table, columns, folder))
             parts.all_unpacked.touch()
         bar = tqdm(initial=parts.n_rows, desc="predict", unit=" rows", disable=None)

@@ -30,7 +30,7 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
     """
     path = _path_in(folder, settings.path)
     faults: dict[str, RowError] = {}  # by the place of the row
-    for place, product in read_rows(path, settings, folder):
+    for place, product in read_rows(path, settings, tables=folder, images=folder):
         if not isinstance(product, RowError):
             yield product
             continue
@@ -42,19 +42,21 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
 
 
 def read_rows(
-    path: Path, settings: TableColumns, folder: Path
+    path: Path, settings: TableColumns, *, tables: Path, images: Path
 ) -> Iterator[tuple[str, RawProduct | RowError]]:
     """Yield the place of each row of the table at `path`, and its product or why it has none.
 
-    Images are looked for in `folder`. Raises InputError where the table as a whole cannot be read.
+    Files of images are in the folder `images`; embedded ones are named from `tables`, a folder
+    above the table. Raises InputError where the table as a whole cannot be read.
     """
     named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
     columns = [name for name in dict.fromkeys(named) if name is not None]
     for file, row in _rows(path, columns, settings.sheet):
         place = row.place if file == path else f"{file.name}, {row.place}"
         try:
-            text = _texts(row, columns, settings, folder)
-            yield place, _product(settings, text, _image(settings, text, row, file, folder))
+            text = _texts(row, columns, settings, images)
+            image = _image(settings, text, file.relative_to(tables).as_posix(), row)
+            yield place, _product(settings, text, image)
         except RowError as error:
             yield place, error
 
@@ -145,11 +147,7 @@ def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
 
 
 def _image(
-    settings: TableColumns,
-    text: Mapping[str | None, str | None],
-    row: Row,
-    file: Path,
-    folder: Path,
+    settings: TableColumns, text: Mapping[str | None, str | None], file: str, row: Row
 ) -> str | None:
     """Return where a product's images are, as the texts of ImageRefs, one a line.
 
@@ -159,20 +157,12 @@ def _image(
     if column is None:
         return None
     found = [
-        str(_embedded(file, folder, column, row.number, item))
+        str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
         for item in embedded_items(row.cells.get(column))
     ]
     scheme: CellScheme = "archive" if settings.archive else "file"
     named = read_image_cell(text[column], scheme if settings.image_path else "url")
     return "\n".join([*found, named] if named else found) or None
-
-
-def _embedded(file: Path, folder: Path, column: str, row: int, item: int | None) -> ImageRef:
-    """Return the reference of an image in a cell; it is read later, from a file in the folder."""
-    if not file.is_relative_to(folder):
-        return ImageRef("unusable", file.name, "in a table outside the folder of the images")
-    place = file.relative_to(folder).as_posix()
-    return ImageRef("embedded", EmbeddedImage(place, column, row, item).location)
 
 
 def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:

@@ -314,7 +314,11 @@ def test_the_columns_of_a_folder_and_of_a_sheet_are_found(tmp_path):
 def test_rows_that_cannot_be_read_come_among_the_others(tmp_path):
     (tmp_path / "new.csv").write_bytes(b"sku,name\n1,a\n2\n3,c\n")
     columns = dict.fromkeys(TableColumns.model_fields) | {"sku": "sku", "name": "name"}
-    rows = list(table.read_rows(tmp_path / "new.csv", TableColumns(**columns), tmp_path))
+    rows = list(
+        table.read_rows(
+            tmp_path / "new.csv", TableColumns(**columns), tables=tmp_path, images=tmp_path
+        )
+    )
     assert [place for place, _ in rows] == [f"row {i} (line {i + 1})" for i in (1, 2, 3)]
     assert [rows[0][1].name, rows[2][1].name] == ["a", "c"]
     assert "short, 1 cells" in rows[1][1].reason

@@ -3,6 +3,8 @@
 import io
 import zipfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.batch import labels, products, write_csv
 from helpers.http_host import serving
@@ -66,6 +68,20 @@ def test_images_in_an_archive(tmp_path, predict, kind):
         (tmp_path / "a.zip").write_bytes(file.getvalue())
         rows, summary = predict("new.csv", archive="a.zip")
     check(rows, summary, "not in the archive")
+
+
+def test_images_that_the_table_holds_as_bytes(tmp_path, predict):
+    files = contents(20)
+    rows = [
+        {"sku": str(i), "name": "", "image_path": {"bytes": files.get(f"{i}.jpg"), "path": None}}
+        for i in range(20)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "new.parquet")
+    found, summary = predict("new.parquet", images=tmp_path.parent)
+    for i, (row, label) in enumerate(zip(found, labels(20), strict=True)):
+        assert row["label"] == (None if i in BAD else label)
+        assert row["image_error"] == ("text" if i == 2 else None)
+    assert summary.errors.total() == 2
 
 
 def test_images_by_url_are_fetched_once_and_failures_are_asked_for_again(
