@@ -68,7 +68,7 @@ def test_your_own_table_ends_in_predictions(copy):
         found = list(csv.DictReader(file))
     with (copy.top / "new.csv").open(encoding="utf-8", newline="") as file:
         assert len(found) == len(list(csv.DictReader(file)))
-    assert {row["prediction"] for row in found} >= set(WORDS)
+    assert {row["label"] for row in found} >= set(WORDS)
 
 
 def test_an_experiment_is_compared_with_main(copy):
