@@ -11,7 +11,7 @@ PORT ?= 8000
 VENV := .venv
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
-COMPILE := uv pip compile pyproject.toml --quiet $(UPGRADE) --extra dev --no-annotate --no-strip-extras \
+COMPILE := uv pip compile --quiet $(UPGRADE) --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -43,9 +43,10 @@ plots: $(INSTALLED)
 
 # Pins stay as they are where they fit: make requirements UPGRADE=--upgrade moves them all.
 requirements: $(INSTALLED)
-	$(COMPILE) --extra cpu --output-file requirements.txt
-	$(COMPILE) --extra gpu --constraint requirements.txt --output-file requirements_gpu.txt
-	$(COMPILE) --extra mac --constraint requirements.txt --output-file requirements_mac.txt
+	$(COMPILE) pyproject.toml --extra dev --extra cpu --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --extra gpu --constraint requirements.txt --output-file requirements_gpu.txt
+	$(COMPILE) pyproject.toml --extra dev --extra mac --constraint requirements.txt --output-file requirements_mac.txt
+	$(COMPILE) --group serving --constraint requirements.txt --output-file requirements_serving.txt
 
 $(INSTALLED): $(REQUIREMENTS)
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { echo "error: $(CURDIR) is in no Git repository, which DVC needs: clone the repository, or run git init, git add --all and git commit here"; exit 1; }

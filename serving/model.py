@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from serving.encoders import ProductEncoder, load_encoders
 from serving.neighbors import Neighbor, NeighborIndex
@@ -49,6 +50,7 @@ class ServedModel:
         self._encoders = encoders
         self._index = index
         self._lock = threading.Lock()
+        self._threads = ThreadpoolController()
 
     @classmethod
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
@@ -71,9 +73,13 @@ class ServedModel:
             return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
 
     def predict(self, products: Sequence[Product]) -> Answers:
-        """Classify products by all that they have, and by image and text alone."""
+        """Classify products by all that they have, and by image and text alone.
+
+        BLAS has one thread meanwhile, as in the stages: with more it rounds differently.
+        """
         features = self._features(products)
-        members = self._fused.predict_members(features)
+        with self._lock, self._threads.limit(limits=1, user_api="blas"):
+            members = self._fused.predict_members(features)
         pools = self._fused.pools
         alone = {name: {name: members[name]} for name in sorted(self.inputs)}
         return Answers(

@@ -2,9 +2,15 @@
 
 import pytest
 
-SLOWEST = ("test_repro.py", "test_commands.py")  # they run the pipeline again and again
+# Those that run the pipeline again and again, those that run large networks, those that train them.
+SLOWEST = [
+    *("test_repro.py", "test_commands.py"),
+    *("test_keras.py", "test_huggingface_image.py", "test_huggingface_text.py"),
+    *("test_classifiers.py", "test_client.py", "test_safety.py", "test_train.py"),
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that no process is left alone with them in the end."""
-    items.sort(key=lambda item: item.path.name not in SLOWEST)
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))

@@ -88,7 +88,10 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
         yield f"labels that look alike were merged: {_first(examples, len(merged), 'classes')}"
     if missing := labels["like_missing_values"]:
-        texts = (f"{count:,} labels are the text {label!r}" for label, count in missing.items())
+        texts = (
+            f"{_counted(count, 'label is', 'labels are')} the text {label!r}"
+            for label, count in missing.items()
+        )
         yield (
             "warning: labels that look like missing values are classes like any other: "
             f"{_first(texts, len(missing), 'texts')}. Empty the cells if they stand for no label"
@@ -100,13 +103,16 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
             "one label: if cells have several categories, leave one in each"
         )
     if count := images["cells_with_several"]:
-        yield f"{count:,} products have several images: the first that can be used is taken"
+        products_have = _counted(count, "product has", "products have")
+        yield f"{products_have} several images: the first that can be used is taken"
     if reasons := images["unusable"]:
         words = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.items())
-        yield f"warning: {sum(reasons.values()):,} image references cannot be used: {words}"
+        references = _counted(sum(reasons.values()), "image reference", "image references")
+        yield f"warning: {references} cannot be used: {words}"
     if count := products["duplicates_with_another_label"]:
+        products_have = _counted(count, "product has", "products have")
         yield (
-            f"warning: {count:,} products have the SKU of an earlier one and another label: the "
+            f"warning: {products_have} the SKU of an earlier one and another label: the "
             "earlier one is taken; see duplicate sku in data/rejected.csv"
         )
 
@@ -119,6 +125,11 @@ def count_words(rejected: Mapping[str, int]) -> str:
 
 def _by_size(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    """Return a number with the words for one or for many."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _first(texts: Iterator[str], count: int, unit: str) -> str:

@@ -16,6 +16,7 @@ _WORDS = re.compile(
     r"|not (?:available|applicable|specified|set)|unspecified|unassigned|unclassified"
     r"|uncategori[sz]ed|#(?:ref!|value!|name\?|div/0!|null!|num!|error!)"
 )
+_IN_BRACKETS = re.compile(r"<[^<>/]+>")
 
 
 def is_null(text: str) -> bool:
@@ -26,12 +27,13 @@ def is_null(text: str) -> bool:
 def looks_missing(text: str) -> bool:
     """Return whether a text may stand for a missing value: a null, such a word, or no word.
 
-    Markup without text, such as `<p></p>`, has no word, nor has `?`.
+    Markup without text, such as `<p></p>`, has no word, nor has `?`. `<Table>` is a name.
     """
     plain = _plain(text)
+    is_name = _IN_BRACKETS.fullmatch(text) and text[1].isupper() and not text.isupper()
     return (
         any(is_null(one) or _WORDS.fullmatch(one) for one in (plain, plain.strip("<>()[]{}*'\"")))
-        or not clean(text)
+        or not (is_name or clean(text))
         or all(unicodedata.category(character)[0] in "PZ" for character in text)
     )
 

@@ -20,27 +20,35 @@ class BestBuySettings(Settings):
     products: HttpUrl
 
 
-class TableSettings(Settings):
-    """Your own catalogue: a file, and the names of its columns."""
+class TableColumns(Settings):
+    """The sheet and the columns of a table of products that are read; None where it lacks one."""
 
-    path: Name
     sheet: Name | None
-    sku: Name
-    name: Name
+    sku: Name | None
+    name: Name | None
     description: Name | None
     manufacturer: Name | None
-    label: Name
+    label: Name | None
     image_url: Name | None
     image_path: Name | None
     archive: PathOrUrl | None
 
     @model_validator(mode="after")
-    def _images_have_one_column(self) -> "TableSettings":
+    def _images_have_one_column(self) -> "TableColumns":
         if self.image_url and self.image_path:
             raise ValueError("name image_url or image_path, not both")
         if self.archive and not self.image_path:
             raise ValueError("archive needs image_path: the column with the images' names in it")
         return self
+
+
+class TableSettings(TableColumns):
+    """Your own catalogue: a file, and the names of its columns."""
+
+    path: Name
+    sku: Name
+    name: Name
+    label: Name
 
 
 class DataSettings(Settings):

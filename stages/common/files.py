@@ -75,11 +75,18 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a header and `rows` as CSV; each row has a value for each of `columns`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    lines = [_csv_line(columns), *(_csv_line([row[name] for name in columns]) for row in rows)]
+    write_text(path, "".join(lines))
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    r"""Return cells as a line. Python 3.11 quotes a cell only for the line ends that it writes.
+
+    So the line is written with "\r\n", for a cell may have either.
+    """
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def sha256_of(path: Path) -> str:

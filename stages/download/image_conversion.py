@@ -54,6 +54,7 @@ def to_jpeg(data: bytes, size: int) -> bytes:
     data = data.lstrip(WHITESPACE)
     if not data:
         raise ImageError("empty")
+    _register_heif()
     try:
         image, is_whole = _decode(data, size)
         orientation = _orientation(image)
@@ -92,7 +93,6 @@ def _decode(data: bytes, size: int) -> tuple[Image.Image, bool]:
 
 def _open(data: bytes, size: int) -> Image.Image:
     """Open an image that is decoded at a fraction of its size, if it is a large JPEG."""
-    _register_heif()
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise ImageError("more than 100 megapixels")

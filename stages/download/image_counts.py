@@ -26,12 +26,14 @@ class Outcome:
     """What became of the images: how many are there, how many products have none, which failed.
 
     `guessed` counts the paths and names that were no exact ones, by how they were guessed.
+    `n_not_retried` counts the URLs that failed in an earlier run and were not requested again.
     """
 
     n_ok: int
     n_none: int
     failed: Sequence[FailedImage]
     guessed: Counter[str]
+    n_not_retried: int = 0
 
     @cached_property
     def reasons(self) -> dict[str, int]:
@@ -53,6 +55,11 @@ class Outcome:
             f"{self.n_ok:,} ok, {len(self.failed):,} failed{reasons}, "
             f"{self.n_none:,} without an image"
         )
+        if self.n_not_retried:
+            words += (
+                "; URLs that failed in an earlier run and were not requested again: "
+                f"{self.n_not_retried:,} (set download.retry_failed to true to do so)"
+            )
         if self.guessed:
             words += (
                 f"; {self.guessed.total():,} matched by a guess, the only file that fits "

@@ -1,4 +1,4 @@
-"""Get images by reference: from hosts, from the archive, from files and from the demo."""
+"""Get images by reference: from hosts, the archive, tables, files and the demo."""
 
 import itertools
 from collections import Counter
@@ -12,6 +12,7 @@ from typing import TypeGuard
 from stages.common.errors import InputError
 from stages.common.image_ref import ImageRef, Scheme, is_url
 from stages.download.archives import read_members
+from stages.download.embedded_images import read_embedded
 from stages.download.failures import Failure
 from stages.download.files import fetch_file
 from stages.download.image_cache import ImageCache, Result
@@ -24,7 +25,7 @@ from stages.download.settings import DownloadSettings
 
 CACHE_FILE = "images.sqlite"
 CACHE_BATCH = 500  # rows of the cache that are read together
-ARCHIVE_BATCH = 8  # members of an archive that are in memory together
+UNPACK_BATCH = 8  # images of an archive or a table that are in memory together
 
 Reference = ImageRef | Failure | None  # Failure where the text is not a reference
 
@@ -45,16 +46,23 @@ class ImageLoader:
     """Gets the images of one catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, settings: DownloadSettings, size: int, threads: Executor
+        self,
+        catalogue: Catalogue,
+        settings: DownloadSettings,
+        size: int,
+        threads: Executor,
+        has_bars: bool = True,
     ) -> None:
-        """Images are converted to `size` pixels in `threads`."""
+        """Images are converted to `size` pixels in `threads`; `has_bars` shows the progress."""
         self._catalogue = catalogue
         self._settings = settings
         self._size = size
         self._threads = threads
+        self._bar = partial(image_bar, is_shown=has_bars)
         folder = catalogue.folder
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
+        self.n_not_retried = 0  # URLs that failed in an earlier run and are not requested again
 
     @property
     def guessed(self) -> Counter[str]:
@@ -69,10 +77,11 @@ class ImageLoader:
     def fetch(self, references: Iterable[Reference], cache: ImageCache) -> None:
         """Fetch the images with a URL that are not in `cache` yet, and put them there."""
         urls = [ref for ref in dict.fromkeys(references) if _has_scheme(ref, "url")]
-        missing, failed = self._missing(urls, cache)
+        missing, self.n_not_retried = self._missing(urls, cache)
         if not missing:
             return
-        with image_bar("fetching", len(urls), len(urls) - len(missing), failed) as show:
+        n_cached = len(urls) - len(missing)
+        with self._bar("fetching", len(urls), n_cached, self.n_not_retried) as show:
 
             def keep(url: str, result: Result) -> None:
                 cache.put_many([(ImageRef("url", url), result)])
@@ -88,19 +97,30 @@ class ImageLoader:
             )
 
     def unpack(self, references: Iterable[Reference], cache: ImageCache) -> None:
-        """Put the images in the archive into `cache`."""
-        names = [ref.location for ref in dict.fromkeys(references) if _has_scheme(ref, "archive")]
-        if not names:
-            return
-        limit = self._settings.max_bytes
-        members = read_members(self._archive(), names, limit, self._matcher)
-        with image_bar("unpacking", len(names)) as show:
-            while batch := list(itertools.islice(members, ARCHIVE_BATCH)):
+        """Put the images in the archive and in tables into `cache`."""
+        unique = dict.fromkeys(references)
+        limit, folder = self._settings.max_bytes, self._catalogue.folder
+        if names := [ref.location for ref in unique if _has_scheme(ref, "archive")]:
+            members = read_members(self._archive(), names, limit, self._matcher)
+            self._unpack("archive", members, len(names), cache)
+        if cells := [ref.location for ref in unique if _has_scheme(ref, "embedded")]:
+            self._unpack("embedded", read_embedded(cells, folder, limit), len(cells), cache)
+
+    def _unpack(
+        self,
+        scheme: Scheme,
+        images: Iterator[tuple[str, bytes | Failure]],
+        total: int,
+        cache: ImageCache,
+    ) -> None:
+        """Convert images, by location, and put them into `cache`."""
+        with self._bar("unpacking", total) as show:
+            while batch := list(itertools.islice(images, UNPACK_BATCH)):
                 contents = [content for _, content in batch]
                 results = list(self._threads.map(partial(convert, size=self._size), contents))
                 cache.put_many(
-                    (ImageRef("archive", name), result)
-                    for (name, _), result in zip(batch, results, strict=True)
+                    (ImageRef(scheme, location), result)
+                    for (location, _), result in zip(batch, results, strict=True)
                 )
                 for result in results:
                     show(result)
@@ -110,9 +130,9 @@ class ImageLoader:
     ) -> Iterator[Result | None]:
         """Yield the result for each reference, None where there is none.
 
-        URLs and members of the archive are in one of the `caches`; files were found before.
+        All but files and drawings are in one of the `caches`; files were found before.
         """
-        cached = [ref for ref in references if _has_scheme(ref, "url", "archive")]
+        cached = [ref for ref in references if _has_scheme(ref, "url", "archive", "embedded")]
         known = {ref: result for cache in caches for ref, result in cache.get_many(cached).items()}
         local = self._threads.map(
             partial(

@@ -50,6 +50,7 @@ class NameMatcher:
         """Paths in `above` are of folders: a reference may start there, and names start below."""
         self._above = [f"{path}/" for path in map(plain, above) if path != "."]
         self.guessed: Counter[str] = Counter()
+        self._indexes: dict[Place, _Index] = {}
 
     def match(
         self,
@@ -61,12 +62,12 @@ class NameMatcher:
         """Return the name that each reference means, or why there is none.
 
         Names are as `plain` returns them. `is_name` says whether there is such a name; `list_names`
-        returns all of them, and is called at most once, if a reference is no name.
+        returns all of them, and is called at most once for a place, if a reference is no name.
 
         Two references never mean one name unless both are exact: a guess that another reference
         fits as well is a Failure.
         """
-        index = _Index(list_names)
+        index = self._indexes.setdefault(place, _Index(list_names))
         paths = {reference: plain(reference) for reference in dict.fromkeys(references)}
         results: dict[str, Match | Failure] = {}
         for reference, path in paths.items():

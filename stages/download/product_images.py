@@ -42,7 +42,7 @@ def write_product_images(
     called with what is returned, when all images are there; if it raises an error, `folder` stays
     as it was.
     """
-    references = [_parse(text) for text in products["image"].to_pylist()]
+    references = [parse_reference(text) for text in products["image"].to_pylist()]
     with (
         ThreadPoolExecutor(os.cpu_count()) as threads,
         SqliteCache(cache_folder() / CACHE_FILE) as store,
@@ -60,7 +60,9 @@ def write_product_images(
                     part, products, references, load, settings.shard_rows, size
                 )
             shutil.rmtree(part / "scratch")
-            outcome = Outcome(counts["ok"], counts["none"], failed, loader.guessed)
+            outcome = Outcome(
+                counts["ok"], counts["none"], failed, loader.guessed, loader.n_not_retried
+            )
             report(outcome)
     return outcome
 
@@ -100,7 +102,7 @@ def _write_shards(
     return counts, failed
 
 
-def _parse(text: str | None) -> Reference:
+def parse_reference(text: str | None) -> Reference:
     """Parse the text of a reference; None and an empty text stand for no image."""
     if not text:
         return None

@@ -15,10 +15,10 @@ def byte_bar(name: str, total: int | None = None) -> tqdm:
 
 @contextmanager
 def image_bar(
-    action: str, total: int, done: int = 0, failed: int = 0
+    action: str, total: int, done: int = 0, failed: int = 0, *, is_shown: bool = True
 ) -> Iterator[Callable[[bytes | Failure | None], None]]:
     """Give a function to call with each image, failure, or None where there is no image."""
-    with tqdm(total=total, initial=done, desc=action, unit=" images") as bar:
+    with tqdm(total=total, initial=done, desc=action, unit=" images", disable=not is_shown) as bar:
         bar.set_postfix(failed=failed)
 
         def show(result: bytes | Failure | None) -> None:

@@ -65,9 +65,13 @@ def test_a_very_long_label_is_no_slower():
 
 
 MISSING = (
-    "nan|NaN|None|null|(null)|<NA>|N/A|n/a|NA|-|—|?|...|#N/A|#REF!|unknown|<Unknown>|<br>|<p> </p>"
+    "nan|NaN|None|null|(null)|<NA>|N/A|n/a|NA|-|—|?|...|#N/A|#REF!|unknown|<Unknown>|<br>|<BR>"
+    "|<p> </p>"
 )
-OTHERS = "Nan bread|Nonesuch|Lamps|Other|Blankets|1|C|-18 V|📺|家电|<3|$5|No value packs"
+OTHERS = (
+    "Nan bread|Nonesuch|Lamps|Other|Blankets|1|C|-18 V|📺|家电|<3|$5|No value packs"
+    "|<Table>|<Table Lamps>"
+)
 
 
 def test_labels_that_look_like_missing_values_are_counted():

@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from stages.classifiers.base import MODEL_FILE
 from stages.classifiers.logistic_regression import Classifier
 from stages.common.errors import InputError
+
+
+def dumps(content: Any) -> bytes:
+    import skops.io
+
+    return skops.io.dumps(content)
 
 
 class RunsWhenLoaded:
@@ -37,7 +42,7 @@ def test_a_file_that_might_run_code_is_refused(tmp_path, monkeypatch, planted, n
     estimator = LogisticRegression()
     estimator.planted = planted
     content = planted if place == "estimator" else estimator
-    (tmp_path / MODEL_FILE).write_bytes(skops.io.dumps(content))
+    (tmp_path / MODEL_FILE).write_bytes(dumps(content))
     with pytest.raises(InputError, match=rf"model\.skops is not loaded, .*{named}"):
         Classifier.load(tmp_path)
     assert not (tmp_path / "it_ran").exists()
@@ -51,6 +56,6 @@ def test_a_file_that_holds_no_classifier_is_refused(tmp_path, planted):
 
 
 def test_an_estimator_without_its_block_weights_is_refused(tmp_path):
-    (tmp_path / MODEL_FILE).write_bytes(skops.io.dumps(LogisticRegression()))
+    (tmp_path / MODEL_FILE).write_bytes(dumps(LogisticRegression()))
     with pytest.raises(InputError, match=r"model\.skops holds no classifier"):
         Classifier.load(tmp_path)

@@ -1,9 +1,9 @@
 """What every kind of classifier promises, on made-up features."""
 
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,12 +76,17 @@ def cases() -> dict[str, tuple[Products, Products]]:
     }
 
 
+@functools.cache
+def fitted_to(kind: str, case: str) -> Any:
+    """Return a classifier that was fitted to a case; the tests share it."""
+    return fitted(kind, *cases()[case])
+
+
 @pytest.mark.parametrize("case", cases())
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_classifier_predicts_the_same_after_it_is_saved_and_loaded(kind, case, tmp_path):
-    train, validation = cases()[case]
-    model = fitted(kind, train, validation)
-    classes = sorted(set(train.y.tolist()))
+    model = fitted_to(kind, case)
+    classes = sorted(set(cases()[case][0].y.tolist()))
     assert model.classes_ == classes
 
     test = products(classes, 40, seed=3)
@@ -101,8 +106,7 @@ def test_a_classifier_predicts_the_same_after_it_is_saved_and_loaded(kind, case,
 
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_product_without_a_block_is_classified_by_the_other(kind):
-    train, validation = cases()["blocks missing"]
-    model = fitted(kind, train, validation)
+    model = fitted_to(kind, "blocks missing")
     test = products(CLASSES, 40, seed=3, missing=1)
     assert not test.X["photo"].any()
     chosen = np.array(model.classes_)[model.predict_proba(test.X).argmax(axis=1)]
@@ -134,23 +138,20 @@ def fit_and_save(folder: Path) -> None:
     """Fit a model of every kind with blocks missing, and save each in a folder of its own."""
     for kind in QUICK:
         (folder / kind).mkdir()
-        fitted(kind, *cases()["blocks missing"]).save(folder / kind)
+        fitted_to(kind, "blocks missing").save(folder / kind)
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, str]]]:
-    """Run `fit_and_save` in two processes; give the sums of the files that each wrote."""
+def twice(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    """Run `fit_and_save` here and in another process; give the sums of the files of each."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
-    runs = [
-        subprocess.Popen(
-            [sys.executable, __file__, folder],
-            env=os.environ
-            | {"PYTHONPATH": f"{TOP}{os.pathsep}{TOP / 'tests'}", "PYTHONHASHSEED": str(at + 1)},
-        )
-        for at, folder in enumerate(folders)
-    ]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
-    yield [
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    path = f"{TOP}{os.pathsep}{TOP / 'tests'}"
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": seed}
+    command = [sys.executable, __file__, folders[1]]
+    subprocess.run(command, env=environment, timeout=120, check=True)
+    fit_and_save(folders[0])
+    return [
         {
             str(path.relative_to(folder)): sha256_of(path)
             for path in sorted(folder.rglob("*"))

@@ -1,5 +1,6 @@
 """A file or a folder is whole or absent, whatever happens while it is written."""
 
+import csv
 import json
 import os
 import signal
@@ -170,6 +171,13 @@ def test_csv_has_a_header_and_a_row_per_mapping(tmp_path):
     assert path.read_bytes() == 'b,a\n"x, y",1\né,\n'.encode()
     write_csv(path, ["b"], [])
     assert path.read_bytes() == b"b\n"
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\nb", "a\r\nb", "\r", "\r\n", 'a"b', "a,b"])
+def test_any_text_comes_back_from_csv(tmp_path, text):
+    write_csv(tmp_path / "a.csv", ["a", "b"], [{"a": text, "b": "c"}])
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], [text, "c"]]
 
 
 def test_sha256_is_of_the_bytes(tmp_path):

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import shlex
+import shutil
 
 import pytest
 from helpers.copies import Copy
@@ -57,6 +59,16 @@ def test_your_own_table_ends_in_predictions(copy):
     assert predictions.splitlines()[0] == "Predictions,True Labels"
     assert set(re.findall(r"\w+", predictions)) >= set(WORDS)
     assert "no-text" in (copy.top / "data/rejected.csv").read_text(encoding="utf-8")
+    shutil.copyfile(copy.top / "data/catalogue/products.csv", copy.top / "new.csv")
+    said = copy.run(
+        "sh", "-c", f"{shlex.join(readme_command('python -m serving.predict'))} || [ $? = 3 ]"
+    )
+    assert " filed, " in said
+    with (copy.top / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    with (copy.top / "new.csv").open(encoding="utf-8", newline="") as file:
+        assert len(found) == len(list(csv.DictReader(file)))
+    assert {row["label"] for row in found} >= set(WORDS)
 
 
 def test_an_experiment_is_compared_with_main(copy):

@@ -137,10 +137,12 @@ def test_names_are_listed_once_and_only_where_a_reference_is_no_name():
     references = [f"a/{number}.jpg" for number in range(100)]
     NameMatcher().match(references, names.__contains__, list_names, PLACE)
     assert listed == []
-    found = NameMatcher().match(
+    matcher = NameMatcher()
+    found = matcher.match(
         [f"{number}.jpg" for number in range(50_000)], names.__contains__, list_names, PLACE
     )
     assert len(set(found.values())) == 50_000
+    assert matcher.match(["7.jpg"], names.__contains__, list_names, PLACE) == {"7.jpg": "a/7.jpg"}
     assert listed == [1]
 
 

@@ -149,13 +149,13 @@ def test_every_product_has_a_row_whatever_became_of_its_image(repository, server
         ("failed", "HTTP 404"),
         ("ok", None),
         ("failed", "no such file"),
-        ("failed", "neither a URL nor file:, archive: or demo:"),
+        ("failed", "neither a URL nor file:, archive:, embedded: or demo:"),
         ("none", None),
     ]
     assert rows[0]["jpeg"] == jpeg(5)
     assert capsys.readouterr().out == (
-        "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive: or demo:"
-        ": 1; no such file: 1), 2 without an image\n"
+        "download_images: 2 ok, 3 failed (HTTP 404: 1; neither a URL nor file:, archive:, "
+        "embedded: or demo:: 1; no such file: 1), 2 without an image\n"
     )
 
 
@@ -207,13 +207,18 @@ def test_another_mirror_finds_what_was_fetched(repository, server):
     assert server.seen == {"/ok/1": 1}
 
 
-def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server):
+def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server, capsys):
     server.faults = 3
     references = [f"{server.url}/flaky/1", f"{server.url}/ok/2"]
     params(retries=0)
     assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
+    assert "retry_failed" not in capsys.readouterr().out
     assert outcomes(run(references)) == [("failed", "HTTP 503"), ("ok", None)]
     assert server.seen == {"/flaky/1": 1, "/ok/2": 1}
+    assert (
+        "; URLs that failed in an earlier run and were not requested again: 1 (set "
+        "download.retry_failed to true to do so)\n"
+    ) in capsys.readouterr().out
     params(retries=3, retry_failed=True)
     assert outcomes(run(references)) == [("ok", None), ("ok", None)]
     assert server.seen == {"/flaky/1": 4, "/ok/2": 1}
@@ -272,14 +277,14 @@ def test_each_failed_image_is_listed_with_what_the_catalogue_says(repository, se
     assert failed_images() == [
         ["0", gone, "HTTP 404"],
         ["1", "a, b.jpg", "no such file"],
-        ["4", "ftp://x/1", "neither a URL nor file:, archive: or demo:"],
+        ["4", "ftp://x/1", "neither a URL nor file:, archive:, embedded: or demo:"],
     ]
     metrics = json.loads(Path("metrics/images.json").read_text(encoding="utf-8"))
     assert metrics == {
         "products": {"ok": 1, "failed": 3, "none": 1},
         "failed": {
             "HTTP 404": 1,
-            "neither a URL nor file:, archive: or demo:": 1,
+            "neither a URL nor file:, archive:, embedded: or demo:": 1,
             "no such file": 1,
         },
         "guessed": {},

@@ -167,7 +167,7 @@ def small(params: Any) -> None:
     """Make the default pipeline one of half a minute: fewer products, a small network, no MLP."""
     params["data"]["demo"]["products"] = 240
     params["data"]["min_class_size"] = 5
-    params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet"}
+    params["encoders"]["mobilenet"] = {"kind": "keras", "model": "MobileNet", "input_size": 64}
     params["image"]["encoders"] = ["mobilenet"]
     params["encoders"]["ngrams"]["n_features"] = 1024
     params["fusion"]["svd_components"] = 32

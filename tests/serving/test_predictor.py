@@ -36,6 +36,11 @@ def close(one, other):
     )
 
 
+def test_products_that_all_lack_their_text_are_judged_by_their_images(predictor):
+    rows = [{"image": row_of(label)["image"]} for label in LABELS]
+    assert [one.label for one in predictor.predict(rows)] == LABELS
+
+
 def test_a_product_is_put_where_anyone_would(predictor):
     rows = rows_of(8)
     found = predictor.predict(rows)

@@ -66,6 +66,10 @@ async function classify() {
   });
   const { predictions } = await response.json();
   showAnswer(predictions[0], accuracy, inputs);
+}
+
+// On a telephone the answer is below the form.
+function reveal() {
   if ($("answer").getBoundingClientRect().top > window.innerHeight / 2) $("answer").scrollIntoView();
 }
 
@@ -122,7 +126,7 @@ $("description").addEventListener("keydown", (event) => {
 
 $("product").addEventListener("submit", (event) => {
   event.preventDefault();
-  run(classify, $("problem"), $("classify"));
+  run(classify, $("problem"), $("classify")).then(reveal);
 });
 $("table").addEventListener("submit", (event) => {
   event.preventDefault();

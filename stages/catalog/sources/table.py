@@ -1,4 +1,4 @@
-"""Your own table: a file in one of the formats of `readers`, its columns named in params.yaml.
+"""Your own table: a file in one of the formats of `readers`, its columns named in the settings.
 
 Everything is read as text. A table may also be a folder of such files, as Spark writes it.
 """
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
-from stages.catalog.image_cells import read_image_cell
-from stages.catalog.settings import TableSettings
+from stages.catalog.image_cells import CellScheme, read_image_cell
+from stages.catalog.settings import TableColumns, TableSettings
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
-from stages.catalog.sources.readers.formats import files_of, reader_of
-from stages.catalog.sources.readers.image_cell import to_image_text
+from stages.catalog.sources.readers.formats import Format, files_of, format_of
+from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.rows import Row, RowError
-from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
+from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
-from stages.common.image_ref import is_url
+from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
 MAX_FAULTS = 10  # rows that one error names
 
@@ -29,27 +29,46 @@ def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
     are counted from 1, without the header.
     """
     path = _path_in(folder, settings.path)
-    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
-    columns = [name for name in dict.fromkeys(named) if name is not None]
     faults: dict[str, RowError] = {}  # by the place of the row
-    for file, row in _rows(path, columns, settings.sheet):
-        try:
-            text = _texts(row, columns, settings, folder)
-        except RowError as error:
-            faults[row.place if file == path else f"{file.name}, {row.place}"] = error
-            if len(faults) == MAX_FAULTS:
-                break
+    for place, product in read_rows(path, settings, tables=folder, images=folder):
+        if not isinstance(product, RowError):
+            yield product
             continue
-        yield RawProduct(
-            sku=text[settings.sku],
-            name=text[settings.name],
-            description=text[settings.description],
-            manufacturer=text[settings.manufacturer],
-            label=text[settings.label],
-            image=_image(settings, text),
-        )
+        faults[place] = product
+        if len(faults) == MAX_FAULTS:
+            break
     if faults:
         raise _cannot_be_read(path, faults)
+
+
+def read_rows(
+    path: Path, settings: TableColumns, *, tables: Path, images: Path
+) -> Iterator[tuple[str, RawProduct | RowError]]:
+    """Yield the place of each row of the table at `path`, and its product or why it has none.
+
+    Files of images are in the folder `images`; embedded ones are named from `tables`, a folder
+    above the table. Raises InputError where the table as a whole cannot be read.
+    """
+    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
+    columns = [name for name in dict.fromkeys(named) if name is not None]
+    for file, row in _rows(path, columns, settings.sheet):
+        place = row.place if file == path else f"{file.name}, {row.place}"
+        try:
+            text = _texts(row, columns, settings, images)
+            image = _image(settings, text, file.relative_to(tables).as_posix(), row)
+            yield place, _product(settings, text, image)
+        except RowError as error:
+            yield place, error
+
+
+def columns_of(path: Path, sheet: str | None) -> list[str]:
+    """Return the columns that a table has; of one in several files those of the first.
+
+    Raises InputError where the table cannot be read.
+    """
+    file = files_of(path)[0]
+    kind = _format_of(file, sheet)
+    return kind.columns(file) if sheet is None else spreadsheet_columns(file, sheet)
 
 
 def _path_in(folder: Path, name: str) -> Path:
@@ -68,19 +87,36 @@ def _path_in(folder: Path, name: str) -> Path:
 def _rows(path: Path, columns: Sequence[str], sheet: str | None) -> Iterator[tuple[Path, Row]]:
     """Yield the rows of a table, each with its file."""
     for file in files_of(path):
-        reader = reader_of(file)
-        if sheet is not None:
-            if reader is not read_spreadsheet:
-                raise InputError(
-                    f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null"
-                )
-            reader = partial(read_spreadsheet, sheet=sheet)
+        kind = _format_of(file, sheet)
+        reader = kind.read if sheet is None else partial(read_spreadsheet, sheet=sheet)
         for row in reader(file, columns):
             yield file, row
 
 
+def _format_of(file: Path, sheet: str | None) -> Format:
+    """Return the format of a file, which has to have sheets if one is named."""
+    kind = format_of(file)
+    if sheet is not None and kind.read is not read_spreadsheet:
+        raise InputError(f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null")
+    return kind
+
+
+def _product(
+    settings: TableColumns, text: Mapping[str | None, str | None], image: str | None
+) -> RawProduct:
+    """Return the product of a row, whose texts are given by column."""
+    return RawProduct(
+        sku=text[settings.sku],
+        name=text[settings.name],
+        description=text[settings.description],
+        manufacturer=text[settings.manufacturer],
+        label=text[settings.label],
+        image=image,
+    )
+
+
 def _texts(
-    row: Row, columns: Sequence[str], settings: TableSettings, folder: Path
+    row: Row, columns: Sequence[str], settings: TableColumns, folder: Path
 ) -> dict[str | None, str | None]:
     """Return the cells of a row as texts. Raises RowError where the row or a cell has a fault."""
     if row.fault:
@@ -98,7 +134,7 @@ def _texts(
     return text
 
 
-def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
+def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
     """Return whether an image that is embedded in the table can be read by its location too."""
     if settings.image_path is None:
         return is_url(location)
@@ -110,11 +146,23 @@ def _is_there(settings: TableSettings, folder: Path, location: str) -> bool:
         return False
 
 
-def _image(settings: TableSettings, text: Mapping[str | None, str | None]) -> str | None:
-    """Return where a product's images are, as the texts of ImageRefs, one a line."""
-    if settings.image_path is None:
-        return read_image_cell(text[settings.image_url], "url")
-    return read_image_cell(text[settings.image_path], "archive" if settings.archive else "file")
+def _image(
+    settings: TableColumns, text: Mapping[str | None, str | None], file: str, row: Row
+) -> str | None:
+    """Return where a product's images are, as the texts of ImageRefs, one a line.
+
+    Those that are embedded in the row of the `file` come first.
+    """
+    column = settings.image_path or settings.image_url
+    if column is None:
+        return None
+    found = [
+        str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
+        for item in embedded_items(row.cells.get(column))
+    ]
+    scheme: CellScheme = "archive" if settings.archive else "file"
+    named = read_image_cell(text[column], scheme if settings.image_path else "url")
+    return "\n".join([*found, named] if named else found) or None
 
 
 def _cannot_be_read(path: Path, faults: Mapping[str, RowError]) -> InputError:

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.repository import TOP
+from helpers.workbooks import xlsx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.catalog.settings import TableColumns
 from stages.catalog.sources import table
 from stages.catalog.sources.product import RawProduct
 from stages.common.errors import InputError
@@ -264,13 +266,62 @@ def test_json_that_no_reader_takes_is_refused(tmp_path, name, content):
     assert "is no JSON" in refusal(tmp_path, name, content)
 
 
-def test_text_of_parquet_that_is_no_utf8_is_refused_with_its_column(tmp_path):
+def not_utf8():
+    """Return two texts, the second of which is not UTF-8."""
     buffers = [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]
-    bad = pa.Array.from_buffers(pa.string(), 2, buffers)
-    write_parquet(tmp_path, {name: ["x", "x"] for name in HEADER.split(",")} | {"name": bad})
-    assert "rows from 1, name: Invalid UTF8 sequence at string index 1" in refusal(
-        tmp_path, "products.parquet"
+    return pa.Array.from_buffers(pa.string(), 2, buffers)
+
+
+def test_text_of_parquet_that_is_no_utf8_is_refused_with_its_row(tmp_path):
+    write_parquet(tmp_path, {name: ["x", "x"] for name in COLUMNS} | {"name": not_utf8()})
+    said = refusal(tmp_path, "products.parquet")
+    assert "products.parquet, row 2: name is binary and not UTF-8" in said
+
+
+def test_a_list_of_parquet_with_text_that_is_no_utf8_is_refused_with_its_column(tmp_path):
+    lists = pa.ListArray.from_arrays([0, 1, 2], not_utf8())
+    write_parquet(tmp_path, {name: ["x", "x"] for name in COLUMNS} | {"name": lists})
+    assert "rows from 1, name: List child array invalid" in refusal(tmp_path, "products.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("products.csv", CSV),
+        ("products.tsv", CSV.replace(b",", b"\t").replace(b"TV\t", b"TV,")),
+        ("products.json", json.dumps(ROWS).encode()),
+        ("products.json", json.dumps({"products": ROWS}).encode()),
+        ("products.json", json.dumps({name: {"0": "x"} for name in COLUMNS}).encode()),
+        ("products.json", json.dumps({"columns": COLUMNS, "data": [["x"] * 5]}).encode()),
+        ("products.jsonl", json_lines([{"sku": 1}, *ROWS])),
+        ("products.xlsx", xlsx({"Sheet": [COLUMNS, ["x"] * 5]})),
+    ],
+)
+def test_the_columns_of_each_format_are_found_before_its_rows_are_read(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert set(table.columns_of(tmp_path / name, None)) >= set(COLUMNS)
+
+
+def test_the_columns_of_a_folder_and_of_a_sheet_are_found(tmp_path):
+    (tmp_path / "new").mkdir()
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "new/1.parquet")
+    assert table.columns_of(tmp_path / "new", None) == [*ROWS[0]]
+    workbook = {"One": [["a"], ["x"]], "Two": [["b"], ["x"]]}
+    (tmp_path / "new.xlsx").write_bytes(xlsx(workbook))
+    assert table.columns_of(tmp_path / "new.xlsx", "Two") == ["b"]
+
+
+def test_rows_that_cannot_be_read_come_among_the_others(tmp_path):
+    (tmp_path / "new.csv").write_bytes(b"sku,name\n1,a\n2\n3,c\n")
+    columns = dict.fromkeys(TableColumns.model_fields) | {"sku": "sku", "name": "name"}
+    rows = list(
+        table.read_rows(
+            tmp_path / "new.csv", TableColumns(**columns), tables=tmp_path, images=tmp_path
+        )
     )
+    assert [place for place, _ in rows] == [f"row {i} (line {i + 1})" for i in (1, 2, 3)]
+    assert [rows[0][1].name, rows[2][1].name] == ["a", "c"]
+    assert "short, 1 cells" in rows[1][1].reason
 
 
 @settings(deadline=None, derandomize=True)

@@ -152,6 +152,8 @@ def test_a_table_without_a_name_says_which_column_is_missing(tab):
 @pytest.mark.parametrize("width", ["tab", "narrow_tab"])
 def test_nothing_is_wider_than_the_window_and_all_can_be_read(width, request):
     tab = request.getfixturevalue(width)
+    classify(tab, "")
+    expect(tab.get_by_role("alert")).to_be_in_viewport()
     drop(tab, image_of("Lamps", 1), "a" * 200 + ".jpg", "image/jpeg")
     classify(tab, "Lamp " + "endless" * 40)
     expect(tab.locator("#neighbors li").first).to_be_visible()

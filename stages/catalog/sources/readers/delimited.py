@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stages.catalog.sources.readers.cell_text import is_unicode
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_text
 
 _IN_QUOTES = (
     "a cell with a delimiter, quote or line break has to be in quotes, its own quotes doubled"
@@ -29,6 +29,21 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of a file with tabs between its cells."""
     return _read(path, columns, "\t")
+
+
+def csv_columns(path: Path) -> list[str]:
+    """Return the header of a file with commas between its cells."""
+    return _columns(path, ",")
+
+
+def tsv_columns(path: Path) -> list[str]:
+    """Return the header of a file with tabs between its cells."""
+    return _columns(path, "\t")
+
+
+def _columns(path: Path, delimiter: str) -> list[str]:
+    with open_text(path, newline="") as file:
+        return _read_header(path, csv.reader(file, delimiter=delimiter, strict=True))
 
 
 class _Lines:

@@ -1,40 +1,60 @@
 """Which files a table consists of, and which reader reads them."""
 
+from collections.abc import Callable
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
-from stages.catalog.sources.readers.delimited import read_csv, read_tsv
-from stages.catalog.sources.readers.file_content import COMPRESSED_ENDINGS
-from stages.catalog.sources.readers.json_objects import read_json, read_json_lines
-from stages.catalog.sources.readers.parquet import read_parquet
+from stages.catalog.sources.readers.delimited import (
+    csv_columns,
+    read_csv,
+    read_tsv,
+    tsv_columns,
+)
+from stages.catalog.sources.readers.json_objects import (
+    json_columns,
+    json_lines_columns,
+    read_json,
+    read_json_lines,
+)
+from stages.catalog.sources.readers.parquet import parquet_columns, read_parquet
 from stages.catalog.sources.readers.rows import Reader
-from stages.catalog.sources.readers.spreadsheet import read_spreadsheet
+from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
+from stages.common.file_content import COMPRESSED_ENDINGS
 
-READERS: dict[str, Reader] = {
-    ".csv": read_csv,
-    ".tsv": read_tsv,
-    ".json": read_json,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".parquet": read_parquet,
-    ".xlsx": read_spreadsheet,
-    ".xls": read_spreadsheet,
-    ".ods": read_spreadsheet,
+
+class Format(NamedTuple):
+    """How the rows of a file are read, and which columns it has."""
+
+    read: Reader
+    columns: Callable[[Path], list[str]]
+
+
+FORMATS = {
+    ".csv": Format(read_csv, csv_columns),
+    ".tsv": Format(read_tsv, tsv_columns),
+    ".json": Format(read_json, json_columns),
+    ".jsonl": Format(read_json_lines, json_lines_columns),
+    ".ndjson": Format(read_json_lines, json_lines_columns),
+    ".parquet": Format(read_parquet, parquet_columns),
+    ".xlsx": Format(read_spreadsheet, spreadsheet_columns),
+    ".xls": Format(read_spreadsheet, spreadsheet_columns),
+    ".ods": Format(read_spreadsheet, spreadsheet_columns),
 }
 
 
-def reader_of(path: Path) -> Reader:
-    """Return the reader of a file, by the ending of its name.
+def format_of(path: Path) -> Format:
+    """Return the format of a file, by the ending of its name.
 
     Raises InputError where it has none of the endings.
     """
     ending = _ending(path)
-    if ending not in READERS:
+    if ending not in FORMATS:
         raise InputError(
             f"{path} cannot be read as a table: the name of a table (data.table.path) has to end "
-            f"in {', '.join(READERS)}, and may then end in {', '.join(COMPRESSED_ENDINGS)}"
+            f"in {', '.join(FORMATS)}, and may then end in {', '.join(COMPRESSED_ENDINGS)}"
         )
-    return READERS[ending]
+    return FORMATS[ending]
 
 
 def files_of(path: Path) -> list[Path]:

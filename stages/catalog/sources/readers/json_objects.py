@@ -1,42 +1,80 @@
 """JSON and JSON Lines."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_text
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_text
 
 
 def read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Yield the objects of an array, of the only array in an object, or of what pandas writes."""
+    objects = _records(path, _content(path), columns)
+    rows = [_row(i, item) for i, item in enumerate(objects, start=1)]
+    _check_keys(path, rows, columns)
+    yield from rows
+
+
+def json_columns(path: Path) -> list[str]:
+    """Return what may be the columns of a JSON file.
+
+    These are the keys of the objects of an array. Of an object, which may have a column or a row
+    under each of its keys, these are its keys and those of the objects in it.
+    """
+    content = _content(path)
+    if not isinstance(content, dict):
+        return _keys(content if isinstance(content, list) else [])
+    header = content.get("columns")
+    parts = (part for value in content.values() for part in _listed(value))
+    names = [*(header if isinstance(header, list) else []), *content, *_keys(parts)]
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _keys(objects: Iterable[Any]) -> list[str]:
+    """Return the keys of those that are objects, each once."""
+    return list(dict.fromkeys(key for one in objects if isinstance(one, dict) for key in one))
+
+
+def _content(path: Path) -> Any:
     with open_text(path) as file:
         text = file.read()
     try:
-        content = _loads(text)
+        return _loads(text)
     except (ValueError, RecursionError) as error:
         hint = "; if each line is an object, name the file .jsonl" if "Extra" in str(error) else ""
         raise InputError(f"{path} is no JSON: {error}{hint}") from None
-    objects = _records(path, content, columns)
-    yield from _checked(path, [_row(i, item) for i, item in enumerate(objects, start=1)], columns)
 
 
 def read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield one object per line."""
-    rows: list[Row] = []
+    """Yield one object per line. The file is read twice: an object may lack some of the keys."""
+    _check_keys(path, _lines(path), columns)
+    yield from _lines(path)
+
+
+def json_lines_columns(path: Path) -> list[str]:
+    """Return the keys of the objects of a file with one object per line."""
+    return _keys(row.cells for row in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    number = 0
     with open_text(path) as file:
         for line, text in enumerate(file, start=1):
             if text.strip():
-                number = len(rows) + 1
+                number += 1
                 try:
-                    rows.append(_row(number, _loads(text), line))
+                    yield _row(number, _loads(text), line)
                 except (ValueError, RecursionError) as error:
                     fault = RowError(f"is no JSON: {error}", "write one object per line")
-                    rows.append(Row(number, line=line, fault=fault))
-    yield from _checked(path, rows, columns)
+                    yield Row(number, line=line, fault=fault)
 
 
 def _loads(text: str) -> Any:
@@ -61,11 +99,15 @@ def _row(number: int, value: Any, line: int | None = None) -> Row:
     return Row(number, line=line, fault=fault)
 
 
-def _checked(path: Path, rows: list[Row], columns: Sequence[str]) -> Iterator[Row]:
-    """Check that the objects have the columns. An object may lack some of the keys."""
-    if any(row.fault is None for row in rows):
-        check_columns(path, dict.fromkeys(key for row in rows for key in row.cells), columns)
-    yield from rows
+def _check_keys(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Raise InputError where no object has a column, if there is any. One may lack some keys."""
+    found: dict[str, None] = {}
+    is_any = False
+    for row in rows:
+        found.update(dict.fromkeys(row.cells))
+        is_any |= row.fault is None
+    if is_any:
+        check_columns(path, found, columns)
 
 
 def _records(path: Path, content: Any, columns: Sequence[str]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _BATCH = 8192
-_BATCH_OF_IMAGES = 256  # embedded images are large
+_BUFFER = 1 << 16  # bytes of a column that are read at once
+_BATCH_OF_IMAGES = 64  # embedded images are large
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -22,19 +24,38 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
     Hugging Face's class labels, which are numbers, become their names.
     """
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        check_columns(path, schema.names, columns)
+        labels = _label_names(path, schema)
+        is_large = any(_may_hold_images(schema.field(name).type) for name in columns)
+        size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
+        for batch in file.iter_batches(batch_size=size, columns=list(columns)):
+            checked = [
+                _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
+                for name, cells in zip(batch.schema.names, batch.columns, strict=True)
+            ]
+            for cells in pa.RecordBatch.from_arrays(checked, batch.schema.names).to_pylist():
+                number += 1
+                yield _named(Row(number, cells), labels)
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file."""
+    with _opened(path) as file:
+        return file.schema_arrow.names
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file. Raises InputError where it cannot be read."""
     try:
-        with open_bytes(path) as content, pq.ParquetFile(_seekable(content)) as file:
-            schema = file.schema_arrow
-            check_columns(path, schema.names, columns)
-            labels = _label_names(path, schema)
-            nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
-            size, number = _BATCH_OF_IMAGES if nested else _BATCH, 0
-            for batch in file.iter_batches(batch_size=size, columns=list(columns)):
-                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
-                    _check_cells(cells, f"{path}, rows from {number + 1:,}, {name}")
-                for cells in batch.to_pylist():
-                    number += 1
-                    yield _named(Row(number, cells), labels)
+        with (
+            open_bytes(path) as content,
+            # Or the columns of a whole row group, often the whole file, would be in memory.
+            pq.ParquetFile(_seekable(content), buffer_size=_BUFFER, pre_buffer=False) as file,
+        ):
+            yield file
     except InputError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -46,12 +67,23 @@ def _seekable(content: Any) -> Any:
     return content if content.seekable() else pa.BufferReader(content.read())
 
 
-def _check_cells(cells: pa.Array, where: str) -> None:
-    """Raise InputError where a cell is not UTF-8, which Parquet allows."""
+def _may_hold_images(cells: pa.DataType) -> bool:
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(cells) for is_kind in kinds)
+
+
+def _checked(cells: pa.Array, where: str) -> pa.Array:
+    """Return cells; those of a column of text as bytes if one is not UTF-8, which Parquet allows.
+
+    Raises InputError where such a text is inside another value.
+    """
     try:
         cells.validate(full=True)
     except pa.ArrowInvalid as error:
+        if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+            return cells.cast(pa.large_binary())
         raise InputError(f"{where}: {error}: save the text as UTF-8") from None
+    return cells
 
 
 def _label_names(path: Path, schema: pa.Schema) -> dict[str, list[str]]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.file_content import open_bytes
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
+from stages.common.file_content import open_bytes
 
 _MAX_MEMORY = 8 << 30  # bytes
 
@@ -29,16 +29,26 @@ def read_spreadsheet(path: Path, columns: Sequence[str], sheet: str | None = Non
 
     The first row that is not empty is the header; a row's line is its number in the sheet.
     """
+    header, rows = _read(path, sheet)
+    check_columns(path, header, columns)
+    for number, (line, cells) in enumerate(rows, start=1):
+        yield Row(number, dict(zip(header, cells, strict=False)), line)
+
+
+def spreadsheet_columns(path: Path, sheet: str | None = None) -> list[str]:
+    """Return the header of a sheet."""
+    return _read(path, sheet)[0]
+
+
+def _read(path: Path, sheet: str | None) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
+    """Return the header of a sheet, and its other rows that are not empty, each with its line."""
     with open_bytes(path) as file:
         content = file.read()
     sheets = _read_in_process(path, content, sheet)
     lines = enumerate(_choose(path, sheets, sheet), start=1)
     filled = ((line, cells) for line, cells in lines if _is_filled(cells))
     _, first = next(filled, (0, []))
-    header = _header(path, first)
-    check_columns(path, header, columns)
-    for number, (line, cells) in enumerate(filled, start=1):
-        yield Row(number, dict(zip(header, cells, strict=False)), line)
+    return _header(path, first), filled
 
 
 def _is_filled(cells: Cells) -> bool:

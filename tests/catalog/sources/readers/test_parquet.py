@@ -103,22 +103,50 @@ def images(*pairs):
     return pa.array([pair and dict(zip(("bytes", "path"), pair, strict=True)) for pair in pairs])
 
 
-def test_an_embedded_image_with_a_path_is_read_from_there(read, tmp_path):
+@pytest.mark.parametrize("column", ["image_path", "image_url"])
+@pytest.mark.parametrize("path", ["a.png", "gone.png", None, "/etc/hostname", "a\0b", "a" * 5000])
+def test_an_embedded_image_is_named_by_its_row_and_not_by_its_path(read, tmp_path, path, column):
     (tmp_path / "a.png").touch()
-    cells = images((b"\x89PNG", "a.png"), (None, "b.png"), None)
-    write(tmp_path / "products.parquet", image=cells)
+    write(tmp_path / "products.parquet", image=images((None, None), (b"\x89PNG", path), None))
+    found = [product.image for product in read("products.parquet", **{column: "image"})]
+    assert found == [None, "embedded:products.parquet#image#2", None]
+
+
+@pytest.mark.parametrize("empty", [None, b""])
+def test_an_image_object_without_bytes_is_named_by_its_path(read, tmp_path, empty):
+    write(tmp_path / "products.parquet", image=images((empty, "b.png"), (b"\x89PNG", "a.png")))
     found = [product.image for product in read("products.parquet", image_path="image")]
-    assert found == ["file:a.png", "file:b.png", None]
+    assert found == ["file:b.png", "embedded:products.parquet#image#2"]
 
 
-@pytest.mark.parametrize("path", ["gone.png", None, "/etc/hostname", "a\0b", "a" * 5000])
-def test_an_image_that_is_only_embedded_is_refused_with_what_to_do(refusal, tmp_path, path):
-    write(tmp_path / "products.parquet", image=images((b"\x89PNG", path)))
-    said = refusal("products.parquet", image_path="image")
-    assert "row 1: image holds an image that is embedded in the table" in said
-    assert "data.table.image_path" in said
+def test_an_image_as_bytes_is_named_by_its_row_and_a_path_as_bytes_by_its_text(read, tmp_path):
+    write(tmp_path / "products.parquet", image=[b"\x89PNG\xff", "é.png".encode(), b"", None])
+    found = [product.image for product in read("products.parquet", image_path="image")]
+    assert found == ["embedded:products.parquet#image#1", "file:é.png", None, None]
 
 
-def test_an_image_as_bytes_is_refused_with_what_to_do(refusal, tmp_path):
-    write(tmp_path / "products.parquet", image=[b"\x89PNG\xff"])
-    assert "is embedded in the table" in refusal("products.parquet", image_path="image")
+def test_of_a_list_of_images_each_is_named(read, tmp_path):
+    cells = pa.array([images((None, "b.png"), (b"\x89PNG", None), (b"GIF\xff", None)).to_pylist()])
+    write(tmp_path / "products.parquet", image=cells)
+    (product,) = read("products.parquet", image_path="image")
+    assert product.image.splitlines() == [
+        "embedded:products.parquet#image#1.2",
+        "embedded:products.parquet#image#1.3",
+        "file:b.png",
+    ]
+
+
+def test_rows_of_a_folder_are_counted_in_each_file(read, tmp_path):
+    for name in ("b", "a"):
+        cells = images((b"\x89PNG", None), (b"\x89PNG", None))
+        write(tmp_path / f"parts/{name}#.parquet", image=cells)
+    found = [product.image for product in read("parts", image_path="image")]
+    assert found == [
+        f"embedded:parts/{name}%23.parquet#image#{row}" for name in "ab" for row in (1, 2)
+    ]
+
+
+def test_a_text_that_looks_like_the_name_of_an_embedded_image_is_a_path(read, tmp_path):
+    write(tmp_path / "products.parquet", image=["embedded:products.parquet#image#1"])
+    (product,) = read("products.parquet", image_path="image")
+    assert product.image == "file:embedded:products.parquet#image#1"

@@ -1,0 +1,115 @@
+"""Which columns of a table are read: those that the command line names, else those of the model."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from stages.catalog.settings import TableColumns
+from stages.common.errors import InputError
+from stages.fusion.model_file import ModelFile
+
+TEXTS = ("name", "description", "manufacturer")
+IMAGES = ("image_path", "image_url")
+KEYS = ("sku", *TEXTS, *IMAGES)
+N_LISTED = 30  # columns that a message lists
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Return what `--column name=title` and the like say.
+
+    Raises InputError where a text has another form, and where two say the same.
+    """
+    named: dict[str, str] = {}
+    for text in texts:
+        key, equals, column = text.partition("=")
+        if key not in KEYS or not equals or not column:
+            raise InputError(
+                f"--column is {text!r}: write what the column holds ({', '.join(KEYS)}) and its "
+                "name, as in --column name=title"
+            )
+        if key in named:
+            raise InputError(f"--column names {key} twice, {named[key]!r} and {column!r}: name one")
+        named[key] = column
+    if named.keys() >= set(IMAGES):
+        raise InputError("--column names image_url and image_path: name one of them")
+    return named
+
+
+def choose_columns(
+    table: Path,
+    found: Sequence[str],
+    model: ModelFile,
+    named: Mapping[str, str],
+    *,
+    sheet: str | None,
+    archive: str | None,
+) -> TableColumns:
+    """Return the columns to read of a table that has the columns `found`.
+
+    What `named` does not say is taken from the table that the model was trained on, or else the
+    column that is named for what it holds. Raises InputError where a column that is named is not
+    there, and where there is none that the model reads.
+    """
+    for key, column in named.items():
+        if column not in found:
+            raise InputError(
+                f"{table} has no column {column!r} (--column {key}={column}); it has "
+                f"{_listed(found)}"
+            )
+    wanted = _texts_read(model) + [*IMAGES] * _sees_images(model)
+    own = model.table or {}
+    chosen = {
+        key: next((name for name in (named.get(key), own.get(key), key) if name in found), None)
+        for key in ("sku", *wanted)
+    }
+    _keep_one_image(chosen, named, own, archive)
+    if not any(chosen.get(key) for key in wanted):
+        raise InputError(
+            f"{table} has the columns {_listed(found)}, and the model reads {', '.join(wanted)}: "
+            f"say which is which, as in --column {wanted[0]}=title"
+        )
+    if archive is not None and _sees_images(model) and chosen["image_path"] is None:
+        raise InputError(
+            "--archive needs the column with the names of the images: --column image_path=..."
+        )
+    columns = dict.fromkeys(KEYS) | chosen
+    in_archive = archive if chosen.get("image_path") else None
+    return TableColumns(sheet=sheet, label=None, archive=in_archive, **columns)
+
+
+def _texts_read(model: ModelFile) -> list[str]:
+    """Return the texts of a product that the model's encoders read."""
+    fields = {field for encoder in model.encoders.values() for field in encoder.fields}
+    return [name for name in TEXTS if name in fields]
+
+
+def _sees_images(model: ModelFile) -> bool:
+    return any(block.input == "image" for block in model.blocks.values())
+
+
+def _keep_one_image(
+    chosen: dict[str, str | None],
+    named: Mapping[str, str],
+    own: Mapping[str, str],
+    archive: str | None,
+) -> None:
+    """Keep one column of images: the one that is named, then the model's own, then the paths."""
+    if not all(chosen.get(key) for key in IMAGES):
+        return
+    order: Collection[str] = [key for source in (named, own) for key in IMAGES if source.get(key)]
+    kept = "image_path" if archive else next(iter(order), "image_path")
+    for key in IMAGES:
+        if key != kept:
+            chosen[key] = None
+
+
+def _listed(found: Sequence[str]) -> str:
+    more = f" and {len(found) - N_LISTED:,} more" if len(found) > N_LISTED else ""
+    return (", ".join(map(repr, found[:N_LISTED])) or "none") + more
+
+
+def say_columns(columns: TableColumns) -> str:
+    """Return which columns are read, in words."""
+    said = columns.model_dump(include=set(KEYS))
+    return ", ".join(
+        key if column == key else f"{column} as {key}" for key, column in said.items() if column
+    )

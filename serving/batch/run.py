@@ -1,0 +1,129 @@
+"""Predict for a whole table: read it, get its images, ask the model and write what it says."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from serving.batch.columns import choose_columns, say_columns
+from serving.batch.images import RowImages, open_images
+from serving.batch.options import Options
+from serving.batch.output import output_table, write_output
+from serving.batch.parts import Parts, folder_of, is_of_run, open_parts
+from serving.batch.rows import InputRow, chunks, read_input
+from serving.batch.summary import Summary
+from serving.predictor import Predictor
+from serving.products import Product
+from stages.catalog.settings import TableColumns
+from stages.catalog.sources.readers.formats import files_of, format_of
+from stages.catalog.sources.readers.parquet import read_parquet
+from stages.catalog.sources.table import columns_of
+from stages.common.errors import InputError
+from stages.common.files import sha256_of
+from stages.common.image_ref import is_url
+from stages.fusion.model_file import FILE, ModelFile
+
+CHUNK = 1024  # rows that are in memory together, and a part of the output
+
+
+def predict_table(options: Options) -> Summary:
+    """Write a prediction for each row of the table, and return what became of the rows.
+
+    A run that was killed resumes if it is asked for the same again. Raises InputError where an
+    input is missing or wrong, and where the output is there and is not to be replaced.
+    """
+    options.check()
+    model = ModelFile.load(options.model)
+    columns = choose_columns(
+        options.table,
+        columns_of(options.table, options.sheet),
+        model,
+        options.columns,
+        sheet=options.sheet,
+        archive=options.archive,
+    )
+    run, folder = _describe(options, columns), folder_of(options.output)
+    _check_output(options, is_of_run(folder, run))
+    _say(f"reads {say_columns(columns)}")
+    predictor = Predictor.load(options.model)
+    predictor.predict_products([], accuracy=options.accuracy)  # which refuses another accuracy
+    with open_parts(folder, run, options.restart) as (parts, said):
+        if said:
+            _say(said)
+        _predict_rows(predictor, options, columns, parts)
+        if _describe(options, columns) != run:
+            raise InputError(
+                f"{options.table}, the model or the archive changed meanwhile: run the same "
+                "command again"
+            )
+        summary = Summary()
+        write_output(options.output, summary.counted(parts.tables()))
+        parts.remove()
+    return summary
+
+
+def _predict_rows(
+    predictor: Predictor, options: Options, columns: TableColumns, parts: Parts
+) -> None:
+    """Write the parts that are missing."""
+    folder = options.image_folder
+    rows = read_input(options.table, columns, folder, parts.n_rows)
+    with ExitStack() as stack:
+        images = None
+        if columns.image_url or columns.image_path:
+            size = predictor.file.image_size or 0
+            opened = open_images(folder, options.table, columns.archive, size, parts.scratch)
+            images = stack.enter_context(opened)
+        is_parquet = format_of(files_of(options.table)[0]).read is read_parquet
+        if images and (columns.archive or is_parquet) and not parts.all_unpacked.exists():
+            if columns.archive:
+                _say(f"unpacks the images in {columns.archive}")
+            images.unpack(read_input(options.table, columns, folder))
+            parts.all_unpacked.touch()
+        bar = tqdm(initial=parts.n_rows, desc="predict", unit=" rows", disable=None)
+        for chunk in chunks(rows, CHUNK):
+            predictions = predictor.predict_products(
+                _products(chunk, images), accuracy=options.accuracy, top=options.top
+            )
+            parts.add(output_table(parts.n_rows + 1, predictions))
+            bar.update(len(chunk))
+        bar.close()
+
+
+def _products(rows: list[InputRow], images: RowImages | None) -> list[Product]:
+    return images.load(rows) if images else [row.product for row in rows]
+
+
+def _check_output(options: Options, is_ours: bool) -> None:
+    """Raise InputError where the output is there, and neither ours nor to be replaced."""
+    if options.output.exists() and not options.overwrite and not is_ours:
+        raise InputError(
+            f"{options.output} is there already: add --overwrite to replace it, or name another"
+        )
+
+
+def _describe(options: Options, columns: TableColumns) -> dict[str, Any]:
+    """Return what the predictions depend on, by its name in a message."""
+    archive = options.archive
+    is_file = archive is not None and not is_url(archive)
+    return {
+        "table": [_state(file) for file in files_of(options.table)],
+        "model": sha256_of(options.model / FILE),
+        "accuracy": options.accuracy,
+        "top": options.top,
+        "choice of columns": columns.model_dump(mode="json"),
+        "folder of images": str(options.image_folder.resolve()),
+        "archive": _state(Path(archive)) if archive and is_file else archive,
+    }
+
+
+def _state(file: Path) -> list[Any]:
+    """Return a file's path, size and time of its last change."""
+    found = file.stat()
+    return [str(file.resolve()), found.st_size, found.st_mtime_ns]
+
+
+def _say(text: str) -> None:
+    print(f"predict: {text}", file=sys.stderr)
