@@ -1,5 +1,5 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
-# make torture: the tests that take half an hour: kills, floods, hostile files, rebuilding.
+# make torture: the tests that take an hour: kills, floods, hostile files and requests, rebuilding.
 # make serve: answer over HTTP with models/best; make serve MODEL=... PORT=...
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
