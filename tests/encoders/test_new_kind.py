@@ -139,7 +139,7 @@ def test_a_new_kind_of_image_encoder_is_one_file(copy):
         for i, jpeg in enumerate(jpegs)
     ]
     images = pa.Table.from_pylist(rows, IMAGES)
-    write_table(copy / "data/images/images-00000.parquet", images
+    write_table(copy / "data/images/images-00000.parquet", images, {"size": 8})
     assert "colour: random weights, seed 42" in run(copy, "fetch_weights", "colour")
     said = run(copy, "embed_images", "colour")
     assert said == "colour: 2 of 2 images computed by numpy in float32, 0 from .cache\n"
