@@ -43,7 +43,7 @@ print(Predictor.load(sys.argv[1]).predict([{"name": "HDMI cable", "image": sys.a
 def main() -> None:
     """Time every way in turn and print medians, 95th percentiles and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=paths.MODELS / "best")
+    parser.add_argument("--model", type=Path, default=paths.BEST_MODEL)
     parser.add_argument("--text-model", type=Path, help="a model of text alone, to start")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--batch-rounds", type=int, default=3)

@@ -18,7 +18,6 @@ from stages.encoders.base import module_of
 from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.model_file import ENCODERS, FILE, NEIGHBORS, ModelFile
 
-MODEL = paths.MODELS / "best"
 CARD = "README.md"
 
 
@@ -61,7 +60,7 @@ def main() -> None:
     """Export the model that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to write")
-    parser.add_argument("--model", type=Path, default=MODEL, help=f"default: {MODEL}")
+    parser.add_argument("--model", type=Path, default=paths.BEST_MODEL, help=f"default: {MODEL}")
     asked = parser.parse_args()
     export(asked.model, asked.folder)
     files = [file for file in asked.folder.rglob("*") if file.is_file()]

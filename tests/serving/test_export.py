@@ -12,6 +12,7 @@ from helpers.repository import TOP
 
 from serving import Predictor
 from serving.export import export
+from stages.common import paths
 from stages.common.errors import InputError
 from stages.encoders.backends import openvino
 
@@ -105,3 +106,25 @@ def test_nothing_is_written_over_but_a_model(model_folders, tmp_path):
     with pytest.raises(InputError, match="holds no model"):
         export(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "folder"],
+        ["predict", "new.csv", "--output", "out.csv"],
+        ["server", "--port", "0"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_each_command_takes_the_model_that_the_pipeline_packages(command, tmp_path):
+    (tmp_path / "new.csv").write_text("name\nA lamp\n")
+    done = subprocess.run(
+        [sys.executable, "-m", f"serving.{command[0]}", *command[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"error: {paths.BEST_MODEL} holds no model" in done.stderr
