@@ -60,7 +60,7 @@ def main() -> None:
     """Export the model that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to write")
-    parser.add_argument("--model", type=Path, default=paths.BEST_MODEL, help=f"default: {paths.BEST_MODEL}")
+    parser.add_argument("--model", type=Path, default=paths.BEST_MODEL, help="default: %(default)s")
     asked = parser.parse_args()
     export(asked.model, asked.folder)
     files = [file for file in asked.folder.rglob("*") if file.is_file()]
