@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.download.failures import Failure
@@ -158,6 +158,7 @@ PATHS = st.lists(PARTS, min_size=1, max_size=4).flatmap(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(PATHS, max_size=8), st.lists(PATHS, max_size=8))
 def test_each_reference_has_a_name_or_a_reason_and_no_guess_is_shared(paths, references):
     names = {plain(path) for path in paths}

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.products import Product
@@ -143,6 +143,7 @@ ANY = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.dictionaries(st.sampled_from(["sku", "name", "description", "image", "other"]), ANY) | ANY
 )
