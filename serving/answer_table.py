@@ -28,18 +28,35 @@ SCHEMA = pa.schema(
     ]
 )
 
+# One more column where they were asked for.
+NEIGHBOR = pa.struct(
+    [
+        ("sku", pa.string()),
+        ("name", pa.string()),
+        ("label", pa.string()),
+        ("similarity", pa.float64()),
+        ("thumbnail", pa.binary()),
+    ]
+)
+NEIGHBORS = pa.field("neighbors", pa.list_(NEIGHBOR))
+
 
 def to_table(predictions: Sequence[Prediction]) -> pa.Table:
-    """Return predictions as a table of SCHEMA."""
-    return pa.Table.from_pylist([_row(one) for one in predictions], schema=SCHEMA)
+    """Return predictions as a table of SCHEMA, with NEIGHBORS if they have any."""
+    return pa.Table.from_pylist([_row(one) for one in predictions], schema=_schema(predictions))
 
 
 def to_frame(predictions: Sequence[Prediction], index: "pd.Index") -> "pd.DataFrame":
-    """Return predictions as a DataFrame with the columns of SCHEMA, and with `index`."""
+    """Return predictions as a DataFrame with the columns of `to_table`, and with `index`."""
     import pandas as pd
 
     rows = [_row(one) for one in predictions]
-    return pd.DataFrame(rows, columns=SCHEMA.names, index=index)
+    return pd.DataFrame(rows, columns=_schema(predictions).names, index=index)
+
+
+def _schema(predictions: Sequence[Prediction]) -> pa.Schema:
+    has_neighbors = any(one.neighbors is not None for one in predictions)
+    return SCHEMA.append(NEIGHBORS) if has_neighbors else SCHEMA
 
 
 def _row(one: Prediction) -> dict[str, Any]:
@@ -54,6 +71,7 @@ def _row(one: Prediction) -> dict[str, Any]:
         "missing": one.missing,
         "image_error": one.image_error,
         "error": one.error,
+        "neighbors": None if one.neighbors is None else [vars(near) for near in one.neighbors],
     }
 
 

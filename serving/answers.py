@@ -16,6 +16,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Neighbor:
+    """A training product; `similarity` is the cosine to what was asked for, from -1 to 1."""
+
+    sku: str
+    name: str
+    label: str
+    similarity: float
+    thumbnail: bytes | None  # a small JPEG
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What the model says of one product.
 
@@ -25,6 +36,7 @@ class Prediction:
     model does not see it. `missing` names the inputs of the model that the product lacks,
     `image_error` why an image that it names could not be used. `error` says why there is no answer
     at all: then label and probability are None, `top` is empty and the decision is `ask`.
+    `neighbors` are the training products most like it, nearest first; None unless asked for.
     """
 
     sku: str | None
@@ -37,3 +49,4 @@ class Prediction:
     missing: list[str] = field(default_factory=list)
     image_error: str | None = None
     error: str | None = None
+    neighbors: list[Neighbor] | None = None

@@ -9,14 +9,16 @@ from typing import Self
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from serving.answers import Neighbor
 from serving.encoders import ProductEncoder, load_encoders
-from serving.neighbors import Neighbor, NeighborIndex
+from serving.neighbors import NeighborIndex
 from serving.products import Product
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
 from stages.fusion.features import Features, unit_length
 from stages.fusion.model import FusedModel, pool_predictions
 from stages.fusion.model_file import NEIGHBORS, ModelFile
+from stages.packaging.neighbors import neighbor_vectors
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,13 @@ class Answers:
 
     `probabilities`, float32 of shape (n, classes), are of all that a product has; `of_input` those
     of the image and the text alone. They are zeros where `has`, boolean of shape (n,) by input,
-    says that there is nothing.
+    says that there is nothing. `neighbors`, a list per product, are None unless asked for.
     """
 
     probabilities: np.ndarray
     of_input: dict[str, np.ndarray]
     has: dict[str, np.ndarray]
+    neighbors: list[list[Neighbor]] | None
 
 
 class ServedModel:
@@ -72,10 +75,12 @@ class ServedModel:
         with self._lock:
             return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
 
-    def predict(self, products: Sequence[Product]) -> Answers:
+    def predict(self, products: Sequence[Product], n_neighbors: int = 0) -> Answers:
         """Classify products by all that they have, and by image and text alone.
 
-        BLAS has one thread meanwhile, as in the stages: with more it rounds differently.
+        With `n_neighbors`, find so many of the training products most like each product; none where
+        the model has no index, or the product nothing. BLAS has one thread meanwhile, as in the
+        stages: with more it rounds differently.
         """
         features = self._features(products)
         with self._lock, self._threads.limit(limits=1, user_api="blas"):
@@ -86,14 +91,13 @@ class ServedModel:
             pool_predictions(members, pools).probabilities,
             {name: pool_predictions(one, pools).probabilities for name, one in alone.items()},
             {name: features.has_modality(name) for name in alone},
+            self._neighbors(features, n_neighbors) if n_neighbors else None,
         )
 
-    def neighbors(self, products: Sequence[Product], k: int) -> list[list[Neighbor]]:
-        """Return the training products most like each product; none where there is no index."""
+    def _neighbors(self, features: Features, k: int) -> list[list[Neighbor]]:
         if self._index is None:
-            return [[] for _ in products]
-        features = self._features(products)
-        return self._index.find(self._fused.preprocessor.transform(features), k)
+            return [[] for _ in features.labels]
+        return self._index.find(neighbor_vectors(self._fused.preprocessor, features), k)
 
     def _features(self, products: Sequence[Product]) -> Features:
         """Return the products' blocks, of unit length as the classifiers were trained on."""

@@ -1,30 +1,18 @@
 """The training products that are most like a product, by the vectors that the classifier sees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
-from stages.common.blocks import concatenate
+from serving.answers import Neighbor
 from stages.common.errors import InputError
 from stages.common.tables import metadata_of, read_table
-from stages.fusion.features import Features, unit_length
+from stages.fusion.features import unit_length
 
 COLUMNS = ("sku", "name", "label", "thumbnail")
-
-
-@dataclass(frozen=True)
-class Neighbor:
-    """A training product; `similarity` is the cosine to what was asked for, from -1 to 1."""
-
-    sku: str
-    name: str
-    label: str
-    similarity: float
-    thumbnail: bytes | None  # a small JPEG
 
 
 class NeighborIndex:
@@ -50,17 +38,17 @@ class NeighborIndex:
         vectors = column.flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
         return cls(table.select(COLUMNS), unit_length(vectors))
 
-    def find(self, features: Features, k: int) -> list[list[Neighbor]]:
+    def find(self, vectors: np.ndarray, k: int) -> list[list[Neighbor]]:
         """Return for each product the `k` training products that are most like it.
 
-        `features` are preprocessed. A product that has no block has no neighbours.
+        `vectors` are those of `neighbor_vectors`. A product with a vector of zeros, which has no
+        block, has no neighbours.
         """
-        rows = unit_length(concatenate(features.blocks, features.block_weights))
-        similarities = rows @ self._vectors.T
+        similarities = vectors @ self._vectors.T
         nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
         return [
             self._rows(similarities[row], nearest[row]) if there else []
-            for row, there in enumerate(features.any_present())
+            for row, there in enumerate(np.any(vectors, axis=1).tolist())
         ]
 
     def _rows(self, similarities: np.ndarray, chosen: np.ndarray) -> list[Neighbor]:

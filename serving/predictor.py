@@ -11,7 +11,6 @@ import pyarrow as pa
 from serving.answer_table import to_frame, to_table
 from serving.answers import ASK, FILE, Candidate, Prediction
 from serving.model import Answers, ServedModel
-from serving.neighbors import Neighbor
 from serving.products import Product
 from serving.reading import read_product
 from serving.rows import Rows, is_frame, rows_of
@@ -50,20 +49,24 @@ class Predictor:
         """
         return cls(ServedModel.load(Path(folder), backend, precision))
 
-    def predict(self, products: Rows, *, accuracy: float = ACCURACY, top: int = 3) -> Any:
+    def predict(
+        self, products: Rows, *, accuracy: float = ACCURACY, top: int = 3, neighbors: int = 0
+    ) -> Any:
         """Return a prediction for each product, in their order.
 
         `products` are mappings with any of sku, name, description, manufacturer and image (the
         bytes of a file, a Pillow image or a path), or a DataFrame or an Arrow table with such
         columns: then a table comes back, with the columns of `serving.answer_table`. A product is
         to be filed where the probability reaches the threshold of `accuracy`; `top` is how many
-        classes are named. A faulty row has an `error` and harms no other. Raises InputError for an
-        `accuracy` that the model has no threshold for, and for a table without a column to read.
+        classes are named, `neighbors` how many of the training products most like it: none for one
+        without an input, or where the model came without its index. A faulty row has an `error`
+        and harms no other. Raises InputError for an `accuracy` that the model has no threshold for,
+        and for a table without a column to read.
         """
         self._threshold(accuracy)
         found: list[Prediction] = []
         for batch in self._batches(products):
-            found += self.predict_products(batch, accuracy=accuracy, top=top)
+            found += self.predict_products(batch, accuracy=accuracy, top=top, neighbors=neighbors)
         if is_frame(products):
             return to_frame(found, products.index)
         return to_table(found) if isinstance(products, pa.Table) else found
@@ -78,24 +81,22 @@ class Predictor:
         return {name: rows for name, (rows, _) in self._model.embed(read).items()}
 
     def predict_products(
-        self, products: Sequence[Product], *, accuracy: float = ACCURACY, top: int = 3
+        self,
+        products: Sequence[Product],
+        *,
+        accuracy: float = ACCURACY,
+        top: int = 3,
+        neighbors: int = 0,
     ) -> list[Prediction]:
         """Return a prediction for each product that was read; see `predict`."""
         threshold = self._threshold(accuracy)
         if not products:
             return []
-        answers = self._model.predict(products)
+        answers = self._model.predict(products, neighbors)
         return [
             self._prediction(product, answers, row, threshold, top)
             for row, product in enumerate(products)
         ]
-
-    def neighbors(self, products: Sequence[Product], k: int = 5) -> list[list[Neighbor]]:
-        """Return the `k` training products that are most like each product, nearest first.
-
-        A product without an input has none, nor has any where the model came without its index.
-        """
-        return self._model.neighbors(products, k) if products else []
 
     def read(self, row: Any) -> Product:
         """Return the product of a row, read as the model needs it; see `read_product`."""
@@ -120,12 +121,20 @@ class Predictor:
         self, product: Product, answers: Answers, row: int, threshold: float | None, top: int
     ) -> Prediction:
         missing = [name for name, has in answers.has.items() if not has[row]]
+        near = answers.neighbors[row] if answers.neighbors is not None else None
         error = product.error
         if error is None and len(missing) == len(self.inputs):
             error = f"it has no {' and no '.join(missing)}"
         if error is not None:
             return Prediction(
-                product.sku, None, None, ASK, [], None, None, missing, product.image_error, error
+                product.sku,
+                None,
+                None,
+                ASK,
+                missing=missing,
+                image_error=product.image_error,
+                error=error,
+                neighbors=near,
             )
         candidates = self._candidates(answers.probabilities[row], max(top, 1))
         first = candidates[0]
@@ -145,6 +154,7 @@ class Predictor:
             text=alone.get("text"),
             missing=missing,
             image_error=product.image_error,
+            neighbors=near,
         )
 
     def _candidates(self, probabilities: np.ndarray, count: int) -> list[Candidate]:

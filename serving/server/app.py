@@ -23,7 +23,7 @@ from serving.server.schemas import (
     PredictResponse,
     ProductPrediction,
 )
-from serving.server.service import Answer, Options, Service
+from serving.server.service import Options, Service
 from serving.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             answers = await _while_connected(request, service.predict(asked.products, options))
         except HungUp:
             return Response(status_code=HUNG_UP)
-        found = PredictResponse(
-            model=model, accuracy=asked.accuracy, predictions=list(map(_prediction, answers))
-        )
+        predictions = [ProductPrediction.model_validate(answer) for answer in answers]
+        found = PredictResponse(model=model, accuracy=asked.accuracy, predictions=predictions)
         return Response(found.model_dump_json(), media_type="application/json")
 
 
@@ -130,14 +129,6 @@ def _labels(predictor: "Predictor") -> LabelsResponse:
         accuracies=[AccuracyThreshold(accuracy=float(a), threshold=p) for a, p in thresholds],
         has_random_weights=has_random_weights(predictor),
     )
-
-
-def _prediction(answer: Answer) -> ProductPrediction:
-    prediction = ProductPrediction.model_validate(answer.prediction)
-    if answer.neighbors is None:
-        return prediction
-    neighbors = [vars(neighbor) for neighbor in answer.neighbors]
-    return ProductPrediction.model_validate({**prediction.model_dump(), "neighbors": neighbors})
 
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -18,7 +18,6 @@ from serving.server.schemas import RequestProduct
 from serving.server.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from serving.neighbors import Neighbor
     from serving.predictor import Predictor
 
 T = TypeVar("T")
@@ -36,14 +35,6 @@ class Options:
     neighbors: int = 0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the model says of a product; `neighbors` is None unless they were asked for."""
-
-    prediction: Prediction
-    neighbors: "list[Neighbor] | None"
-
-
 class Service:
     """A predictor that many requests share. Use it as an asynchronous context manager."""
 
@@ -53,7 +44,7 @@ class Service:
         self.metrics = Metrics()
         self._reader = ProductReader(predictor, settings)
         self._queued = 0
-        self._batcher: Batcher[Product, Options, Answer] | None = None
+        self._batcher: Batcher[Product, Options, Prediction] | None = None
 
     async def __aenter__(self) -> Self:
         """Start to answer."""
@@ -83,8 +74,8 @@ class Service:
 
     async def predict(
         self, products: Sequence[RequestProduct], options: Options
-    ) -> Sequence[Answer]:
-        """Return an answer per product, in their order.
+    ) -> Sequence[Prediction]:
+        """Return a prediction per product, in their order.
 
         Raises Refusal where the accuracy is not one of the model's, there are too many products,
         too many wait already, or it takes too long.
@@ -93,7 +84,7 @@ class Service:
         size = self._started.room
         turns = asyncio.Semaphore(AT_ONCE)
 
-        async def answer(part: Sequence[RequestProduct]) -> Sequence[Answer]:
+        async def answer(part: Sequence[RequestProduct]) -> Sequence[Prediction]:
             async with turns:
                 return await self._started.run(await self._reader.read(part), options)
 
@@ -148,16 +139,12 @@ class Service:
         return min(max(math.ceil(self._queued * self._started.item_s), 1), MAX_WAIT_S)
 
     @property
-    def _started(self) -> "Batcher[Product, Options, Answer]":
+    def _started(self) -> "Batcher[Product, Options, Prediction]":
         if self._batcher is None:
             raise RuntimeError("the service is not started")
         return self._batcher
 
-    def _compute(self, products: Sequence[Product], options: Options) -> Sequence[Answer]:
-        predictions = self.predictor.predict_products(
-            products, accuracy=options.accuracy, top=options.top
+    def _compute(self, products: Sequence[Product], options: Options) -> Sequence[Prediction]:
+        return self.predictor.predict_products(
+            products, accuracy=options.accuracy, top=options.top, neighbors=options.neighbors
         )
-        if not options.neighbors:
-            return [Answer(prediction, None) for prediction in predictions]
-        near = self.predictor.neighbors(products, options.neighbors)
-        return [Answer(*pair) for pair in zip(predictions, near, strict=True)]

@@ -136,9 +136,7 @@ async def _predict(
             if is_first or not is_busy or time.monotonic() > until:
                 raise
         await asyncio.sleep(RETRY_S)
-    return [
-        _without(upload.faults[i]) if i in upload.faults else next(answers).prediction for i in rows
-    ]
+    return [_without(upload.faults[i]) if i in upload.faults else next(answers) for i in rows]
 
 
 def _without(error: Any) -> Prediction:

@@ -8,7 +8,6 @@ import numpy as np
 import PIL.Image
 import pyarrow as pa
 
-from stages.common.blocks import concatenate
 from stages.common.tables import read_table
 from stages.fusion.features import Features, unit_length
 from stages.fusion.preprocessing import BlockPreprocessor
@@ -33,8 +32,7 @@ def neighbor_vectors(preprocessor: BlockPreprocessor, features: Features) -> np.
 
     It is what a classifier sees of all blocks side by side; a missing block is zeros.
     """
-    preprocessed = preprocessor.transform(features)
-    return unit_length(concatenate(preprocessed.blocks, features.block_weights))
+    return unit_length(preprocessor.transform(features).concatenate())
 
 
 def neighbors_table(

@@ -14,7 +14,6 @@ import pyarrow as pa
 from helpers.onnx_files import of_bytes
 
 from stages.classifiers.base import module_of as classifier_of
-from stages.common.blocks import concatenate
 from stages.common.tables import PRODUCTS, write_table
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
@@ -26,6 +25,7 @@ from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, NEIGHBORS, ModelFile
 from stages.fusion.training import Task, fit_fold
+from stages.packaging.neighbors import neighbor_vectors, neighbors_table
 
 COLOURS = {
     "Kettles": (200, 40, 30),
@@ -105,7 +105,8 @@ def make_model(
         np.zeros(N_PRODUCTS, dtype=int),
     ).trained[modality]
     trained.model.save(folder / "fold-1")
-    _write_neighbors(folder, trained.model.preprocessor.transform(features), rows, labels)
+    vectors = neighbor_vectors(trained.model.preprocessor, features)
+    _write_neighbors(folder, vectors, features.blocks, rows, labels)
     entries = {name: _entry(name, folder, image) for name in names}
     blocks = {
         name: {
@@ -172,19 +173,8 @@ def _entry(name: str, folder: Path, image: Settings) -> dict[str, object]:
     }
 
 
-def _write_neighbors(folder: Path, features: Features, rows, labels: np.ndarray) -> None:
-    vectors = unit_length(concatenate(features.blocks, features.block_weights))
-    flat = pa.array(vectors.astype(np.float16).ravel())
-    has_images = "colour" in features.blocks
-    table = pa.table(
-        {
-            "sku": pa.array([row["sku"] for row in rows]),
-            "name": pa.array([row["name"] for row in rows]),
-            "label": pa.array(labels.tolist()),
-            "thumbnail": pa.array(
-                [row["image"] if has_images else None for row in rows], pa.binary()
-            ),
-            "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-        }
-    )
-    write_table(folder / NEIGHBORS, table, {"blocks": list(features.blocks)})
+def _write_neighbors(folder: Path, vectors: np.ndarray, blocks, rows, labels: np.ndarray) -> None:
+    thumbnails = {row["sku"]: row["image"] for row in rows} if "colour" in blocks else {}
+    names = {row["sku"]: row["name"] for row in rows}
+    table = neighbors_table(list(names), names, labels.tolist(), vectors, thumbnails)
+    write_table(folder / NEIGHBORS, table, {"blocks": list(blocks)})

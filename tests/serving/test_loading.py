@@ -176,4 +176,4 @@ def test_neighbours_are_not_needed_but_must_be_of_the_model(copy, model_folders)
         Predictor.load(copy)
     (copy / "neighbors.parquet").unlink()
     predictor = Predictor.load(copy)
-    assert predictor.neighbors([predictor.read(row_of("Lamps"))]) == [[]]
+    assert predictor.predict([row_of("Lamps")], neighbors=5)[0].neighbors == []

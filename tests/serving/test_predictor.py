@@ -241,15 +241,29 @@ def test_threads_do_not_mix_up_their_products(predictor):
 
 
 def test_the_neighbours_are_of_the_product_s_kind(predictor, text_predictor):
-    products = [predictor.read(row) for row in (row_of("Lamps", 40), row_of("Radios", 41), {})]
-    lamps, radios, nothing = predictor.neighbors(products, k=4)
+    rows = [row_of("Lamps", 40), row_of("Radios", 41), {}]
+    lamps, radios, nothing = (one.neighbors for one in predictor.predict(rows, neighbors=4))
     assert {one.label for one in lamps} == {"Lamps"} and {one.label for one in radios} == {"Radios"}
     assert len(lamps) == 4 and nothing == []
     similarities = [one.similarity for one in lamps]
     assert similarities == sorted(similarities, reverse=True)
     assert 0.5 < similarities[0] <= 1.001
     assert PIL.Image.open(io.BytesIO(lamps[0].thumbnail)).size == (IMAGE_SIZE, IMAGE_SIZE)
-    same = predictor.neighbors([predictor.read(row_of(LABELS[3], 3))], k=1)[0][0]
+    [same] = predictor.predict([row_of(LABELS[3], 3)], neighbors=1)[0].neighbors
     assert (same.sku, same.label) == (row_of(LABELS[3], 3)["sku"], LABELS[3])
     assert same.similarity == pytest.approx(1, abs=1e-3)
-    assert text_predictor.neighbors(products[:1])[0][0].thumbnail is None
+    [without] = text_predictor.predict(rows[:1], neighbors=1)[0].neighbors
+    assert without.thumbnail is None
+    assert predictor.predict(rows[:1])[0].neighbors is None
+
+
+def test_a_table_has_the_neighbours_that_were_asked_for(predictor):
+    rows = rows_of(3)
+    wanted = [one.neighbors for one in predictor.predict(rows, neighbors=2)]
+    for table in (pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+        found = predictor.predict(table, neighbors=2)
+        column = found["neighbors"]
+        column = column.to_pylist() if isinstance(found, pa.Table) else column.tolist()
+        assert [[near["sku"] for near in row] for row in column] == [
+            [near.sku for near in row] for row in wanted
+        ]

@@ -13,7 +13,6 @@ from helpers.repository import TOP
 from huggingface_hub import ModelCard
 
 from serving import Predictor
-from serving.reading import read_product
 from stages import package
 from stages.common import paths
 from stages.common.errors import InputError
@@ -112,10 +111,9 @@ def test_the_index_has_the_training_products_alone_with_small_images(trained):
     training = [sku for sku, role in zip(SKUS, ROLES, strict=True) if role == "train"]
     assert table["sku"].to_pylist() == training
     assert table["thumbnail"].is_null().to_pylist() == [sku == "s0" for sku in training]
-    predictor = Predictor.load(paths.BEST_MODEL)
-    asked = read_product(row_of(LABEL[1], 1), predictor.inputs, IMAGE_SIZE)
-    (nearest,) = predictor.neighbors([asked], k=1)
-    assert (nearest[0].sku, nearest[0].label) == ("s1", LABEL[1])
+    [found] = Predictor.load(paths.BEST_MODEL).predict([row_of(LABEL[1], 1)], neighbors=1)
+    [nearest] = found.neighbors
+    assert (nearest.sku, nearest.label) == ("s1", LABEL[1])
 
 
 def test_a_model_of_all_products_may_show_all_of_them(trained):
