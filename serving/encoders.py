@@ -1,7 +1,7 @@
 """A model's encoders at work: from products to the vectors that the stages would make of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _load_encoder(
         precision = "float32"
     if backend == "auto" and (weights / MODEL_FILE).is_file():
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
-    chosen = select_backend(settings, backend, precision)
+    chosen = replace(select_backend(settings, backend, precision), low_latency=True)
     return settings, load_encoder(settings, weights, chosen)
 
 

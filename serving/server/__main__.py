@@ -65,17 +65,16 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
 
 
 def warm_up(predictor: "Predictor") -> None:
-    """Predict once, so that the first client does not wait for what is done only once."""
+    """Predict one product and two, so that no client waits for what is done only once."""
     import io
 
     from PIL import Image
 
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "white").save(file, "PNG")
-    predictor.predict_products(
-        [predictor.read({"name": "product", "image": file.getvalue()})],
-        accuracy=predictor.accuracies[0],
-    )
+    product = predictor.read({"name": "product", "image": file.getvalue()})
+    for count in (1, 2):
+        predictor.predict_products([product] * count, accuracy=predictor.accuracies[0])
 
 
 def server(predictor: "Predictor", settings: ServerSettings, listener: socket.socket) -> "Server":

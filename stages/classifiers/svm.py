@@ -80,7 +80,7 @@ def closest_duels(decisions: np.ndarray, classes: int) -> np.ndarray:
     if classes == 2:
         return np.column_stack([-decisions, decisions])
     margins = np.full((len(decisions), classes, classes), np.inf)
-    for pair, (one, other) in enumerate(zip(*np.triu_indices(classes, 1), strict=True)):
-        margins[:, one, other] = decisions[:, pair]
-        margins[:, other, one] = -decisions[:, pair]
+    one, other = np.triu_indices(classes, 1)
+    margins[:, one, other] = decisions
+    margins[:, other, one] = -decisions
     return margins.min(axis=2)

@@ -15,12 +15,14 @@ class Backend:
     """How a network is run.
 
     `name` is openvino, torch or tensorflow, or what computes an encoder without a network;
-    `precision` is float32 or bfloat16, and `device` cpu, cuda or mps.
+    `precision` is float32 or bfloat16, and `device` cpu, cuda or mps. With `low_latency` all cores
+    compute a row that comes alone, which OpenVINO may round differently on some processors.
     """
 
     name: str
     precision: str
     device: str = "cpu"
+    low_latency: bool = False
 
 
 class Network(Protocol):

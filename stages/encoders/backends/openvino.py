@@ -8,6 +8,8 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,12 +42,8 @@ class OpenVinoNetwork:
 
     def __init__(self, model: Any, backend: Backend) -> None:
         self.n_features: int = model.output(0).get_partial_shape()[1].get_length()
-        precision = {"float32": "f32", "bfloat16": "bf16"}[backend.precision]
-        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = import_openvino().Core().compile_model(model, "CPU", settings)
-        # Twice as many as are computed at a time, so that the next is ready when one is done.
-        count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [compiled.create_infer_request() for _ in range(count)]
+        self._model = model
+        self._backend = backend
 
     def run(self, rows: Iterable[Row]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each row, in their order.
@@ -53,13 +51,21 @@ class OpenVinoNetwork:
         Rows are taken as the network gets to them, so whatever prepares them runs while it
         computes.
         """
+        rows, requests = iter(rows), None
+        if self._backend.low_latency:
+            # Copied, as the next row may be made in the place of this one.
+            first = [tuple(array.copy() for array in row) for row in islice(rows, 2)]
+            rows, requests = chain(first, rows), self._for_one if len(first) == 1 else None
+        return self._run(rows, requests or self._for_many)
+
+    def _run(self, rows: Iterable[Row], requests: list[Any]) -> np.ndarray:
         pending: deque[Any] = deque()
         vectors = []
         try:
             for i, inputs in enumerate(rows):
-                if len(pending) == len(self._requests):
+                if len(pending) == len(requests):
                     vectors.append(_vector(pending.popleft()))
-                request = self._requests[i % len(self._requests)]
+                request = requests[i % len(requests)]
                 request.start_async(dict(enumerate(inputs)))
                 pending.append(request)
             while pending:
@@ -69,6 +75,24 @@ class OpenVinoNetwork:
             for request in pending:
                 request.wait()
         return np.array(vectors, dtype=np.float32).reshape(-1, self.n_features)
+
+    @cached_property
+    def _for_many(self) -> list[Any]:
+        """Requests that are computed side by side, a core each."""
+        compiled = self._compile("THROUGHPUT")
+        # Twice as many as are computed at a time, so that the next is ready when one is done.
+        count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        return [compiled.create_infer_request() for _ in range(count)]
+
+    @cached_property
+    def _for_one(self) -> list[Any]:
+        """A request that all cores compute."""
+        return [self._compile("LATENCY").create_infer_request()]
+
+    def _compile(self, hint: str) -> Any:
+        precision = {"float32": "f32", "bfloat16": "bf16"}[self._backend.precision]
+        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
+        return import_openvino().Core().compile_model(self._model, "CPU", settings)
 
 
 def network_of(

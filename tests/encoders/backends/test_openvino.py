@@ -21,12 +21,20 @@ ov = import_openvino()
 ops = ov.opset13
 
 
+def doubling(low_latency=False):
+    """Return a network that doubles two numbers."""
+    backend = Backend("openvino", "float32", low_latency=low_latency)
+    return OpenVinoNetwork(doubling_model(), backend)
+
+
+def doubling_model():
+    row = ops.parameter([1, 2], np.float32)
+    return ov.Model([ops.multiply(row, np.float32(2))], [row])
+
+
 @pytest.fixture(scope="module")
 def network():
-    """A network that doubles two numbers."""
-    row = ops.parameter([1, 2], np.float32)
-    model = ov.Model([ops.multiply(row, np.float32(2))], [row])
-    return OpenVinoNetwork(model, Backend("openvino", "float32"))
+    return doubling()
 
 
 def rows(count):
@@ -43,6 +51,11 @@ def test_vectors_come_in_the_order_of_the_rows(network):
 
 def test_no_rows_give_no_vectors(network):
     assert network.run(rows(0)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
+def test_a_row_that_comes_alone_may_be_computed_by_all_cores(count):
+    assert np.array_equal(doubling(True).run(rows(count)), doubling().run(rows(count)))
 
 
 def test_rows_are_taken_as_the_network_gets_to_them(network):
@@ -62,7 +75,10 @@ def test_rows_are_taken_as_the_network_gets_to_them(network):
     assert len(network.run(watched())) == 1000
 
 
-def test_a_row_s_buffer_may_be_used_again(network):
+@pytest.mark.parametrize("low_latency", [False, True])
+def test_a_row_s_buffer_may_be_used_again(low_latency):
+    network = doubling(low_latency)
+
     def shared():
         buffer = np.zeros((1, 2), dtype=np.float32)
         for i in range(200):
@@ -107,18 +123,13 @@ assert list(Path.home().iterdir()) == [], list(Path.home().iterdir())
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def doubling():
-    row = ops.parameter([1, 2], np.float32)
-    return ov.Model([ops.multiply(row, np.float32(2))], [row])
-
-
 def test_a_network_is_converted_once_and_again_when_it_was_deleted_or_damaged(own_cache):
     calls = []
 
     def convert(folder):
         calls.append(folder)
         (folder / "beside").write_text("kept")
-        return doubling()
+        return doubling_model()
 
     def run():
         model, folder = converted("doubling", convert)
@@ -139,8 +150,8 @@ def test_a_network_is_converted_once_and_again_when_it_was_deleted_or_damaged(ow
 
 def test_the_networks_that_were_used_last_are_kept(own_cache):
     for i in range(MAX_CONVERTED + 2):
-        converted(f"network{i}", lambda _: doubling())
-        converted("often", lambda _: doubling())
+        converted(f"network{i}", lambda _: doubling_model())
+        converted("often", lambda _: doubling_model())
     names = {folder.name for folder in (own_cache / "networks").iterdir()} - {".lock"}
     assert names == {"often", *(f"network{i}" for i in range(3, MAX_CONVERTED + 2))}
 
