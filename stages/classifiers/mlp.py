@@ -1,4 +1,8 @@
-"""A multi-layer perceptron in Keras: a branch per block, concatenated (early fusion)."""
+"""A multi-layer perceptron: a branch per block, concatenated (early fusion).
+
+Keras trains it. NumPy predicts, from the same variables, so that nobody needs TensorFlow to load a
+model and use it.
+"""
 
 import json
 import os
@@ -10,12 +14,13 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
+from scipy.special import softmax
 
 from stages.classifiers.base import ClassifierSettings
 from stages.common.blocks import Blocks
 from stages.common.errors import InputError
 from stages.common.files import write_json
-from stages.common.keras_weights import import_keras, restore_variables, save_variables
+from stages.common.keras_weights import import_keras, load_variables, save_variables, variables_of
 from stages.common.settings import Positive, PositiveFloat
 
 MODEL_FILE = "model.safetensors"
@@ -24,6 +29,7 @@ BUILD_FILE = "network.json"
 INPUT_LENGTH = 20
 STEPS = 64  # of gradient descent in one call
 BATCH = 4096  # rows that probabilities are computed for at a time
+NORMALIZATION_EPSILON = 1e-3
 EPSILON = 1e-7  # the smallest probability that a loss takes the logarithm of
 CURVES = {
     "train_loss": "loss",
@@ -47,7 +53,7 @@ class Settings(ClassifierSettings):
 
 
 class Classifier:
-    """A network, what it was built from, and its learning curves."""
+    """A network's variables, what it was built from, and its learning curves."""
 
     def __init__(
         self, settings: Settings | None, seed: int, block_weights: Mapping[str, float]
@@ -56,10 +62,10 @@ class Classifier:
         self.settings = settings
         self.seed = seed
         self.block_weights = dict(block_weights)
-        self.network: Any = None
         self.classes_: list[str] = []
         self.history_: dict[str, list[float]] = {}
         self._build: dict[str, Any] = {}
+        self._variables: dict[str, np.ndarray] = {}
 
     def fit(
         self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
@@ -85,8 +91,8 @@ class Classifier:
             "hidden_units": settings.hidden_units,
             "dropout": settings.dropout,
         }
-        self.network = _network(self._build)
-        self.network.compile(
+        network = _network(self._build)
+        network.compile(
             optimizer=keras.optimizers.Adam(settings.learning_rate),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
@@ -98,12 +104,12 @@ class Classifier:
         if validation is not None:
             callbacks = [
                 # Not fit()'s validation_data, for which it compiles another function.
-                keras.callbacks.LambdaCallback(on_epoch_end=self._validator(*validation)),
+                keras.callbacks.LambdaCallback(on_epoch_end=self._validator(network, *validation)),
                 keras.callbacks.EarlyStopping(
                     monitor="val_loss", patience=settings.patience, restore_best_weights=True
                 ),
             ]
-        fitted = self.network.fit(
+        fitted = network.fit(
             {name: X[name] for name in self.block_weights},
             np.searchsorted(self.classes_, y),
             class_weight=_class_weight(y, self.classes_) if settings.class_weight else None,
@@ -112,10 +118,13 @@ class Classifier:
             callbacks=callbacks,
             verbose=0,
         )
+        self._variables = variables_of(network)
         self.history_ = {name: fitted.history.get(key, []) for name, key in CURVES.items()}
         return self
 
-    def _validator(self, X: Blocks, y: np.ndarray) -> Callable[[int, dict[str, float]], None]:
+    def _validator(
+        self, network: Any, X: Blocks, y: np.ndarray
+    ) -> Callable[[int, dict[str, float]], None]:
         """Return what adds the loss and accuracy on validation to an epoch's logs."""
         known = np.isin(y, self.classes_)
         if not known.all():
@@ -123,6 +132,7 @@ class Classifier:
         columns = np.searchsorted(self.classes_, y)
 
         def validate(epoch: int, logs: dict[str, float]) -> None:
+            self._variables = variables_of(network)
             probabilities = self.predict_proba(X)
             of_label = probabilities[np.arange(len(y)), columns]
             logs["val_loss"] = float(-np.log(np.maximum(of_label, EPSILON)).mean())
@@ -132,18 +142,36 @@ class Classifier:
 
     def predict_proba(self, X: Blocks) -> np.ndarray:
         """Return the probability of each class, float32 of shape (n, len(classes_))."""
-        # Not predict(): for each network it compiles a function anew, which takes longer than this.
         n = len(next(iter(X.values())))
         parts = [
-            np.asarray(self.network({name: X[name][i : i + BATCH] for name in self.block_weights}))
+            self._predict({name: X[name][i : i + BATCH] for name in self.block_weights})
             for i in range(0, n, BATCH)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes_)), np.float32)
 
+    def _predict(self, X: Blocks) -> np.ndarray:
+        """Compute what `_network` describes, without dropout."""
+        scales, variables = self._build["scales"], self._variables
+
+        def dense(name: str, rows: np.ndarray) -> np.ndarray:
+            return rows @ variables[f"{name}/kernel"] + variables[f"{name}/bias"]
+
+        branches = [
+            np.maximum(dense(f"{name}_dense", rows * np.float32(scales[name])), 0)
+            for name, rows in X.items()
+        ]
+        gamma, beta, mean, variance = (
+            variables[f"normalized/{key}"]
+            for key in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        deviation = np.sqrt(variance + np.float32(NORMALIZATION_EPSILON))
+        normalized = (np.concatenate(branches, axis=1) - mean) / deviation * gamma + beta
+        return softmax(dense("classes", np.maximum(dense("hidden", normalized), 0)), axis=1)
+
     def save(self, folder: Path) -> None:
         """Write what the network is built from and its variables into `folder`."""
         write_json(folder / BUILD_FILE, self._build)
-        save_variables(self.network, folder / MODEL_FILE)
+        save_variables(self._variables, folder / MODEL_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -154,12 +182,12 @@ class Classifier:
             weights = {name: scale / INPUT_LENGTH for name, scale in build["scales"].items()}
             classifier = cls(None, 0, weights)
             classifier._build, classifier.classes_ = build, build["classes"]
-            classifier.network = _network(build)
-        except Exception as error:  # whatever Keras stumbles over in a file that is not ours
+            shapes = _shapes(build)
+        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
             raise InputError(
                 f"{path} describes no network ({type(error).__name__}): `dvc repro -f` rebuilds it"
             ) from None
-        restore_variables(classifier.network, folder / MODEL_FILE)
+        classifier._variables = load_variables(folder / MODEL_FILE, shapes)
         return classifier
 
 
@@ -168,6 +196,19 @@ def _single_threaded_keras() -> ModuleType:
     # With each number of threads TensorFlow rounds differently, and one is what every machine has.
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     return import_keras()
+
+
+def _shapes(build: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Return the shape and type of each variable of the network that `_network` builds."""
+    blocks, units = build["blocks"], build["branch_units"]
+    joined, hidden, classes = units * len(blocks), build["hidden_units"], len(build["classes"])
+    layers = {f"{name}_dense": (size, units) for name, size in blocks.items()}
+    layers |= {"hidden": (joined, hidden), "classes": (hidden, classes)}
+    shapes: dict[str, tuple[int, ...]] = {f"{name}/kernel": ends for name, ends in layers.items()}
+    shapes |= {f"{name}/bias": (end,) for name, (_, end) in layers.items()}
+    keys = ("gamma", "beta", "moving_mean", "moving_variance")
+    shapes |= {f"normalized/{key}": (joined,) for key in keys}
+    return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
 
 
 def _network(build: dict[str, Any]) -> Any:
@@ -184,7 +225,9 @@ def _network(build: dict[str, Any]) -> Any:
         branches.append(layers.Dropout(build["dropout"], name=f"{name}_dropout")(branch))
     joined = branches[0] if len(branches) == 1 else layers.Concatenate(name="joined")(branches)
     # Its averages must follow within an epoch or two: early stopping compares the first epochs.
-    normalized = layers.BatchNormalization(momentum=0.9, name="normalized")(joined)
+    normalized = layers.BatchNormalization(
+        momentum=0.9, epsilon=NORMALIZATION_EPSILON, name="normalized"
+    )(joined)
     hidden = layers.Dense(build["hidden_units"], activation="relu", name="hidden")(normalized)
     hidden = layers.Dropout(build["dropout"], name="hidden_dropout")(hidden)
     classes = layers.Dense(len(build["classes"]), activation="softmax", name="classes")(hidden)

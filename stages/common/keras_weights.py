@@ -4,6 +4,7 @@ A network's file has the same bytes each time and holds no code.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,17 +31,21 @@ def import_keras() -> ModuleType:
     return keras
 
 
-def save_variables(network: Any, path: Path) -> None:
-    """Write a network's variables by their paths within it."""
-    variables = {
-        _key(network, variable): np.asarray(variable.numpy()) for variable in network.weights
-    }
+def variables_of(network: Any) -> dict[str, np.ndarray]:
+    """Return a network's variables by their paths within it."""
+    return {_key(network, variable): np.asarray(variable.numpy()) for variable in network.weights}
+
+
+def save_variables(variables: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a network's variables."""
     with atomic_file(path) as part:
-        part.write_bytes(save(variables))  # save_file has an error of its own for a full disk
+        part.write_bytes(save(dict(variables)))  # save_file has its own error for a full disk
 
 
-def restore_variables(network: Any, path: Path) -> None:
-    """Put back what `save_variables` wrote of a network of the same build.
+def load_variables(
+    path: Path, wanted: Mapping[str, tuple[tuple[int, ...], np.dtype]]
+) -> dict[str, np.ndarray]:
+    """Return what `save_variables` wrote; `wanted` has each variable's shape and type.
 
     Raises InputError where it is no such file, or naming the first variable that it lacks or has in
     another shape or type.
@@ -51,13 +56,23 @@ def restore_variables(network: Any, path: Path) -> None:
         raise InputError(
             f"{path} is no safetensors file ({error}): `dvc repro -f` rebuilds"
         ) from None
-    for variable in network.weights:
-        key = _key(network, variable)
-        shape, kind = tuple(variable.shape), np.dtype(variable.dtype)
+    for key, (shape, kind) in wanted.items():
         if key not in values or (values[key].shape, values[key].dtype) != (shape, kind):
             raise InputError(
                 f"{path} holds no {key} of shape {shape} in {kind}: `dvc repro -f` rebuilds"
             )
+    return values
+
+
+def restore_variables(network: Any, path: Path) -> None:
+    """Put variables that were saved into a network of the same build; see `load_variables`."""
+    variables = {_key(network, variable): variable for variable in network.weights}
+    wanted = {
+        key: (tuple(variable.shape), np.dtype(variable.dtype))
+        for key, variable in variables.items()
+    }
+    values = load_variables(path, wanted)
+    for key, variable in variables.items():
         variable.assign(values[key])
 
 

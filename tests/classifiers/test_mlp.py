@@ -1,5 +1,8 @@
 """What the multi-layer perceptron promises beyond what every classifier does."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from stages.classifiers import mlp
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
+from stages.common.keras_weights import restore_variables
 from stages.params import load_params
 
 
@@ -146,3 +150,27 @@ def test_variables_of_another_network_are_refused_by_name(folder, tmp_path, chan
     save_file(values, tmp_path / mlp.MODEL_FILE)
     with pytest.raises(InputError, match=r"model\.safetensors holds no hidden/kernel of shape"):
         mlp.Classifier.load(tmp_path)
+
+
+def test_it_predicts_what_its_network_says_and_without_keras(tmp_path):
+    train = products([20, 20, 20], 1, noise=2)
+    model = fitted(settings(max_epochs=3), train, None)
+    model.save(tmp_path)
+    network = mlp._network(json.loads((tmp_path / mlp.BUILD_FILE).read_text()))
+    restore_variables(network, tmp_path / mlp.MODEL_FILE)
+    reference = np.asarray(network(train.X))
+    np.testing.assert_allclose(model.predict_proba(train.X), reference, rtol=0, atol=1e-6)
+
+    np.save(tmp_path / "rows.npy", train.X["b"])
+    script = (
+        "import sys; import numpy as np; from pathlib import Path\n"
+        "from stages.classifiers.mlp import Classifier\n"
+        "folder = Path(sys.argv[1])\n"
+        "found = Classifier.load(folder).predict_proba({'b': np.load(folder / 'rows.npy')})\n"
+        "np.save(folder / 'found.npy', found)\n"
+        "print(*{'keras', 'tensorflow'} & set(sys.modules))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    said = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
+    assert said == "\n"
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), reference, rtol=0, atol=1e-6)

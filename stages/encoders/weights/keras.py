@@ -11,7 +11,7 @@ from typing import Any
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of, write_text
-from stages.common.keras_weights import import_keras, save_variables
+from stages.common.keras_weights import import_keras, save_variables, variables_of
 from stages.encoders.weights.manifest import Manifest, check_sha256
 from stages.encoders.weights.unreachable import Unreachable
 
@@ -91,7 +91,7 @@ def save_network(network: Any, folder: Path) -> None:
     write_text(folder / LAYERS_FILE, layers)
     rebuilt = network_of_layers(layers)
     rebuilt.set_weights(values)
-    save_variables(rebuilt, folder / WEIGHTS_FILE)
+    save_variables(variables_of(rebuilt), folder / WEIGHTS_FILE)
 
 
 def network_of_layers(layers: str) -> Any:
