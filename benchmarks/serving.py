@@ -1,7 +1,8 @@
 """How fast a model answers, in Python and over HTTP, beside its networks and the embedding stages.
 
 Run as `python -m benchmarks.serving --model models/best`. The server is a process of its own. All
-ways are timed in turn, in one run: one product at a time, then many, then the start.
+ways are timed in turn, in one run: one product at a time, then many at once, then the start. In a
+turn a way goes through all products, as one client would.
 """
 
 import argparse
@@ -9,14 +10,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from benchmarks import inputs
@@ -35,6 +35,7 @@ from stages.encoders.images import open_jpeg
 from stages.params import load_params
 
 Ways = dict[str, Callable[[], float]]
+SingleWays = dict[str, Callable[[int], Any]]  # of the product of a number
 TEXT, BOTH = "text", "text and image"
 HTTP, PYTHON, NETWORKS = "over HTTP", "in Python", "its networks alone"
 STAGES, ONE_EACH, SOME_EACH = "embed stages", "16 clients, 1 a request", "16 clients, 8 a request"
@@ -51,10 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=paths.BEST_MODEL)
     parser.add_argument("--text-model", type=Path, help="a model of text alone, to start")
-    parser.add_argument("--rounds", type=int, default=60, help="of one product")
-    parser.add_argument("--batch-rounds", type=int, default=3)
-    parser.add_argument("--start-rounds", type=int, default=3)
-    parser.add_argument("--products", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--products", type=int, default=64)
     asked = parser.parse_args()
     predictor = Predictor.load(asked.model)
     encoders = load_encoders(predictor.file, asked.model, "auto", "auto")
@@ -63,25 +62,37 @@ def main() -> None:
     if "image" in predictor.inputs:
         given[BOTH] = products
     print(f"{machine()}\n{predictor.file.name} in {asked.model}; {len(products)} products")
-    print(f"medians of {asked.rounds}, {asked.batch_rounds} and {asked.start_rounds} rounds")
+    print(f"medians of {asked.rounds} rounds")
     with tempfile.TemporaryDirectory() as name:
         with server(asked.model) as port:
             for what, some in given.items():
                 seen = {k: one for k, one in encoders.items() if what == BOTH or one.input == TEXT}
-                report_one(what, single_ways(predictor, seen, some, port), asked.rounds)
+                ways = single_ways(predictor, seen, some, port)
+                report_one(what, ways, len(some), asked.rounds)
                 many = batch_ways(predictor, seen, some, port, Path(name))
-                report_many(what, many, asked.batch_rounds)
+                report_many(what, many, asked.rounds)
         models = [asked.model, *filter(None, [asked.text_model])]
-        starts = in_turn(start_ways(models, products[0], Path(name)), asked.start_rounds)
+        starts = in_turn(start_ways(models, products[0], Path(name)), asked.rounds)
     rows = [(way, f"{1 / statistics.median(rates):.2f} s") for way, rates in starts.items()]
     print("\nto the first answer\n" + table(rows))
 
 
-def report_one(what: str, ways: Ways, rounds: int) -> None:
-    """Time ways to answer for one product, and print what each takes."""
-    rates = in_turn(ways, rounds)
-    rows = [(way, milliseconds(found)) for way, found in rates.items()]
-    rows += [(f"{HTTP} / {other}", f"{ratio(rates, other, HTTP):.2f}") for other in [*ways][1:]]
+def report_one(what: str, ways: SingleWays, count: int, rounds: int) -> None:
+    """Time ways to answer for each of `count` products, and print what each way takes."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            for i in range(count):
+                start = time.perf_counter()
+                way(i)
+                if number:
+                    times[name].append(1000 * (time.perf_counter() - start))
+    median = {name: statistics.median(found) for name, found in times.items()}
+    p95 = {name: statistics.quantiles(found, n=20)[-1] for name, found in times.items()}
+    rows = [(name, f"{median[name]:.1f} ms (p95 {p95[name]:.1f})") for name in ways]
+    rows += [
+        (f"{HTTP} / {name}", f"{median[HTTP] / median[name]:.2f}") for name in (PYTHON, NETWORKS)
+    ]
     print(f"\none product, {what}\n{table(rows)}")
 
 
@@ -109,24 +120,16 @@ def single_ways(
     encoders: Mapping[str, ProductEncoder],
     products: Sequence[Product],
     port: int,
-) -> Ways:
-    """Return ways to answer for one product, over HTTP first, and to run its networks one by one.
-
-    Each goes on to the next product every time, so that in a round all have the same one.
-    """
+) -> SingleWays:
+    """Return ways to answer for a product, and to run its networks one after the other."""
     client = Client(port)
-    bodies = cycle([body_of([product]) for product in products])
-    rows = cycle([{"name": product.name, "image": product.jpeg} for product in products])
-    networks = cycle([networks_of(encoders, product) for product in products])
-
-    def ask() -> float:
-        client.send(next(bodies))
-        return 1
-
+    bodies = [body_of([product]) for product in products]
+    rows = [{"name": product.name, "image": product.jpeg} for product in products]
+    networks = [networks_of(encoders, product) for product in products]
     return {
-        HTTP: ask,
-        PYTHON: lambda: len(predictor.predict([next(rows)])),
-        NETWORKS: lambda: max(network() for network in next(networks)),
+        HTTP: lambda i: client.send(bodies[i]),
+        PYTHON: lambda i: predictor.predict([rows[i]]),
+        NETWORKS: lambda i: [network() for network in networks[i]],
     }
 
 
@@ -225,12 +228,6 @@ def inputs_of(found: ProductEncoder, products: Sequence[Product]) -> list[Any]:
     """Return what an encoder takes of products."""
     given = [found.input_of(product) for product in products]
     return list(map(open_jpeg, given)) if found.input == "image" else given
-
-
-def milliseconds(rates: list[float]) -> str:
-    """Return the median and the 95th percentile of what one answer takes."""
-    times = 1000 / np.array(rates)
-    return f"{np.median(times):.1f} ms (p95 {np.percentile(times, 95):.1f})"
 
 
 if __name__ == "__main__":
