@@ -63,7 +63,7 @@ class Predictor:
         and harms no other. Raises InputError for an `accuracy` that the model has no threshold for,
         and for a table without a column to read.
         """
-        self._threshold(accuracy)
+        self.threshold(accuracy)
         found: list[Prediction] = []
         for batch in self._batches(products):
             found += self.predict_products(batch, accuracy=accuracy, top=top, neighbors=neighbors)
@@ -89,7 +89,7 @@ class Predictor:
         neighbors: int = 0,
     ) -> list[Prediction]:
         """Return a prediction for each product that was read; see `predict`."""
-        threshold = self._threshold(accuracy)
+        threshold = self.threshold(accuracy)
         if not products:
             return []
         answers = self._model.predict(products, neighbors)
@@ -108,8 +108,11 @@ class Predictor:
         for start in range(0, len(rows), BATCH):
             yield [self.read(row) for row in rows[start : start + BATCH]]
 
-    def _threshold(self, accuracy: float) -> float | None:
-        """Return the least probability of a product that is filed; None where none is enough."""
+    def threshold(self, accuracy: float) -> float | None:
+        """Return the least probability of a product that is filed; None where none is enough.
+
+        Raises InputError for an accuracy that the model has no threshold for.
+        """
         if accuracy not in self._thresholds:
             raise InputError(
                 f"the model has no threshold for an accuracy of {accuracy}: ask for one of "

@@ -62,9 +62,10 @@ def main() -> None:
             if is_refit:
                 trained.model.save(place / ALL)
             served = ALL if is_refit else "fold-1"
-            describe(task, metadata, trained, splits.labels, served, modality, provenance).save(
-                place
+            saved = describe(
+                task, metadata, trained, splits.labels, splits.groups, served, modality, provenance
             )
+            saved.save(place)
             if curves := learning_curves([fit.trained[modality].history for fit in fits]):
                 write_csv(place / "history.csv", list(curves[0]), curves)
             kinds = {

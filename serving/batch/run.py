@@ -48,7 +48,11 @@ def predict_table(options: Options) -> Summary:
     _check_output(options, is_of_run(folder, run))
     _say(f"reads {say_columns(columns)}")
     predictor = Predictor.load(options.model)
-    predictor.predict_products([], accuracy=options.accuracy)  # which refuses another accuracy
+    if predictor.threshold(options.accuracy) is None:
+        _say(
+            f"the model promises no accuracy of {options.accuracy}, as it had too few validation "
+            "products or made too many mistakes: all products go to a person"
+        )
     with open_parts(folder, run, options.restart) as (parts, said):
         if said:
             _say(said)

@@ -96,7 +96,7 @@ class PredictResponse(BaseModel):
 
 
 class AccuracyThreshold(BaseModel):
-    """A promised accuracy, and the lowest probability that reaches it; null where none does."""
+    """An accuracy, and the lowest probability above which it is promised; null where none is."""
 
     accuracy: float
     threshold: float | None

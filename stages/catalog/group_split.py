@@ -12,6 +12,9 @@ from stages.catalog.settings import SplitSettings, test_share
 from stages.common.errors import InputError
 from stages.common.splits import TEST, TRAIN, VALIDATION, Splits
 
+FEW_PRODUCTS = 5000  # below which validation takes turns by itself,
+AUTO_TURNS = 5  # and in how many
+
 Mix = tuple[tuple[str, int], ...]  # the number of a group's products by class
 Part = tuple[str, int]  # a role, and a turn of validation or 0
 
@@ -27,7 +30,25 @@ def assign_folds(
 
     Raises InputError where a part of a fold would have no products, or training only one class.
     """
-    n_turns = settings.validation_folds
+    if settings.validation_folds != "auto":
+        return _assign(skus, labels, groups, settings, seed, settings.validation_folds)
+    if len(skus) < FEW_PRODUCTS:
+        try:
+            return _assign(skus, labels, groups, settings, seed, AUTO_TURNS)
+        except InputError:
+            pass  # too few groups
+    return _assign(skus, labels, groups, settings, seed, 1)
+
+
+def _assign(
+    skus: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    settings: SplitSettings,
+    seed: int,
+    n_turns: int,
+) -> Splits:
+    """Return the roles with so many turns of validation; see `assign_folds`."""
     # Besides test, each class needs so many of its groups.
     min_groups = max(2, n_turns)
     if settings.folds == 1:

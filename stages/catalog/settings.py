@@ -71,14 +71,15 @@ class SplitSettings(Settings):
     of `group_by`. With one fold, a share `test` is held out for testing; with several folds, each
     product is tested in one of them. With one validation fold, a share `validation` is held out;
     with several, the products that are not for testing take turns, and the final model is fitted on
-    all of them.
+    all of them. `auto` is 5 for fewer than 5,000 products, of which one part would say little, if
+    there are groups enough for it, else 1.
     """
 
     strategy: Literal["grouped", "stratified"]
     group_by: list[Literal["manufacturer"]]
     folds: Annotated[int, Field(ge=1, le=20)]
     test: Share
-    validation_folds: Annotated[int, Field(ge=1, le=20)]
+    validation_folds: Annotated[int, Field(ge=1, le=20)] | Literal["auto"]
     validation: Share
 
     @model_validator(mode="after")

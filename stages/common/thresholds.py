@@ -1,8 +1,74 @@
-"""The probability above which predictions are right as often as was promised."""
+"""The probability above which predictions are right as often as was promised.
+
+A promise is kept with the confidence CONFIDENCE: of twenty catalogues, one at most has products
+above its threshold that are right less often. Thresholds are tested as hypotheses (Angelopoulos et
+al. 2021, Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control). Products that
+are near-duplicates are right or wrong together, so a binomial test counts them as fewer: by the
+effective size of Kish (1965, Survey Sampling), as in Korn and Graubard (1998, Confidence Intervals
+for Proportions). The tests go from few accepted products to many by the fallback procedure (Wiens
+2003), in which a threshold that holds passes its level on to the next.
+"""
+
+import math
+from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import betainc
 
-TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that a saved model has thresholds for
+TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that are promised
+CONFIDENCE = 0.95
+FIRST_SHARE = 0.5  # of the level of all tests, for the first of them; the others share the rest
+STEP = 1.25  # how many times as many products the next test accepts
+
+Thresholds = Mapping[float, float | None]  # by target accuracy; None where nothing is promised
+
+
+def promised_thresholds(
+    confidence: np.ndarray, correct: np.ndarray, groups: np.ndarray
+) -> Thresholds:
+    """Return the lowest probability above which predictions are promised to reach each of TARGETS.
+
+    `confidence` are the probabilities of predictions for held-out products, `correct`, boolean,
+    whether they are right, and `groups`, str, which are near-duplicates; all of shape (n,). None
+    where nothing can be promised, as there are too few products or too many mistakes.
+    """
+    found: dict[float, float | None] = {}
+    lowest = None
+    for target in sorted(TARGETS, reverse=True):  # what keeps a higher promise keeps a lower one
+        threshold = _promised_threshold(confidence, correct, groups, target)
+        known = [each for each in (threshold, lowest) if each is not None]
+        found[target] = lowest = min(known, default=None)
+    return {target: found[target] for target in TARGETS}
+
+
+def _promised_threshold(
+    confidence: np.ndarray, correct: np.ndarray, groups: np.ndarray, target: float
+) -> float | None:
+    order = np.argsort(-confidence, kind="stable")
+    confidence, groups = confidence[order], groups[order]
+    accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    sizes = effective_sizes(groups)
+    level = 1 - CONFIDENCE
+    tested = _tested(sizes, _ends(confidence), math.log(level * FIRST_SHARE, target))
+    first = FIRST_SHARE if len(tested) > 1 else 1.0
+    found, passed_on = None, 0.0
+    for number, i in enumerate(tested):
+        share = (1 - first) / (len(tested) - 1) if number else first
+        its_level = level * share + passed_on
+        holds = _p_value(accuracy[i], sizes[i], target) <= its_level
+        found, passed_on = (i, its_level) if holds else (found, 0.0)
+    return None if found is None else float(confidence[found])
+
+
+def reached_threshold(confidence: np.ndarray, correct: np.ndarray, target: float) -> float | None:
+    """Return the lowest probability above which these predictions reach the target accuracy.
+
+    Arguments are those of `promised_thresholds`. Predictions for other products may well miss it.
+    """
+    confidence, accuracy = accuracy_by_confidence(confidence, correct)
+    ends = _ends(confidence)
+    reached = ends[accuracy[ends] >= target]
+    return float(confidence[reached[-1]]) if len(reached) else None
 
 
 def accuracy_by_confidence(
@@ -13,14 +79,43 @@ def accuracy_by_confidence(
     return confidence[order], np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
 
 
-def find_threshold(confidence: np.ndarray, correct: np.ndarray, target: float) -> float | None:
-    """Return the lowest probability at which accepted predictions reach the target accuracy.
+def effective_sizes(groups: np.ndarray) -> np.ndarray:
+    """Return for how many independent products the first 1, 2, ..., n products stand, float64 (n,).
 
-    `confidence` are the probabilities of the predictions, `correct`, boolean, whether they are
-    right; both of shape (n,). None where no threshold reaches the target. It is reached on these
-    products; others may miss it.
+    It is n² / Σ m², where m are the sizes of the groups among them.
     """
-    confidence, accuracy = accuracy_by_confidence(confidence, correct)
-    last_of_equals = np.append(confidence[1:] != confidence[:-1], True)[: len(confidence)]
-    reached = np.flatnonzero(last_of_equals & (accuracy >= target))
-    return float(confidence[reached[-1]]) if len(reached) else None
+    codes = np.unique(groups, return_inverse=True)[1]
+    by_group = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes) if len(codes) else codes
+    seen_before = np.empty(len(codes), dtype=np.int64)
+    seen_before[by_group] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.arange(1, len(codes) + 1) ** 2 / np.cumsum(2 * seen_before + 1)
+
+
+def _ends(confidence: np.ndarray) -> np.ndarray:
+    """Return the last row of each run of equal values: equals are accepted together."""
+    return np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True)[: len(confidence)])
+
+
+def _tested(sizes: np.ndarray, ends: np.ndarray, smallest: float) -> list[int]:
+    """Return the rows up to which products are accepted in the tests, from few to all.
+
+    In the first test they stand for `smallest` products at least. Mistakes have no part in it.
+    """
+    if not len(ends):
+        return []
+    largest = np.maximum.accumulate(sizes[ends])
+    n_steps = int(math.log(max(largest[-1] / smallest, 1)) / math.log(STEP))
+    wanted = largest[-1] / STEP ** np.arange(n_steps, -1, -1)
+    rows = np.append(ends[np.searchsorted(largest, wanted)], ends[-1])
+    return np.unique(rows[sizes[rows] >= smallest]).tolist()
+
+
+def _p_value(accuracy: float, size: float, target: float) -> float:
+    """Return how probable so few mistakes are where the accuracy is just below the target.
+
+    It is binomial, for any number of products and mistakes.
+    """
+    mistakes = (1 - accuracy) * size
+    right = max(size - mistakes, np.finfo(float).tiny)
+    return float(1 - betainc(mistakes + 1, right, 1 - target))

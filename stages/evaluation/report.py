@@ -164,14 +164,20 @@ def coverage(entry: Mapping[str, Mapping[str, float | None]]) -> str:
     """Say for each target accuracy how many test products need no review by a person."""
     parts = []
     for name, target in TARGET_ACCURACIES.items():
-        accepted, accuracy, threshold = (
-            entry[name][key] for key in ("coverage", "accuracy", "threshold")
-        )
-        if threshold is None:
-            words = "none, no threshold reaches it on validation"
+        found = entry[name]
+        accepted, accuracy = found["coverage"], found["accuracy"]
+        if found["threshold"] is None:
+            words = (
+                "nothing is promised: too few validation products, or too many mistakes among them"
+            )
         elif accuracy is None:
             words = "none, no prediction reaches the threshold"
         else:
             words = f"{accepted:.1%} of products need no review, {accuracy:.1%} of those are right"
+        if found["accuracy_unpromised"] is not None:
+            words += (
+                f" (without a promise {found['coverage_unpromised']:.1%}, "
+                f"{found['accuracy_unpromised']:.1%} of those are right)"
+            )
         parts.append(f"at {target:.0%} target accuracy {words}")
     return "; ".join(parts)

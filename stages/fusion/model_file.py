@@ -58,8 +58,8 @@ class ModelFile(Settings):
     """The contents of model.json.
 
     `folder` is where the fitted model lies that predicts. `labels` are the classes that it knows.
-    `thresholds` has by target accuracy the lowest probability that reaches it on held-out
-    products, null where none does. `image_size` is the side in pixels of the squares that images
+    `thresholds` has by target accuracy the lowest probability above which it is promised, null
+    where nothing is. `image_size` is the side in pixels of the squares that images
     are stored as. `evaluation` has the metrics on the test products, null where none were put in.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.common.thresholds import TARGETS, find_threshold
+from stages.common.thresholds import promised_thresholds
 from stages.fusion.features import FeaturesMetadata
 from stages.fusion.model_file import ModelFile
 from stages.fusion.training import Task, TrainedModel
@@ -23,19 +23,21 @@ def describe(
     metadata: FeaturesMetadata,
     trained: TrainedModel,
     labels: np.ndarray,
+    groups: np.ndarray,
     folder: str,
     modality: str,
     provenance: Mapping[str, Any],
 ) -> ModelFile:
     """Return what model.json says of a modality's model that lies in `folder` beside it.
 
-    `labels` are those of all products, str; thresholds are found on the model's validation
-    products.
+    `labels` and `groups` are those of all products, str; thresholds are found on the model's
+    validation products.
     """
     probabilities = trained.validation.probabilities
     predicted = np.array(trained.model.classes)[probabilities.argmax(axis=1)]
     correct = predicted == labels[trained.rows]
     confidence = probabilities.max(axis=1)
+    thresholds = promised_thresholds(confidence, correct, groups[trained.rows])
     encoders = {block: metadata.encoders[block] for block in metadata.modalities[modality]}
     return ModelFile.model_validate(
         {
@@ -62,9 +64,7 @@ def describe(
             "image_size": next(
                 filter(None, (one.get("image_size") for one in encoders.values())), None
             ),
-            "thresholds": {
-                str(target): find_threshold(confidence, correct, target) for target in TARGETS
-            },
+            "thresholds": {str(target): found for target, found in thresholds.items()},
             "versions": {"python": platform.python_version(), **_versions(LIBRARIES)},
             "provenance": dict(provenance),
         }

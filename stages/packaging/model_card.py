@@ -136,7 +136,7 @@ def _interval(found: Mapping[str, Any], key: str) -> str:
 
 def _thresholds(model: ModelFile) -> str:
     rows = [
-        (f"{100 * float(target):g} %", "none reaches it" if found is None else f"{found:.4f}")
+        (f"{100 * float(target):g} %", "none is promised" if found is None else f"{found:.4f}")
         for target, found in model.thresholds.items()
     ]
     table = tabulate(
@@ -145,7 +145,11 @@ def _thresholds(model: ModelFile) -> str:
         tablefmt="github",
         disable_numparse=True,
     )
-    return f"Found on held-out validation products:\n\n{table}"
+    return (
+        "Found on held-out validation products. With a confidence of 95 %, products like those "
+        "are right at least as often as the accuracy says:\n\n"
+        f"{table}"
+    )
 
 
 def _made_of(model: ModelFile) -> str:

@@ -182,6 +182,16 @@ def test_a_group_on_two_sides_is_caught():
         check_no_leak(splits)
 
 
+def test_validation_takes_turns_where_products_are_few_and_groups_are_enough():
+    small = split(FAMILIES, LABELS, validation_folds="auto")
+    assert assigned(small) == assigned(split(FAMILIES, LABELS, validation_folds=5))
+    few = split([*"aabbccddeeff"], [*"AAAAAABBBBBB"], validation_folds="auto")
+    assert not few.turns.any()
+    copies = range(5000 // len(LABELS) + 1)
+    many = ([f"{name}-{copy}" for copy in copies for name in FAMILIES], LABELS * len(copies))
+    assert not split(*many, validation_folds="auto").turns.any()
+
+
 def test_a_group_in_two_turns_of_validation_is_caught():
     splits = split(FAMILIES, LABELS, validation_folds=3)
     check_no_leak(splits)

@@ -132,7 +132,7 @@ def test_the_card_is_one_that_the_hub_reads_and_warns_of_the_demo(trained):
     assert values == {"accuracy": 0.9, "f1": 0.8}
     assert "no evidence of quality: its products are drawn" in card.text
     assert "0.9000 (0.7000 to 0.9900)" in card.text
-    assert "| 99.5 %" in card.text and "none reaches it" in card.text
+    assert "| 99.5 %" in card.text and "none is promised" in card.text
     assert all(label in card.text for label in LABELS)
 
 

@@ -40,7 +40,7 @@ async function showLabels() {
   $("random").hidden = !has_random_weights;
   $("accuracy").replaceChildren(
     ...accuracies.map(({ accuracy, threshold }) => {
-      const never = threshold === null ? ": never reached, always asks" : "";
+      const never = threshold === null ? ": not promised, always asks" : "";
       return new Option(`${percent(accuracy)}${never}`, accuracy, accuracy === 0.95, accuracy === 0.95);
     }),
   );
