@@ -10,7 +10,7 @@ import numpy as np
 
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, write_csv, write_json
+from stages.common.files import atomic_folder, read_json, write_csv, write_json
 from stages.common.process import run_stage
 from stages.common.tables import PRODUCTS, read_table, write_table
 from stages.evaluation import label_issues
@@ -20,6 +20,7 @@ from stages.evaluation.model_metrics import (
     headline,
     intervals_of,
     model_metrics,
+    primary_metrics,
     refuse_reserved_names,
 )
 from stages.evaluation.model_selection import best_by_modality, best_on_validation
@@ -60,8 +61,9 @@ def main() -> None:
     figures["label_issues"] = {"suspect": suspects, "audited": len(audited)}
     write_json(paths.METRICS / "models.json", model_metrics(models, intervals))
     write_json(paths.METRICS / "summary.json", figures)
-    gain = figures.get("fusion_gain")
-    write_json(paths.METRICS / "headline.json", headline(best, intervals, gain))
+    write_json(paths.METRICS / "scores.json", primary_metrics(models))
+    split = read_json(paths.METRICS / "split.json")
+    write_json(paths.METRICS / "headline.json", headline(best, intervals, figures, split))
     write_csv(paths.LABEL_ISSUES, label_issues.COLUMNS, issues)
 
     tables = plot_tables(models, best, intervals, names)

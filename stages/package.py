@@ -5,14 +5,12 @@ encoders' weights; writes models/best/: the model, its encoders with their weigh
 training products to compare predictions with, and a card (README.md).
 """
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, md5_of, write_text
+from stages.common.files import atomic_folder, md5_of, read_json, write_text
 from stages.common.process import run_stage
 from stages.common.splits import is_training_part, read_splits
 from stages.common.tables import PRODUCTS, read_table, write_table
@@ -33,13 +31,13 @@ from stages.params import load_params
 def main() -> None:
     """Write models/best/."""
     params = load_params()
-    modality, classifier = read_json("summary")["best_model"].split("-")
+    modality, classifier = read_json(paths.METRICS / "summary.json")["best_model"].split("-")
     source = paths.MODELS / classifier / modality
     model = ModelFile.load(source)
     products = f"md5 of {paths.PRODUCTS}"
     model = model.model_copy(
         update={
-            "evaluation": read_json("models")[modality][classifier],
+            "evaluation": read_json(paths.METRICS / "models.json")[modality][classifier],
             "table": (
                 params.data.table.model_dump(mode="json") if params.data.source == "table" else None
             ),
@@ -59,17 +57,6 @@ def main() -> None:
     print(
         f"{paths.BEST_MODEL}: {model.name}, {len(model.labels)} classes, {n_neighbors:,} neighbours"
     )
-
-
-def read_json(name: str) -> Any:
-    """Read a file of metrics; raise InputError where it is missing or no JSON."""
-    path = paths.METRICS / f"{name}.json"
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
-    except ValueError:
-        raise InputError(f"{path} is no JSON: `dvc repro -f evaluate` rebuilds it") from None
 
 
 def write_neighbors(model: ModelFile, folder: Path) -> int:

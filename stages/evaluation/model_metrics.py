@@ -1,4 +1,4 @@
-"""The contents of metrics/models.json and metrics/headline.json."""
+"""The contents of metrics/models.json, metrics/scores.json and metrics/headline.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,13 @@ from stages.evaluation.predictions import Model, Scores
 from stages.evaluation.selective import TARGET_ACCURACIES, coverage_at
 
 PRIMARY_METRICS = ("accuracy", "macro_f1")  # those with intervals, by which models are compared
-RESERVED = ("fusion_gain", "weights")  # keys of the metrics that are no modality
+RESERVED = (
+    "best_model",
+    "coverage",
+    "fusion_gain",
+    "near_duplicates_in_training",
+    "weights",
+)  # keys of the metrics that are no modality
 WEIGHTS = {"random": "RANDOM", "bundled": "bundled", "pretrained": "pretrained"}  # worst first
 
 Intervals = dict[str, dict[str, Interval]]  # by the model's name and the metric's
@@ -50,6 +56,15 @@ def model_metrics(models: Sequence[Model], intervals: Intervals) -> dict[str, di
     return metrics
 
 
+def primary_metrics(models: Sequence[Model]) -> dict[str, dict[str, Scores]]:
+    """Return the primary metrics of each modality's classifiers."""
+    metrics: dict[str, dict[str, Scores]] = {}
+    for model in models:
+        found = rounded({key: model.test_scores[key] for key in PRIMARY_METRICS})
+        metrics.setdefault(model.modality, {})[model.classifier] = found
+    return metrics
+
+
 def calibration_errors(model: Model) -> Scores:
     """Return the expected calibration error on the test products, before and after calibration."""
     before = calibration_error(model.test.uncalibrated)
@@ -72,12 +87,15 @@ def coverages(model: Model) -> dict[str, dict[str, float | None]]:
 
 
 def headline(
-    best: Mapping[str, Model], intervals: Intervals, gain: Mapping[str, Any] | None
+    best: Mapping[str, Model],
+    intervals: Intervals,
+    summary: Mapping[str, Any],
+    split: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the few figures that a review looks at first.
 
-    Each modality's model is tested on the products that have its inputs; `gain` is the fusion gain
-    of metrics/summary.json.
+    Each modality's model is tested on the products that have its inputs; `summary` and `split` are
+    the contents of metrics/summary.json and metrics/split.json.
     """
     figures: dict[str, Any] = {}
     for modality, model in best.items():
@@ -85,12 +103,16 @@ def headline(
         for key, found in intervals[model.name].items():
             figures[modality][key] = rounded(model.test_scores)[key]
             figures[modality][f"{key}_interval"] = "{low:.4f} to {high:.4f}".format(**ends(found))
-    if gain:
+    if gain := summary.get("fusion_gain"):
         figures["fusion_gain"] = {}
         for key in PRIMARY_METRICS:
             figures["fusion_gain"][key] = gain[key]["difference"]
             between = "{low:+.4f} to {high:+.4f}".format(**gain[key])
             figures["fusion_gain"][f"{key}_interval"] = between
+    figures["best_model"] = summary["best_model"]
+    figures["coverage"] = {name: found["coverage"] for name, found in summary["coverage"].items()}
+    leak = split["test_products_with_a_near_duplicate_in_training"]["this_split"]
+    figures["near_duplicates_in_training"] = leak["share"]
     figures["weights"] = {
         modality: weights_in_words(model.weights) for modality, model in best.items()
     }

@@ -88,6 +88,8 @@ def test_a_sweep_is_shown_in_a_table(copy):
     assert copy.run(*readme_command("dvc queue status")).count("Success") == 2
     shown = copy.run(*readme_command("dvc exp show"), COLUMNS="200")
     assert all(name in shown for name in ("text.accuracy", "text.macro_f1", "classifiers.svm.C"))
+    header = next(line for line in shown.splitlines() if "Experiment" in line)
+    assert len(re.split(r"  +", header.strip())) <= 20
     (name,) = re.findall(r"\[([\w-]+)\] +[\d.]+ +[\d.]+ +10 ", shown)
     copy.run("dvc", "exp", "apply", name)
     assert "C: 10\n" in (copy.top / "params.yaml").read_text(encoding="utf-8")

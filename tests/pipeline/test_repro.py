@@ -150,8 +150,13 @@ def test_the_packaged_model_predicts_for_test_products_what_the_evaluation_says(
 
 
 def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
-    copy.edit(lambda params: params["classifiers"]["svm"].update(C=3.0))
+    copy.edit(lambda params: params["classifiers"]["svm"].update(C=0.03))
     assert copy.repro() == ["train@svm", "evaluate", "package"]
+    shown = copy.run("dvc", "metrics", "diff").splitlines()
+    files = [line.split()[0] for line in shown if line.startswith("metrics/")]
+    assert files == sorted(files)  # the headline first
+    assert {"metrics/headline.json", "metrics/scores.json"} == set(files)
+    assert len(shown) <= 30
 
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):

@@ -178,7 +178,7 @@ def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     for number in range(12):
         text = {"name": f"Card ${number}", "description": "", "sku": f"c{number:02}"}
         rows.append((alike | text, None))
-    _, metrics = run(rows)
+    _, metrics = run(rows, validation_folds=1)
     assert metrics["classes_not_in_every_part"] == {
         "Cards": {"groups": 1, "lacking_in": ["test", "validation"]}
     }

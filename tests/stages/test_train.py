@@ -293,16 +293,15 @@ def test_model_json_says_all_that_prediction_needs(products, run, is_refit):
     assert FusedModel.load(folder / model.folder).classes == model.labels
 
 
-@pytest.mark.parametrize("roles", [FIRST[:, None], FOLDS], ids=["one fold", "two folds"])
-def test_thresholds_keep_their_promise_on_the_held_out_products(products, run, roles):
-    products.roles = roles
+def test_thresholds_keep_their_promise_on_the_held_out_products(products, run):
+    products.roles, products.turns = IN_TURNS, TURNS
+    rng, at = np.random.default_rng(1), np.searchsorted(CLASSES, products.labels)
+    for name, size in SIZES.items():  # easier to tell apart
+        products.rows[name] = 3 * rng.normal(size=(3, size))[at] + rng.normal(size=(N, size))
     products.write()
     thresholds = ModelFile.load(run()).thresholds
     assert list(thresholds) == ["0.9", "0.95", "0.98", "0.99", "0.995"]
-    reached = [found for found in thresholds.values() if found is not None]
-    assert reached == sorted(reached) and len(reached) > 0
-    if roles is FOLDS:
-        return  # the model of all products is calibrated anew
+    assert thresholds["0.9"] is not None and thresholds["0.995"] is None
     held_out = predictions(Path("models/trained/logistic_regression/multimodal"), role="validation")
     labels = {f"s{at:03d}": label for at, label in enumerate(products.labels)}
     accepted = [
@@ -310,7 +309,13 @@ def test_thresholds_keep_their_promise_on_the_held_out_products(products, run, r
         for (sku, _), row in held_out.items()
         if row.max() >= thresholds["0.9"]
     ]
-    assert np.mean(accepted) >= 0.9
+    assert len(accepted) > 35 and np.mean(accepted) >= 0.9
+
+
+def test_few_validation_products_promise_nothing(products, run):
+    products.roles = FIRST[:, None]
+    products.write()
+    assert set(ModelFile.load(run()).thresholds.values()) == {None}
 
 
 def test_with_several_folds_the_model_that_predicts_is_fitted_to_all_products(products, run):
