@@ -1,6 +1,7 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
 # make torture: the tests that take an hour: kills, floods, hostile files and requests, rebuilding.
 # make serve: answer over HTTP with models/best; make serve MODEL=... PORT=...
+# make review BASE=main: say in review.md and review.html what a change does to the results.
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
 
@@ -8,6 +9,7 @@ PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
 MODEL ?= models/best
 PORT ?= 8000
+BASE ?= main
 VENV := .venv
 PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
@@ -15,7 +17,7 @@ COMPILE := uv pip compile --quiet $(UPGRADE) --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run serve test torture lint plots requirements
+.PHONY: run serve test torture review lint plots requirements
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
@@ -32,6 +34,9 @@ test: $(INSTALLED)
 
 torture: $(INSTALLED)
 	python -m pytest tests/torture
+
+review: $(INSTALLED)
+	python -m tools.review --base $(BASE)
 
 lint: $(INSTALLED)
 	black --check --quiet . || (black --diff --quiet .; exit 1)

@@ -157,6 +157,30 @@ def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
     assert files == sorted(files)  # the headline first
     assert {"metrics/headline.json", "metrics/scores.json"} == set(files)
     assert len(shown) <= 30
+    said = copy.run("python", "-m", "tools.review", "--base", "HEAD")
+    text = (copy.top / "review.md").read_text(encoding="utf-8")
+    assert said.splitlines()[0].strip("*") in text
+    assert "| params.yaml | classifiers.svm.C |" in text
+    assert "| metrics/scores.json | text.svm.accuracy |" in text
+    assert "- `models/trained/svm`: changed" in text and "`data/products.parquet`" not in text
+    assert "data:image/jpeg;base64," in (copy.top / "review.html").read_text(encoding="utf-8")
+
+
+def test_what_is_not_changed_or_not_built_is_said_in_a_review(copy):
+    review = ("python", "-m", "tools.review", "--base", "HEAD")
+    assert copy.run(*review).splitlines()[0] == "**No difference shown.**"
+    scores = copy.top / "metrics/scores.json"
+    kept = scores.read_bytes()
+    scores.unlink()
+    with pytest.raises(AssertionError, match=r"error: the pipeline is stale \(evaluate\): run"):
+        copy.run(*review)
+    scores.write_bytes(kept)
+    copy.edit(lambda params: params["classifiers"]["svm"].update(C=0.03))
+    with pytest.raises(AssertionError, match=r"error: the pipeline is stale \(train@svm\): run"):
+        copy.run(*review)
+    with pytest.raises(AssertionError, match="name a commit that has built results"):
+        copy.back()
+        copy.run(*review[:-1], "nowhere")
 
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):

@@ -1,0 +1,72 @@
+"""A review says whether a change is for the better, and which products it changes."""
+
+import dataclasses
+
+import pytest
+from helpers.held_out_products import held_out
+
+from stages.common.errors import InputError
+from stages.evaluation.predictions import Model, PredictionSet
+from tools.review.comparison import changed_predictions, compare_modalities
+from tools.review.page import _changed_table as changed_table
+from tools.review.page import to_html, verdict
+from tools.review.state import State
+
+N = 60
+RIGHT = [i % 3 for i in range(N)]
+
+
+def state(wrong: int, modality: str = "text", first: int = 0) -> State:
+    """Return a state whose only model is wrong about so many products, s00 the first of them."""
+    chosen = [(label + 1) % 3 if i < wrong else label for i, label in enumerate(RIGHT)]
+    test = held_out(RIGHT, chosen)
+    model = Model(modality, "svm", test, shifted(test, first), {}, 0, {})
+    headline = {modality: {"model": "svm", "accuracy": 0.0, "macro_f1": 0.0}}
+    best = {"best_model": f"{modality}-svm"}
+    return State("0" * 40, headline | best, {}, {}, {modality: model})
+
+
+def shifted(test: PredictionSet, first: int) -> PredictionSet:
+    return dataclasses.replace(test, skus=test.skus if not first else test.skus + f"-{first}")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (30, 3, "Better: text."),
+        (3, 30, "Worse: text."),
+        (10, 10, "No difference shown."),
+        (10, 9, "No difference shown."),
+    ],
+)
+def test_the_verdict_is_that_of_the_paired_interval(before, after, said):
+    compared = compare_modalities(state(before), state(after))
+    assert verdict(compared) == said
+    found = compared[0].found
+    assert found.accuracy.value == pytest.approx((before - after) / N)
+    assert found.products == N
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(InputError, match="no test product in common"):
+        compare_modalities(state(3), state(3, first=1))
+    with pytest.raises(InputError, match="no modality has a model before and after"):
+        compare_modalities(state(3), state(3, modality="image"))
+
+
+def test_products_whose_prediction_changed_are_listed_the_worst_first():
+    names = {"s00": "A | B <b>*x*</b>"}
+    worse = changed_predictions(state(0), state(2), names)
+    assert [(one.sku, one.outcome, one.label, one.after) for one in worse] == [
+        ("s00", "now wrong", "c0", "c1"),
+        ("s01", "now wrong", "c1", "c2"),
+    ]
+    assert [one.outcome for one in changed_predictions(state(2), state(0), {})] == ["now right"] * 2
+    assert changed_predictions(state(2), state(2), {}) == []
+
+    table = changed_table(state(2), worse)
+    assert table.startswith("2 of text-svm, the worst first:")
+    assert "A \\| B &lt;b&gt;\\*x\\*&lt;/b&gt;" in table
+    page = to_html(table, {"s00": b"jpeg"})
+    assert "A | B &lt;b&gt;*x*&lt;/b&gt;" in page and page.count("<td>") == 14
+    assert "http" not in page

@@ -1,0 +1,106 @@
+"""How the best models of two states compare, on the test products that both have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.common.errors import InputError
+from stages.evaluation.bootstrap import ClusterBootstrap
+from stages.evaluation.metrics import LabeledPredictions
+from stages.evaluation.predictions import PredictionSet
+from stages.evaluation.significance import Difference, compare
+from tools.review.state import State
+
+SEED = 42
+METRICS = ("accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best models of a modality; `found` says how much better the new one is."""
+
+    modality: str
+    before: str
+    after: str
+    found: Difference
+
+    def is_shown(self, sign: int) -> bool:
+        """Return whether a metric is higher, or with a `sign` of -1 lower, beyond its interval."""
+        intervals = [getattr(self.found, key) for key in METRICS]
+        return any((one.low if sign > 0 else -one.high) > 0 for one in intervals)
+
+
+@dataclass(frozen=True)
+class ChangedPrediction:
+    """A test product whose prediction is another one."""
+
+    sku: str
+    name: str
+    label: str
+    before: str
+    after: str
+    probability: float  # of the new prediction
+
+    @property
+    def outcome(self) -> str:
+        """Say whether that is for the better or for the worse."""
+        if self.before == self.label:
+            return "now wrong"
+        return "now right" if self.after == self.label else "still wrong"
+
+
+def compare_modalities(base: State, ours: State) -> list[Comparison]:
+    """Compare the best models of each modality that both states have.
+
+    Raises InputError where they have no test product in common.
+    """
+    compared = []
+    for modality in [name for name in ours.models if name in base.models]:
+        first, second = _pair(base, ours, modality)
+        groups = np.concatenate([first.groups, second.groups])
+        found = compare(second, first, ClusterBootstrap(groups, SEED))
+        if found is None:
+            raise InputError(
+                f"the models of {modality} have no test product in common: the split or the data "
+                "is another one, so that no figure can be compared"
+            )
+        before, after = (state.headline[modality]["model"] for state in (base, ours))
+        compared.append(Comparison(modality, before, after, found))
+    if not compared:
+        raise InputError("no modality has a model before and after the change: nothing to compare")
+    return compared
+
+
+def changed_predictions(
+    base: State, ours: State, names: Mapping[str, str]
+) -> list[ChangedPrediction]:
+    """Return the products whose prediction changed, the worst first.
+
+    They are those of the best model of all. `names` has products' names by sku.
+    """
+    modality = ours.headline["best_model"].split("-")[0]
+    if modality not in base.models:
+        return []
+    before, after = _pair(base, ours, modality)
+    _, old_rows, new_rows = np.intersect1d(before.skus, after.skus, return_indices=True)
+    old, new = before.calibrated.select_rows(old_rows), after.calibrated.select_rows(new_rows)
+    rows = zip(
+        after.skus[new_rows].tolist(), _names(new, new.y_true), _names(old, old.y_pred),
+        _names(new, new.y_pred), new.confidence.tolist(), strict=True,
+    )  # fmt: skip
+    changed = [
+        ChangedPrediction(sku, names.get(sku, ""), label, was, now, probability)
+        for sku, label, was, now, probability in rows
+        if was != now
+    ]
+    worst = {"now wrong": 0, "still wrong": 1, "now right": 2}
+    return sorted(changed, key=lambda one: (worst[one.outcome], -one.probability, one.sku))
+
+
+def _pair(base: State, ours: State, modality: str) -> tuple[PredictionSet, PredictionSet]:
+    return base.models[modality].test, ours.models[modality].test
+
+
+def _names(predictions: LabeledPredictions, columns: np.ndarray) -> list[str]:
+    return np.array(predictions.classes)[columns].tolist()
