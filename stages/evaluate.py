@@ -20,7 +20,6 @@ from stages.evaluation.model_metrics import (
     headline,
     intervals_of,
     model_metrics,
-    primary_metrics,
     refuse_reserved_names,
 )
 from stages.evaluation.model_selection import best_by_modality, best_on_validation
@@ -61,9 +60,8 @@ def main() -> None:
     figures["label_issues"] = {"suspect": suspects, "audited": len(audited)}
     write_json(paths.METRICS / "models.json", model_metrics(models, intervals))
     write_json(paths.METRICS / "summary.json", figures)
-    write_json(paths.METRICS / "scores.json", primary_metrics(models))
     split = read_json(paths.METRICS / "split.json")
-    write_json(paths.METRICS / "headline.json", headline(best, intervals, figures, split))
+    write_json(paths.METRICS / "headline.json", headline(best, models, intervals, figures, split))
     write_csv(paths.LABEL_ISSUES, label_issues.COLUMNS, issues)
 
     tables = plot_tables(models, best, intervals, names)

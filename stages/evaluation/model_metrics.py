@@ -1,4 +1,4 @@
-"""The contents of metrics/models.json, metrics/scores.json and metrics/headline.json."""
+"""The contents of metrics/models.json and metrics/headline.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +15,7 @@ RESERVED = (
     "coverage",
     "fusion_gain",
     "near_duplicates_in_training",
+    "scores",
     "weights",
 )  # keys of the metrics that are no modality
 WEIGHTS = {"random": "RANDOM", "bundled": "bundled", "pretrained": "pretrained"}  # worst first
@@ -88,6 +89,7 @@ def coverages(model: Model) -> dict[str, dict[str, float | None]]:
 
 def headline(
     best: Mapping[str, Model],
+    models: Sequence[Model],
     intervals: Intervals,
     summary: Mapping[str, Any],
     split: Mapping[str, Any],
@@ -95,7 +97,7 @@ def headline(
     """Return the few figures that a review looks at first.
 
     Each modality's model is tested on the products that have its inputs; `summary` and `split` are
-    the contents of metrics/summary.json and metrics/split.json.
+    the contents of metrics/summary.json and metrics/split.json. `scores` has every model's metrics.
     """
     figures: dict[str, Any] = {}
     for modality, model in best.items():
@@ -113,6 +115,7 @@ def headline(
     figures["coverage"] = {name: found["coverage"] for name, found in summary["coverage"].items()}
     leak = split["test_products_with_a_near_duplicate_in_training"]["this_split"]
     figures["near_duplicates_in_training"] = leak["share"]
+    figures["scores"] = primary_metrics(models)
     figures["weights"] = {
         modality: weights_in_words(model.weights) for modality, model in best.items()
     }

@@ -371,7 +371,7 @@ def test_the_headline_and_the_scores_are_what_a_review_reads(repository: Reposit
         name: found["coverage"] for name, found in summary["coverage"].items()
     }
     assert headline["near_duplicates_in_training"] == 0.25
-    models, scores = read_json("metrics/models.json"), read_json("metrics/scores.json")
+    models, scores = read_json("metrics/models.json"), headline["scores"]
     assert scores["text"]["svm"] == {
         key: models["text"]["svm"][key] for key in ("accuracy", "macro_f1")
     }
@@ -509,9 +509,9 @@ def test_modalities_that_were_not_trained_are_left_out_everywhere(
     assert "no model was trained of" in capsys.readouterr().out
     assert list(read_json("metrics/models.json")) == [kept]
     headline = read_json("metrics/headline.json")
-    rest = ["best_model", "coverage", "near_duplicates_in_training", "weights"]
+    rest = ["best_model", "coverage", "near_duplicates_in_training", "scores", "weights"]
     assert list(headline) == [kept, *rest] and list(headline["weights"]) == [kept]
-    assert list(read_json("metrics/scores.json")) == [kept]
+    assert list(headline["scores"]) == [kept]
     summary = read_json("metrics/summary.json")
     assert summary["best_model"].startswith(kept)
     assert not {"fusion_gain", *UNIMODAL_BASELINES} & set(summary)

@@ -23,7 +23,7 @@ def state(wrong: int, modality: str = "text", first: int = 0) -> State:
     model = Model(modality, "svm", test, shifted(test, first), {}, 0, {})
     headline = {modality: {"model": "svm", "accuracy": 0.0, "macro_f1": 0.0}}
     best = {"best_model": f"{modality}-svm"}
-    return State("0" * 40, headline | best, {}, {}, {modality: model})
+    return State("0" * 40, headline | best, {}, {modality: model})
 
 
 def shifted(test: PredictionSet, first: int) -> PredictionSet:

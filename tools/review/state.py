@@ -14,10 +14,10 @@ from ruamel.yaml import YAML
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.files import read_json
+from stages.evaluation.model_metrics import RESERVED
 from stages.evaluation.predictions import Model, load_model
 
-HEADLINE, SCORES, LOCK = paths.METRICS / "headline.json", paths.METRICS / "scores.json", "dvc.lock"
-NOT_MODALITIES = ("fusion_gain", "coverage", "weights", "best_model", "near_duplicates_in_training")
+HEADLINE, LOCK = paths.METRICS / "headline.json", "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class State:
 
     commit: str | None
     headline: dict[str, Any]
-    scores: dict[str, Any]
     outputs: dict[str, str]
     models: dict[str, Model]  # the best one of each modality
 
@@ -56,7 +55,7 @@ def own_state() -> State:
         name: load_model(paths.MODELS, name, headline[name]["model"])
         for name in modalities(headline)
     }
-    return State(None, headline, read_json(SCORES), _outputs(lock), models)
+    return State(None, headline, _outputs(lock), models)
 
 
 @contextmanager
@@ -67,7 +66,6 @@ def committed_state(revision: str) -> Iterator[State]:
     """
     commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     headline = _known(_json_of(commit, HEADLINE), HEADLINE)
-    scores = _json_of(commit, SCORES)
     outputs = _outputs(_git("show", f"{commit}:{LOCK}"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -76,12 +74,12 @@ def committed_state(revision: str) -> Iterator[State]:
             classifier = headline[modality]["model"]
             _fetch(commit, f"{classifier}/{modality}/probabilities.parquet", folder)
             models[modality] = load_model(folder, modality, classifier)
-        yield State(commit, headline, scores, outputs, models)
+        yield State(commit, headline, outputs, models)
 
 
 def modalities(headline: dict[str, Any]) -> list[str]:
     """Return the modalities that a headline has a model of."""
-    return [name for name in headline if name not in NOT_MODALITIES]
+    return [name for name in headline if name not in RESERVED]
 
 
 def params_diff(commit: str) -> str:
