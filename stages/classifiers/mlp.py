@@ -183,7 +183,14 @@ class Classifier:
             classifier = cls(None, 0, weights)
             classifier._build, classifier.classes_ = build, build["classes"]
             shapes = _shapes(build)
-        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            OSError,
+        ) as error:
             raise InputError(
                 f"{path} describes no network ({type(error).__name__}): `dvc repro -f` rebuilds it"
             ) from None

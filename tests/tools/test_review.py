@@ -69,4 +69,5 @@ def test_products_whose_prediction_changed_are_listed_the_worst_first():
     assert "A \\| B &lt;b&gt;\\*x\\*&lt;/b&gt;" in table
     page = to_html(table, {"s00": b"jpeg"})
     assert "A | B &lt;b&gt;*x*&lt;/b&gt;" in page and page.count("<td>") == 14
+    assert 'src="data:image/jpeg;base64,anBlZw=="' in page
     assert "http" not in page
