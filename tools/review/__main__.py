@@ -15,7 +15,7 @@ from stages.common.process import run_stage
 from stages.common.tables import PRODUCTS, read_table
 from stages.packaging.neighbors import read_thumbnails
 from tools.review.comparison import changed_predictions, compare_modalities
-from tools.review.page import to_html, to_markdown
+from tools.review.page import LISTED, to_html, to_markdown
 from tools.review.state import State, check_is_built, committed_state, own_state
 
 
@@ -42,7 +42,7 @@ def review(base: State, ours: State) -> tuple[str, list[str]]:
     products = read_table(paths.PRODUCTS, PRODUCTS)
     names = dict(zip(*(products[key].to_pylist() for key in ("sku", "name")), strict=True))
     changed = changed_predictions(base, ours, names)
-    return to_markdown(base, ours, compared, changed), [one.sku for one in changed]
+    return to_markdown(base, ours, compared, changed), [one.sku for one in changed[:LISTED]]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { border: 1px solid #8888; padding: .3rem .6rem; text-align: left; }
-img { width: 112px; height: 112px; object-fit: contain; background: #fff; }
-figure { display: inline-block; margin: 0 .75rem 1rem 0; width: 11rem; vertical-align: top; }
-figcaption { font-size: .875rem; overflow-wrap: anywhere; }
+img { display: block; width: 112px; height: 112px; object-fit: contain; background: #fff; }
+code { overflow-wrap: anywhere; }
 :root { color-scheme: light dark; }
 """
 
@@ -38,11 +37,11 @@ def to_markdown(
         "\n".join(f"- {_sentence(one)}" for one in compared),
         f"Compared with `{base.commit[:7]}`. `dvc.lock` is that of the code.",
         "## Parameters",
-        params_diff(base.commit) or "The same.",
+        params_diff(base.commit[:7]) or "The same.",
         "## Data",
         _changed_outputs(base, ours),
         "## Metrics",
-        metrics_diff(base.commit) or "The same.",
+        metrics_diff(base.commit[:7]) or "The same.",
         "## Changed predictions",
         _changed_table(ours, changed),
     ]
@@ -61,18 +60,19 @@ def verdict(compared: Sequence[Comparison]) -> str:
 
 
 def to_html(text: str, images: Mapping[str, bytes]) -> str:
-    """Return the report as a page that needs no network; `images` are JPEGs by sku."""
+    """Return the report as a page that needs no network; `images` are JPEGs by sku.
+
+    Each stands in the cell of its sku.
+    """
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.replace(MARK, ""))
-    figures = [
-        f'<figure><img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-        f"<figcaption>{html.escape(sku)}</figcaption></figure>"
-        for sku, jpeg in images.items()
-    ]
+    for sku, jpeg in images.items():
+        cell = f"<td>{html.escape(sku)}</td>"
+        source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+        body = body.replace(cell, f'{cell[:-5]}<img alt="" src="{source}"></td>', 1)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Review</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><main><h1>Review</h1>\n{body}{''.join(figures)}"
-        "</main></body></html>\n"
+        f"<style>{STYLE}</style></head><body><main><h1>Review</h1>\n{body}</main></body></html>\n"
     )
 
 
