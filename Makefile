@@ -1,6 +1,7 @@
 # make run: install, build everything with DVC, print the results.   make test: install, then test.
 # make torture: the tests that take an hour: kills, floods, hostile files and requests, rebuilding.
 # make serve: answer over HTTP with models/best; make serve MODEL=... PORT=...
+# make sweep: run experiments and say which is best on validation.
 # make review BASE=main: say in review.md and review.html what a change does to the results.
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
 # Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
@@ -17,7 +18,7 @@ COMPILE := uv pip compile --quiet $(UPGRADE) --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run serve test torture review lint plots requirements
+.PHONY: run serve test torture review sweep lint plots requirements
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
@@ -37,6 +38,9 @@ torture: $(INSTALLED)
 
 review: $(INSTALLED)
 	python -m tools.review --base $(BASE)
+
+sweep: $(INSTALLED)
+	python -m tools.sweep
 
 lint: $(INSTALLED)
 	black --check --quiet . || (black --diff --quiet .; exit 1)

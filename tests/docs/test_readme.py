@@ -36,10 +36,10 @@ COMMANDS = {
     "make review BASE=main": "installs first: tests/pipeline/test_repro.py runs what it runs",
     "make serve": "serves until it is stopped: tests/serving/server/ starts it and stops it",
     "dvc add data/catalogue/products.csv": TESTED + "test_your_own_table_ends_in_predictions",
-    "dvc exp run --queue -S 'classifiers.svm.C=1,10'": TESTED + "test_a_sweep_is_shown_in_a_table",
-    "dvc exp run --run-all": TESTED + "test_a_sweep_is_shown_in_a_table",
+    "make sweep": "installs first, and takes minutes: the next one runs what it runs",
+    "python -m tools.sweep --set classifiers.svm.C=1,10": TESTED
+    + "test_a_sweep_is_shown_in_a_table",
     "dvc exp apply": TESTED + "test_a_sweep_is_shown_in_a_table",
-    "dvc queue status": TESTED + "test_a_sweep_is_shown_in_a_table",
     r"dvc exp show --drop '.*' --keep 'Experiment|\w+\.(accuracy|macro_f1)$|.*svm\.C'": TESTED
     + "test_a_sweep_is_shown_in_a_table",
     "dvc metrics diff main": TESTED + "test_an_experiment_is_compared_with_main",
