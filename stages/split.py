@@ -9,7 +9,7 @@ near-duplicates.
 import numpy as np
 import pyarrow as pa
 
-from stages.catalog.group_split import assign_folds, check_no_leak
+from stages.catalog.group_split import assign_folds, check_no_leak, validation_turns
 from stages.catalog.near_duplicates import (
     duplicate_signals,
     group_equal,
@@ -24,6 +24,8 @@ from stages.common.process import run_stage
 from stages.common.splits import write_splits
 from stages.common.tables import IMAGES, PRODUCTS, read_table
 from stages.params import load_params
+
+SHOWN = 5  # classes with too few groups that are printed
 
 
 def main() -> None:
@@ -49,15 +51,20 @@ def main() -> None:
     is_grouped = settings.strategy == "grouped"
     splits = assign_folds(skus, labels, groups if is_grouped else skus, settings, seed)
     check_no_leak(splits)
-    ungrouped = assign_folds(skus, labels, skus, settings, seed) if is_grouped else splits
+    n_turns = validation_turns(settings, labels, groups if is_grouped else skus)
+    alike = settings.model_copy(update={"validation_folds": n_turns})
+    ungrouped = assign_folds(skus, labels, skus, alike, seed) if is_grouped else splits
     metrics = split_metrics(splits, ungrouped, groups, products["name"], signals)
     write_splits(paths.SPLITS, splits)
     write_json(paths.METRICS / "split.json", metrics)
-    for label, found in metrics["classes_not_in_every_part"].items():
+    lacking = metrics["classes_not_in_every_part"]
+    for label, found in list(lacking.items())[:SHOWN]:
         print(
             f"split: {label} has too few groups ({found['groups']:,}) for every part: in some fold "
             f"or turn it is not in {', '.join(found['lacking_in'])}"
         )
+    if len(lacking) > SHOWN:
+        print(f"split: and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all")
     for fold, sizes in metrics["parts"].items():
         print(f"split: {fold}: " + ", ".join(f"{n:,} for {part}" for part, n in sizes.items()))
 

@@ -30,25 +30,7 @@ def assign_folds(
 
     Raises InputError where a part of a fold would have no products, or training only one class.
     """
-    if settings.validation_folds != "auto":
-        return _assign(skus, labels, groups, settings, seed, settings.validation_folds)
-    if len(skus) < FEW_PRODUCTS:
-        try:
-            return _assign(skus, labels, groups, settings, seed, AUTO_TURNS)
-        except InputError:
-            pass  # too few groups
-    return _assign(skus, labels, groups, settings, seed, 1)
-
-
-def _assign(
-    skus: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    settings: SplitSettings,
-    seed: int,
-    n_turns: int,
-) -> Splits:
-    """Return the roles with so many turns of validation; see `assign_folds`."""
+    n_turns = validation_turns(settings, labels, groups)
     # Besides test, each class needs so many of its groups.
     min_groups = max(2, n_turns)
     if settings.folds == 1:
@@ -75,6 +57,16 @@ def _assign(
     splits = Splits(skus, labels, groups, roles, turns)
     _check_parts(splits, n_turns)
     return splits
+
+
+def validation_turns(settings: SplitSettings, labels: np.ndarray, groups: np.ndarray) -> int:
+    """Return in how many turns a catalogue is validated; 1 is one held-out part."""
+    if settings.validation_folds != "auto":
+        return settings.validation_folds
+    pairs = set(zip(labels.tolist(), groups.tolist(), strict=True))
+    n_groups = Counter(label for label, _ in pairs)
+    enough = sum(n_groups[label] > AUTO_TURNS for label in labels.tolist())  # one for the test
+    return AUTO_TURNS if len(labels) < FEW_PRODUCTS and enough > len(labels) / 2 else 1
 
 
 class SplitPart(NamedTuple):

@@ -72,7 +72,7 @@ class SplitSettings(Settings):
     product is tested in one of them. With one validation fold, a share `validation` is held out;
     with several, the products that are not for testing take turns, and the final model is fitted on
     all of them. `auto` is 5 for fewer than 5,000 products, of which one part would say little, if
-    there are groups enough for it, else 1.
+    most of them are of classes with groups enough, else 1.
     """
 
     strategy: Literal["grouped", "stratified"]

@@ -185,6 +185,9 @@ def test_a_group_on_two_sides_is_caught():
 def test_validation_takes_turns_where_products_are_few_and_groups_are_enough():
     small = split(FAMILIES, LABELS, validation_folds="auto")
     assert assigned(small) == assigned(split(FAMILIES, LABELS, validation_folds=5))
+    # Most products are of a class with fewer groups than turns and test need.
+    names = [f"class {i // 12}" for i in range(240)]
+    assert not split([f"{i // 3}" for i in range(240)], names, validation_folds="auto").turns.any()
     few = split([*"aabbccddeeff"], [*"AAAAAABBBBBB"], validation_folds="auto")
     assert not few.turns.any()
     copies = range(5000 // len(LABELS) + 1)

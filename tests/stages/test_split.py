@@ -189,6 +189,19 @@ def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     )
 
 
+def test_of_many_classes_with_too_few_groups_some_are_named(run, capsys):
+    rows = catalogue()
+    for number in range(24):
+        kind = f"Cards {number // 3}"
+        product = {"manufacturer": "one", "label": kind, "image": None, "description": ""}
+        rows.append((product | {"name": f"{kind} ${number}", "sku": f"c{number:02}"}, None))
+    _, metrics = run(rows, validation_folds=1)
+    assert len(metrics["classes_not_in_every_part"]) == 8
+    said = capsys.readouterr().out
+    assert said.count("has too few groups") == 5
+    assert "split: and 3 more classes: metrics/split.json has them all\n" in said
+
+
 def test_the_stage_writes_the_same_bytes_again(run):
     files = (paths.SPLITS, METRICS)
     run(catalogue())
