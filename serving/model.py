@@ -48,7 +48,6 @@ class ServedModel:
     ) -> None:
         self.file = file
         self.inputs = _inputs(file)
-        self.has_index = index is not None
         self._fused = fused
         self._encoders = encoders
         self._index = index

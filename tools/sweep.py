@@ -14,6 +14,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.process import run_stage
 
@@ -24,7 +25,7 @@ GRIDS = (
     ("text.encoders=[minilm],[ngrams],[minilm,ngrams]",),
 )
 QUEUED = re.compile(r"overrides '\{'params\.yaml': (\[.*?\])\}'|Queued experiment '([\w-]+)'")
-MODELS = "metrics/models.json"
+MODELS = (paths.METRICS / "models.json").as_posix()
 METRICS = ("macro_f1", "accuracy")  # what the best is chosen by, ties by the second
 
 

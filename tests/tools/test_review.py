@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from helpers.held_out_products import held_out
 
@@ -45,6 +46,16 @@ def test_the_verdict_is_that_of_the_paired_interval(before, after, said):
     found = compared[0].found
     assert found.accuracy.value == pytest.approx((before - after) / N)
     assert found.products == N
+
+
+def test_a_grouping_of_another_kind_leaves_the_products_paired():
+    old = state(10)
+    test = old.models["text"].test
+    groups = [f"other {i}" for i in range(N)]
+    regrouped = dataclasses.replace(test, groups=np.array(groups))
+    old.models["text"] = dataclasses.replace(old.models["text"], test=regrouped)
+    (one,) = compare_modalities(old, state(10))
+    assert (one.found.accuracy.low, one.found.accuracy.high) == (0, 0)
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -32,7 +32,7 @@ def main() -> None:
     write_text(asked.output.with_suffix(".md"), text)
     images = read_thumbnails(paths.image_shards(), skus)
     write_text(asked.output.with_suffix(".html"), to_html(text, images))
-    print(text.split("\n\n")[1])
+    print(text.split("\n\n")[0])
     print(f"{asked.output}.md and {asked.output}.html have the products and figures")
 
 

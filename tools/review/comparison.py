@@ -1,7 +1,7 @@
 """How the best models of two states compare, on the test products that both have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,8 +58,7 @@ def compare_modalities(base: State, ours: State) -> list[Comparison]:
     compared = []
     for modality in [name for name in ours.models if name in base.models]:
         first, second = _pair(base, ours, modality)
-        groups = np.concatenate([first.groups, second.groups])
-        found = compare(second, first, ClusterBootstrap(groups, SEED))
+        found = compare(second, first, ClusterBootstrap(second.groups, SEED)) if second else None
         if found is None:
             raise InputError(
                 f"the models of {modality} have no test product in common: the split or the data "
@@ -83,10 +82,9 @@ def changed_predictions(
     if modality not in base.models:
         return []
     before, after = _pair(base, ours, modality)
-    _, old_rows, new_rows = np.intersect1d(before.skus, after.skus, return_indices=True)
-    old, new = before.calibrated.select_rows(old_rows), after.calibrated.select_rows(new_rows)
+    old, new = before.calibrated, after.calibrated
     rows = zip(
-        after.skus[new_rows].tolist(), _names(new, new.y_true), _names(old, old.y_pred),
+        after.skus.tolist(), _names(new, new.y_true), _names(old, old.y_pred),
         _names(new, new.y_pred), new.confidence.tolist(), strict=True,
     )  # fmt: skip
     changed = [
@@ -99,7 +97,14 @@ def changed_predictions(
 
 
 def _pair(base: State, ours: State, modality: str) -> tuple[PredictionSet, PredictionSet]:
-    return base.models[modality].test, ours.models[modality].test
+    """Return what both predict for the test products of both, in one order and with one grouping.
+
+    The bootstrap draws the same groups for both; near-duplicates may be found in another way now.
+    """
+    before, after = base.models[modality].test, ours.models[modality].test
+    _, old_rows, new_rows = np.intersect1d(before.skus, after.skus, return_indices=True)
+    before, after = before.select_rows(old_rows), after.select_rows(new_rows)
+    return replace(before, groups=after.groups), after
 
 
 def _names(predictions: LabeledPredictions, columns: np.ndarray) -> list[str]:

@@ -11,7 +11,6 @@ from stages.evaluation.report import differences
 from tools.review.comparison import METRICS, ChangedPrediction, Comparison
 from tools.review.state import State, metrics_diff, params_diff
 
-MARK = "<!-- product-classifier-review -->"  # by which a comment is found again
 LISTED = 50  # changed predictions
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
@@ -32,7 +31,6 @@ def to_markdown(
     """Return the report."""
     assert base.commit is not None
     parts = [
-        MARK,
         f"**{verdict(compared)}**",
         "\n".join(f"- {_sentence(one)}" for one in compared),
         f"Compared with `{base.commit[:7]}`. `dvc.lock` is that of the code.",
@@ -64,7 +62,7 @@ def to_html(text: str, images: Mapping[str, bytes]) -> str:
 
     Each stands in the cell of its sku.
     """
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.replace(MARK, ""))
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     for sku, jpeg in images.items():
         cell = f"<td>{html.escape(sku)}</td>"
         source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
