@@ -15,7 +15,7 @@ LEVELS = [
     {"scripts"},
     {"params"},
     {"packaging"},
-    {"fusion"},
+    {"fusion", "reporting"},
     {"classifiers", "encoders", "download", "catalog", "evaluation"},
     {"common"},
 ]

@@ -1,0 +1,160 @@
+"""Figures of one style, with literal texts in any script, as PNGs of always the same bytes."""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
+
+import numpy as np
+from PIL import Image
+
+from stages.common.files import atomic_file
+from stages.evaluation.typesetting import FONT_PACKAGES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 100
+WIDTH = 10.0  # inches: 1,000 pixels
+ROW = 0.3  # inches of a class or of a model
+GREY = "#555555"
+MARKERS = "os^DvPX<>p*h"
+LATIN, CHINESE = "Noto Sans", "Noto Sans CJK SC"
+CJK_STROKE = 0.3  # points
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in one style, whatever the settings of Matplotlib are; they return in the end."""
+    import matplotlib
+    import seaborn
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(seaborn.axes_style("whitegrid"))
+        matplotlib.rcParams.update(
+            {
+                "font.family": _families(),
+                "font.size": 10,
+                "text.parse_math": False,  # the name of a class may have dollar signs
+                "axes.titlesize": 11,
+                "figure.titlesize": 12,
+                "axes.edgecolor": "#bbbbbb",
+                "grid.color": "#e5e5e5",
+            }
+        )
+        yield
+
+
+def new_figure(height: float, title: str, notes: Iterable[str] = ()) -> "Figure":
+    """Return a figure of WIDTH by `height` inches with a title, and notes below in small type."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure((WIDTH, height), DPI, layout=layout)
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left")
+    if text := "\n".join(notes):
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=GREY)
+    return figure
+
+
+def png(figure: "Figure") -> bytes:
+    """Return a figure as a PNG of 256 colours; the same figure gives the same bytes."""
+    from matplotlib.patheffects import Normal, Stroke
+    from matplotlib.text import Text
+
+    canvas: Any = figure.canvas
+    with style():
+        figure.draw_without_rendering()  # which makes the labels of the ticks
+        for text in figure.findobj(Text):
+            # Matplotlib draws a variable font in its lightest weight: there, of Chinese, hairlines.
+            if isinstance(text, Text) and any(_is_wide(sign) for sign in text.get_text()):
+                stroke = Stroke(linewidth=CJK_STROKE, foreground=text.get_color())
+                text.set_path_effects([stroke, Normal()])
+        canvas.draw()
+    file = io.BytesIO()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    drawn.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure to `path` as a PNG, whole or not at all."""
+    content = png(figure)
+    with atomic_file(path) as part:
+        part.write_bytes(content)
+
+
+def add_legend(axes: "Axes", labels: Sequence[str] | None = None) -> None:
+    """Put a legend to the right of a plot, where it hides nothing.
+
+    It has the collections by `labels`, or what was drawn with a label.
+    """
+    handles: Sequence[Any] = axes.collections
+    if labels is None:
+        handles, labels = axes.get_legend_handles_labels()
+    place = (1.01, 1)
+    axes.legend(
+        handles, labels, loc="upper left", bbox_to_anchor=place, borderaxespad=0, frameon=False
+    )
+
+
+def colours_of(names: Sequence[str]) -> dict[str, Any]:
+    """Return a colour for each name that the colour-blind can tell apart; after ten they return."""
+    import seaborn
+
+    return dict(zip(names, seaborn.color_palette("colorblind", len(names)), strict=True))
+
+
+def markers_of(names: Sequence[str]) -> dict[str, str]:
+    """Return a marker for each name; after twelve they return."""
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
+
+
+def shortened(name: str, columns: int = 28) -> str:
+    """Return a name on one line, its end cut off where it is wider than so many Latin letters."""
+    import regex
+
+    signs = regex.findall(r"\X", " ".join(name.split()))
+    ends = list(accumulate(1 + _is_wide(sign[0]) for sign in signs))
+    if not ends or ends[-1] <= columns:
+        return "".join(signs)
+    return "".join(signs[: bisect_right(ends, columns - 1)]).rstrip() + "…"
+
+
+def _is_wide(sign: str) -> bool:
+    """Return whether a sign is as wide as two letters, as Chinese, Japanese and Korean ones are."""
+    return east_asian_width(sign) in "WF"
+
+
+@cache
+def _families() -> list[str]:
+    """Make the fonts of FONT_PACKAGES known to Matplotlib; return their names, the first first.
+
+    They get names of their own, so that none of the system's fonts is taken for them.
+    """
+    from matplotlib.font_manager import fontManager
+
+    known = len(fontManager.ttflist)
+    for package in FONT_PACKAGES:
+        for file in sorted(Path(str(files(package))).glob("*.tt[fc]")):
+            fontManager.addfont(file)
+    added = {
+        entry.name: replace(entry, name=f"{entry.name} of {__name__}", weight=400)
+        for entry in fontManager.ttflist[known:]
+        if entry.style == "normal"
+    }
+    first = [added.pop(name) for name in (LATIN, CHINESE)]
+    fontManager.ttflist[known:] = [*first, *added.values()]
+    return [entry.name for entry in fontManager.ttflist[known:]]
