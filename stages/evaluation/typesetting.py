@@ -108,8 +108,15 @@ def uncovered_scripts(texts: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for sign, cell in zip(signs, cells[1:], strict=True):
         if ImageChops.difference(cell, cells[0]).getbbox() is None:
-            found[_script(sign)] = found.get(_script(sign), "") + sign
+            found[script_of(sign)] = found.get(script_of(sign), "") + sign
     return found
+
+
+def script_of(sign: str) -> str:
+    """Return the first word of a sign's name, which is its script's; symbols are symbols."""
+    if unicodedata.category(sign)[0] in "SP":
+        return "symbols"
+    return unicodedata.name(sign, "unknown").split()[0].lower()
 
 
 @cache
@@ -136,10 +143,3 @@ def _is_right_to_left(text: str) -> bool:
 def _is_drawn(sign: str) -> bool:
     """Return whether a sign is a letter, a digit, a symbol or a mark of punctuation."""
     return sign.isprintable() and unicodedata.category(sign)[0] in "LNSP"
-
-
-def _script(sign: str) -> str:
-    """Return the first word of a sign's name, which is its script's; symbols are symbols."""
-    if unicodedata.category(sign)[0] in "SP":
-        return "symbols"
-    return unicodedata.name(sign, "unknown").split()[0].lower()
