@@ -24,7 +24,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 run: $(INSTALLED)
 	@test ! -e .dvc/tmp/rwlock || test -s .dvc/tmp/rwlock || rm .dvc/tmp/rwlock  # a kill may empty it
 	dvc repro
-	@python -m stages.report
+	@cat metrics/results.txt
 
 serve: $(INSTALLED)
 	python -m serving.server --model $(MODEL) --port $(PORT)

@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from stages.common.tables import (
 from stages.encoders.weights.manifest import read_manifest
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
+CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
 
 def main() -> None:
@@ -37,15 +38,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, nargs="+", default=[1000, 10_000, 50_000])
     parser.add_argument("--embed", type=int, default=1000)
+    parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
     asked = parser.parse_args()
     print(f"{machine()}\nimages through the networks up to {asked.embed:,} products\n")
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for count in sorted(asked.products):
         with tempfile.TemporaryDirectory() as name:
-            found[count] = measured(Path(name) / "clone", count, count <= asked.embed)
+            top = Path(name) / "clone"
+            found[count] = measured(top, count, count <= asked.embed, asked.classifiers)
+            size = (top / "plots/report.html").stat().st_size / 1e6
         print(f"{count:,} products: seconds, GiB", flush=True)
         for stage, (seconds, memory) in found[count].items():
             print(f"  {stage:<34}{seconds:9.1f}{memory:8.2f}", flush=True)
+        print(f"  plots/report.html: {size:.1f} MB", flush=True)
     few, many = min(found), max(found)
     if few < many:
         print(f"growth from {few:,} to {many:,}: time is proportional to products to the power of")
@@ -55,11 +60,15 @@ def main() -> None:
                 print(f"  {stage:<34}{power:9.2f}")
 
 
-def measured(top: Path, count: int, embeds: bool) -> dict[str, tuple[float, float]]:
+def measured(
+    top: Path, count: int, embeds: bool, classifiers: Sequence[str]
+) -> dict[str, tuple[float, float]]:
     """Run every stage in a clone; return seconds and GiB of each."""
 
     def edit(params: Any) -> None:
         params["data"]["demo"]["products"] = count
+        for name in set(CLASSIFIERS) - set(classifiers):
+            del params["classifiers"][name]
 
     clone = Clone(top, edit)
     found = {
@@ -75,10 +84,11 @@ def measured(top: Path, count: int, embeds: bool) -> dict[str, tuple[float, floa
             run = ("python", "-m", f"stages.{stage}", "--encoder", encoder)
             found[f"{stage}@{encoder}"] = clone.run(*run)
     found["fuse"] = clone.run("python", "-m", "stages.fuse")
-    for classifier in ("logistic_regression", "svm", "random_forest", "mlp"):
+    for classifier in classifiers:
         run = ("python", "-m", "stages.train", "--classifier", classifier)
         found[f"train@{classifier}"] = clone.run(*run)
-    found["evaluate"] = clone.run("python", "-m", "stages.evaluate")
+    for stage in ("evaluate", "package", "report"):
+        found[stage] = clone.run("python", "-m", f"stages.{stage}")
     clone.run("dvc", "commit", "--force")
     clone.run("dvc", "status")
     found["dvc status"] = clone.run("dvc", "status")

@@ -78,7 +78,9 @@ def main() -> None:
     with atomic_folder(PCA) as folder:
         for modality, own in weights.items():
             try:
-                points = pca_plot.pca_points(own, has, splits.labels, training, params.seed)
+                points = pca_plot.pca_points(
+                    own, has, splits.skus, splits.labels, training, params.seed
+                )
             except InputError as error:
                 raise InputError(f"{modality}: {error}") from None
             write_csv(folder / f"{modality}.csv", pca_plot.COLUMNS, points)

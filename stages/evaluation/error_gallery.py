@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from PIL import Image, ImageChops
 
-from stages.common.tables import IMAGES, read_table
+from stages.common.product_images import read_images
 from stages.evaluation.plot_data import confident_mistakes
 from stages.evaluation.predictions import Model
 from stages.evaluation.typesetting import Text, draw_texts, uncovered_scripts
@@ -59,17 +57,6 @@ def error_gallery(model: Model, names: Mapping[str, str], shards: Iterable[Path]
     for script, signs in uncovered_scripts(words(cases)).items():
         print(f"errors.png: no font has {len(signs)} signs of {script} ({signs[:5]}): install one")
     return draw_gallery(cases, title)
-
-
-def read_images(shards: Iterable[Path], skus: Sequence[str]) -> dict[str, bytes]:
-    """Return the images of those products that have one, as JPEG by sku."""
-    found: dict[str, bytes] = {}
-    for shard in shards:
-        table = read_table(shard, IMAGES)
-        wanted = pc.is_in(table["sku"], pa.array(skus, pa.string()))
-        rows = table.filter(pc.and_(wanted, pc.is_valid(table["jpeg"])))
-        found |= dict(zip(rows["sku"].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
-    return found
 
 
 def draw_gallery(cases: Sequence[Case], title: str) -> bytes:

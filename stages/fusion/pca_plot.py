@@ -9,13 +9,14 @@ from stages.common.paths import FEATURES
 from stages.fusion.features import read_features
 from stages.fusion.preprocessing import BlockPreprocessor
 
-COLUMNS = ["x", "y", "label"]
+COLUMNS = ["sku", "label", "x", "y"]
 PLOTTED = 2000  # products in the plot: more would hide each other and swell the repository
 
 
 def pca_points(
     block_weights: Mapping[str, float],
     present: Mapping[str, np.ndarray],
+    skus: np.ndarray,
     labels: np.ndarray,
     training: np.ndarray,
     seed: int,
@@ -23,8 +24,9 @@ def pca_points(
     """Return the products, or a sample of them, on their first two components, as rows of COLUMNS.
 
     `present`, boolean, has which products have a block; the components are those of the products
-    that `training`, boolean, holds for. These and `labels` are of shape (n,), for the products of
-    data/features.parquet. Raises InputError where fewer than two training products have a block.
+    that `training`, boolean, holds for. These, `skus` and `labels` are of shape (n,), for the
+    products of data/features.parquet. Raises InputError where fewer than two training products have
+    a block.
     """
     for name in block_weights:
         if (present[name] & training).sum() < 2:
@@ -44,8 +46,10 @@ def pca_points(
     matrix = preprocessor.transform(features).concatenate()
     points = principal_components(matrix, training[rows], seed)
     return [
-        {"x": f"{x:.4f}", "y": f"{y:.4f}", "label": label}
-        for (x, y), label in zip(points, features.labels.tolist(), strict=True)
+        {"sku": sku, "label": label, "x": f"{x:.4f}", "y": f"{y:.4f}"}
+        for sku, label, (x, y) in zip(
+            skus[rows].tolist(), features.labels.tolist(), points, strict=True
+        )
     ]
 
 

@@ -1,14 +1,12 @@
 """The training products that a prediction can be compared with: an index of their vectors."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 
-from stages.common.tables import read_table
+from stages.common.product_images import read_images, thumbnail
 from stages.fusion.features import Features, unit_length
 from stages.fusion.preprocessing import BlockPreprocessor
 
@@ -60,18 +58,5 @@ def neighbors_table(
 
 def read_thumbnails(shards: Sequence[Path], skus: Sequence[str]) -> dict[str, bytes]:
     """Return small JPEGs of the images of products, by sku."""
-    wanted, found = set(skus), {}
-    for shard in shards:
-        table = read_table(shard, columns=["sku", "jpeg"])
-        for sku, jpeg in zip(table["sku"].to_pylist(), table["jpeg"].to_pylist(), strict=True):
-            if sku in wanted and jpeg is not None:
-                found[sku] = _thumbnail(jpeg)
-    return found
-
-
-def _thumbnail(jpeg: bytes) -> bytes:
-    image = PIL.Image.open(io.BytesIO(jpeg)).convert("RGB")
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    images = read_images(shards, skus)
+    return {sku: thumbnail(jpeg, THUMBNAIL, QUALITY) for sku, jpeg in images.items()}

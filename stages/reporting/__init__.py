@@ -1,1 +1,1 @@
-"""What people read of the results: images for Git and for the notebook."""
+"""What people read of the results: words, images for Git and for the notebook, and a page."""

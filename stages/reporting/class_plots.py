@@ -14,7 +14,7 @@ from stages.reporting.canvas import (
     shortened,
     style,
 )
-from stages.reporting.plot_tables import modalities_of, notes_on_weights, read_plot_table
+from stages.reporting.plot_tables import modalities_of, notes, read_plot_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def confusion(plots: Path, modality: str) -> "Figure":
         title += f"\nshown: the {len(shown)} of {len(names)} classes with most confusions"
     percent = 100 * shares[np.ix_(shown, shown)]
     words = [["" if not p else "<1" if p < 1 else f"{p:.0f}" for p in row] for row in percent]
-    figure = new_figure(3 + ROW * len(shown), title, notes_on_weights(plots, [modality]))
+    figure = new_figure(3 + ROW * len(shown), title, notes(plots, [modality]))
     axes = figure.subplots()
     seaborn.heatmap(
         percent,
@@ -84,7 +84,7 @@ def per_class(plots: Path) -> "Figure":
     title = "F1 of each class on the test products, by modality; the weakest first"
     if len(shown) < len(means):
         title += f"\nshown: the {len(shown)} of {len(means)} classes with the lowest mean F1"
-    figure = new_figure(1.6 + ROW * len(shown), title, notes_on_weights(plots, modalities))
+    figure = new_figure(1.6 + ROW * len(shown), title, notes(plots, modalities))
     axes = figure.subplots()
     for i, modality in enumerate(modalities):
         rows = table[(table["modality"] == modality) & table["class"].isin(shown)]
@@ -117,7 +117,7 @@ def pca(plots: Path, modality: str) -> "Figure":
     )
     if len(shown) < len(names):
         title += f"\nin colour: the largest {len(shown)} of {len(names)} classes"
-    figure = new_figure(6.5, title, notes_on_weights(plots, [modality]))
+    figure = new_figure(6.5, title, notes(plots, [modality]))
     axes = figure.subplots()
     others = table[~table["label"].isin(shown)]
     look: dict[str, Any] = {"linewidths": 0.3, "edgecolors": "white", "s": 32}

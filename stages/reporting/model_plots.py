@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.reporting.canvas import GREY, ROW, add_legend, colours_of, new_figure, shortened, style
-from stages.reporting.plot_tables import modalities_of, notes_on_weights, read_plot_table
+from stages.reporting.plot_tables import modalities_of, notes, read_plot_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def models(plots: Path) -> "Figure":
         for _, row in rows.sort_values("macro_f1", ascending=False, kind="stable").iterrows():
             lines.append((row["classifier"], modality, row))
     title = "Models on the test products, with 95 % intervals; those of a modality by macro F1"
-    figure = new_figure(1.2 + ROW * len(lines), title, notes_on_weights(plots, modalities))
+    figure = new_figure(1.2 + ROW * len(lines), title, notes(plots, modalities))
     panels = figure.subplots(1, len(METRICS), sharex=True, sharey=True)
     for axes, (key, name) in zip(panels, METRICS.items(), strict=True):
         for y, (_, modality, row) in enumerate(lines):
@@ -62,7 +62,7 @@ def coverage(plots: Path) -> "Figure":
     """Draw the mistakes among the most confident predictions, by how many of them are taken."""
     table = read_plot_table(plots / "evaluation/coverage.csv", ["coverage", "risk"])
     title = "Mistakes among the most confident predictions, by coverage"
-    figure = new_figure(5, title, notes_on_weights(plots, table["modality"].unique()))
+    figure = new_figure(5, title, notes(plots, table["modality"].unique()))
     axes = figure.subplots()
     for look, rows in _by_modality(plots, table):
         axes.plot(rows["coverage"], rows["risk"], **look)
@@ -84,7 +84,7 @@ def calibration(plots: Path) -> "Figure":
     numbers = ["confidence", "accuracy", "products"]
     table = read_plot_table(plots / "evaluation/calibration.csv", numbers)
     title = "Calibration on the test products; the larger a dot, the more products"
-    figure = new_figure(5.6, title, notes_on_weights(plots, table["modality"].unique()))
+    figure = new_figure(5.6, title, notes(plots, table["modality"].unique()))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, when in zip(panels, ("before calibration", "after calibration"), strict=True):
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)

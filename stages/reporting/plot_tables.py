@@ -1,10 +1,12 @@
-"""The tables below plots/ as pandas reads them, and what they say of the weights."""
+"""The tables below plots/ as pandas reads them, and what their figures rest on."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.errors import InputError
+from stages.common.files import read_json
+from stages.common.paths import METRICS
 from stages.evaluation.model_metrics import WEIGHTS
 
 if TYPE_CHECKING:
@@ -30,14 +32,20 @@ def modalities_of(plots: Path) -> list[str]:
     return list(dict.fromkeys(models["modality"]))
 
 
-def notes_on_weights(plots: Path, modalities: Collection[str]) -> list[str]:
-    """Return a line that warns of random weights; none where no such modality has them."""
+def notes(plots: Path, modalities: Collection[str]) -> list[str]:
+    """Return lines that say where what is shown of modalities proves nothing: random weights, demo.
+
+    Raises InputError where metrics/data.json, beside `plots`, is missing.
+    """
+    found = []
+    if read_json(plots.parent / METRICS / "data.json")["source"] == "demo":
+        found.append("DEMO DATA, drawn by the program: not evidence of quality.")
     models = read_plot_table(plots / "evaluation/models.csv", [])
     rows = models[models["weights"].str.contains(WEIGHTS["random"], regex=False)]
-    found = [name for name in dict.fromkeys(rows["modality"]) if name in modalities]
-    if not found:
-        return []
-    return [
-        f"RANDOM WEIGHTS: what is shown of {', '.join(found)} says nothing of the quality that "
-        "pretrained weights give."
-    ]
+    random = [name for name in dict.fromkeys(rows["modality"]) if name in modalities]
+    if random:
+        found.append(
+            f"RANDOM WEIGHTS: what is shown of {', '.join(random)} says nothing of the quality "
+            "that pretrained weights give."
+        )
+    return found

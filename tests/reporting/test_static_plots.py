@@ -95,6 +95,8 @@ def write_tables(top: Path, names: list[str], modalities: list[str], each: int =
             for k in range(1, 10)
         ],
     )
+    (top / "metrics").mkdir()
+    (top / "metrics/data.json").write_text('{"source": "demo"}')
     return top / "plots"
 
 
@@ -157,6 +159,12 @@ def test_random_weights_are_named_where_the_figures_rest_on_them(plots):
     for figure in (static_plots.models(plots), static_plots.confusion(plots, "image")):
         assert any("RANDOM WEIGHTS: what is shown of image says" in text for text in texts(figure))
     assert not any("RANDOM" in text for text in texts(static_plots.pca(plots, "text")))
+
+
+def test_demo_data_are_named(plots):
+    assert any("DEMO DATA" in text for text in texts(static_plots.pca(plots, "text")))
+    (plots.parent / "metrics/data.json").write_text('{"source": "table"}')
+    assert not any("DEMO DATA" in text for text in texts(static_plots.pca(plots, "text")))
 
 
 def test_a_heat_map_has_names_products_and_per_cent(plots):

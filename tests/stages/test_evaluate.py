@@ -1,142 +1,27 @@
 import csv
-import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.repository import TOP
+from helpers.trained_models import TrainedModels
 from PIL import Image
 from ruamel.yaml import YAML
 
 from stages import evaluate
 from stages.common.errors import InputError
-from stages.common.tables import IMAGES, PRODUCTS, probabilities_schema, to_arrow, write_table
-from stages.evaluation.plot_data import HISTORY
-from stages.evaluation.report import report
 from stages.evaluation.summary import UNIMODAL_BASELINES
-
-CLASSES = ["audio", "cables, long", "games"]
-WEIGHTS = {"resnet50": "random", "convnextv2": "random", "minilm": "bundled"}
-Mistakes = Mapping[str, tuple[int, int]]
-
-
-class Repository:
-    """A folder with what evaluate reads: params.yaml, products, images and models.
-
-    Of the 30 products the last 12 are for testing and the 6 before them for validation; a test may
-    add another fold to `folds`.
-    """
-
-    def __init__(self, classifiers: Sequence[str] = ("svm", "mlp")) -> None:
-        self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
-        known = self.params["classifiers"]
-        self.params["classifiers"] = {name: known[name] for name in classifiers}
-        self.labels = [CLASSES[i % 3] for i in range(30)]
-        self.skus = [f"s{i}" for i in range(30)]
-        self.folds = {1: {"validation": list(range(12, 18)), "test": list(range(18, 30))}}
-
-    def write(self, wrong: Mistakes | None = None, ablated_wrong: Mistakes | None = None) -> None:
-        """Write it all.
-
-        `wrong` has the mistakes of a model on validation and test, `ablated_wrong` those on test
-        without images and without text.
-        """
-        with Path("params.yaml").open("w") as file:
-            YAML().dump(self.params, file)
-        texts = [self.skus, [f"Product {sku}" for sku in self.skus], *[[""] * 30] * 2, self.labels]
-        columns = [pa.array(column) for column in texts] + [pa.array([None] * 30, pa.string())]
-        write_table(Path("data/products.parquet"), pa.table(columns, schema=PRODUCTS))
-        leak = {"test_products_with_a_near_duplicate_in_training": {"this_split": {"share": 0.25}}}
-        Path("metrics").mkdir(exist_ok=True)
-        Path("metrics/split.json").write_text(json.dumps(leak))
-        self.write_images()
-        for modality, entry in self.params["modalities"].items():
-            for classifier in self.params["classifiers"]:
-                name = f"{modality}-{classifier}"
-                mistakes = (wrong or {}).get(name, (1, 2))
-                without = (ablated_wrong or {}).get(name, (2, 2))
-                self.write_model(modality, classifier, mistakes, without, _encoders(entry))
-
-    def write_images(self) -> None:
-        """Write two shards: s18 has a red image, the others have none."""
-        file = io.BytesIO()
-        Image.new("RGB", (224, 224), "red").save(file, "JPEG")
-        for shard, rows in enumerate((range(15), range(15, 30))):
-            has = [i == 18 for i in rows]
-            columns = [
-                [self.skus[i] for i in rows],
-                [file.getvalue() if there else None for there in has],
-                ["0" * 64 if there else None for there in has],
-                [None] * 15,
-                ["ok" if there else "none" for there in has],
-                [None] * 15,
-            ]
-            arrays = [pa.array(c, f.type) for c, f in zip(columns, IMAGES, strict=True)]
-            write_table(Path(f"data/images/{shard}.parquet"), pa.table(arrays, schema=IMAGES))
-
-    def write_model(
-        self,
-        modality: str,
-        classifier: str,
-        mistakes: tuple[int, int],
-        without: tuple[int, int],
-        encoders: Sequence[str],
-    ) -> None:
-        """Write a model that predicts the next class for the first so many products.
-
-        Its predictions have a probability of 0.8, of 0.6 before calibration. It has both inputs if
-        it has two kinds of encoders.
-        """
-        rows: list[tuple[int, int, str, str, int]] = []
-        for fold, roles in self.folds.items():
-            for role, count in zip(("validation", "test"), mistakes, strict=True):
-                rows += [(i, fold, role, "", int(n < count)) for n, i in enumerate(roles[role])]
-            if len({WEIGHTS[name] for name in encoders}) == 2:
-                for name, count in zip(("image", "text"), without, strict=True):
-                    test = enumerate(roles["test"])
-                    rows += [(i, fold, "test", name, int(n < count)) for n, i in test]
-        vectors = []
-        for probability in (0.8, 0.6):
-            vectors.append(np.full((len(rows), 3), (1 - probability) / 2, dtype=np.float32))
-            for row, (i, *_, shift) in enumerate(rows):
-                vectors[-1][row, (CLASSES.index(self.labels[i]) + shift) % 3] = probability
-        columns = [
-            pa.array([self.skus[row[0]] for row in rows]),
-            pa.array([self.labels[row[0]] for row in rows]),
-            pa.array([f"g{row[0] // 2}" for row in rows]),
-            pa.array([row[1] for row in rows], pa.int32()),
-            pa.array([row[2] for row in rows]),
-            pa.array([row[3] for row in rows]),
-            *map(to_arrow, vectors),
-        ]
-        metadata = {
-            "classes": CLASSES,
-            "weights": {name: WEIGHTS[name] for name in encoders},
-            "n_without_input": {"validation": 0, "test": 3},
-        }
-        folder = Path("models/trained") / classifier / modality
-        table = pa.table(columns, schema=probabilities_schema(3))
-        write_table(folder / "probabilities.parquet", table, metadata)
-        if classifier == "mlp":
-            lines = [",".join(HISTORY), "1,1,1.5,1.6,0.3,0.2", "1,2,1.1,1.4,0.5,0.4"]
-            (folder / "history.csv").write_text("\n".join(lines) + "\n")
-
-
-def _encoders(entry: Mapping[str, Any]) -> list[str]:
-    within = {"image": ["resnet50", "convnextv2"], "text": ["minilm"]}
-    return within.get(entry["embeddings"].rsplit("/")[-1], [*within["image"], *within["text"]])
+from stages.reporting.results_text import report
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainedModels:
     monkeypatch.chdir(tmp_path)
-    return Repository()
+    return TrainedModels()
 
 
 def read_json(path: str) -> Any:
@@ -153,7 +38,7 @@ def files_below(*folders: str) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in paths}
 
 
-def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: Repository):
+def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: TrainedModels):
     repository.write({"text-svm": (0, 3)})
     evaluate.main()
     models = read_json("metrics/models.json")
@@ -170,7 +55,7 @@ def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: Rep
     assert models["text"]["weights"] == {"minilm": "bundled"}
 
 
-def test_the_best_model_is_chosen_on_validation_alone(repository: Repository):
+def test_the_best_model_is_chosen_on_validation_alone(repository: TrainedModels):
     repository.write({"text-svm": (2, 0), "text-mlp": (1, 6)})
     evaluate.main()
     text = read_json("metrics/headline.json")["text"]
@@ -179,13 +64,13 @@ def test_the_best_model_is_chosen_on_validation_alone(repository: Repository):
     assert low < 0.5 < high
 
 
-def test_of_equals_the_first_in_params_is_best(repository: Repository):
+def test_of_equals_the_first_in_params_is_best(repository: TrainedModels):
     repository.write({"text-svm": (1, 6), "text-mlp": (1, 0)})
     evaluate.main()
     assert read_json("metrics/headline.json")["text"]["model"] == "svm"
 
 
-def test_the_fusion_gain_compares_the_models_that_validation_chose(repository: Repository):
+def test_the_fusion_gain_compares_the_models_that_validation_chose(repository: TrainedModels):
     repository.write(
         {
             "image-svm": (3, 0),  # good by luck: not chosen over text
@@ -208,7 +93,7 @@ def test_the_fusion_gain_compares_the_models_that_validation_chose(repository: R
     assert (gain["products"], gain["mcnemar_p"]) == (12, 0.25)
 
 
-def test_each_classifier_of_both_inputs_is_compared_with_itself_on_text(repository: Repository):
+def test_each_classifier_of_both_inputs_is_compared_with_itself_on_text(repository: TrainedModels):
     repository.write({"multimodal-svm": (1, 9), "multimodal-mlp": (1, 0)})
     evaluate.main()
     against = read_json("metrics/summary.json")["multimodal_against_text"]
@@ -222,7 +107,7 @@ def test_each_classifier_of_both_inputs_is_compared_with_itself_on_text(reposito
     assert mean["low"] < mean["difference"] == round(sum(each) / 2, 4) < mean["high"]
 
 
-def test_a_model_without_an_input_is_compared_with_its_unimodal_baseline(repository: Repository):
+def test_a_model_without_an_input_is_compared_with_its_unimodal_baseline(repository: TrainedModels):
     repository.write(ablated_wrong={"multimodal-svm": (5, 8)})
     evaluate.main()
     summary = read_json("metrics/summary.json")
@@ -234,7 +119,7 @@ def test_a_model_without_an_input_is_compared_with_its_unimodal_baseline(reposit
     assert summary["text_ablated"]["models"]["multimodal-svm"]["baseline"] == "image-svm"
 
 
-def test_what_has_no_unimodal_baseline_is_not_compared(repository: Repository):
+def test_what_has_no_unimodal_baseline_is_not_compared(repository: TrainedModels):
     del repository.params["modalities"]["text"]
     repository.write()
     evaluate.main()
@@ -243,7 +128,7 @@ def test_what_has_no_unimodal_baseline_is_not_compared(repository: Repository):
     assert "text_ablated" in summary and "fusion_gain" in summary
 
 
-def test_with_several_folds_each_product_is_tested_once(repository: Repository):
+def test_with_several_folds_each_product_is_tested_once(repository: TrainedModels):
     repository.folds[2] = {"validation": list(range(18, 24)), "test": list(range(18))}
     repository.write({"text-svm": (2, 3)})
     evaluate.main()
@@ -254,7 +139,9 @@ def test_with_several_folds_each_product_is_tested_once(repository: Repository):
     assert read_json("metrics/summary.json")["label_issues"]["audited"] == 30
 
 
-def test_coverage_is_there_for_every_model_and_in_the_summary_for_the_best(repository: Repository):
+def test_coverage_is_there_for_every_model_and_in_the_summary_for_the_best(
+    repository: TrainedModels,
+):
     repository.write({"text-mlp": (0, 3), "image-mlp": (6, 0)})
     evaluate.main()
     models = read_json("metrics/models.json")
@@ -275,7 +162,7 @@ def test_coverage_is_there_for_every_model_and_in_the_summary_for_the_best(repos
     assert summary["coverage"] == models["text"]["mlp"]["coverage"]
 
 
-def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: Repository):
+def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: TrainedModels):
     repository.write({"text-svm": (0, 1)})
     evaluate.main()
     assert read_json("metrics/summary.json")["best_model"] == "text-svm"
@@ -293,7 +180,7 @@ def test_labels_that_look_wrong_are_listed_with_what_they_should_be(repository: 
     ]
 
 
-def test_confused_pairs_have_examples(repository: Repository):
+def test_confused_pairs_have_examples(repository: TrainedModels):
     repository.write({"text-svm": (0, 1)})
     evaluate.main()
     assert read_csv("plots/evaluation/confused_pairs.csv") == [
@@ -309,7 +196,7 @@ def test_confused_pairs_have_examples(repository: Repository):
     ]
 
 
-def test_the_worst_mistakes_are_shown_with_their_image(repository: Repository):
+def test_the_worst_mistakes_are_shown_with_their_image(repository: TrainedModels):
     repository.write({"text-svm": (0, 2)})
     evaluate.main()
     gallery = Image.open("plots/evaluation/errors.png").convert("RGB")
@@ -318,7 +205,7 @@ def test_the_worst_mistakes_are_shown_with_their_image(repository: Repository):
     assert red == [True, False, False]
 
 
-def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: Repository):
+def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: TrainedModels):
     repository.write()
     evaluate.main()
     assert [
@@ -334,7 +221,7 @@ def test_the_plots_of_calibration_and_coverage_have_every_modality(repository: R
     assert (rows[-1]["coverage"], rows[-1]["risk"]) == ("1.0", "0.1667")
 
 
-def test_every_plot_of_the_pipeline_finds_its_file_columns_and_template(repository: Repository):
+def test_every_plot_of_the_pipeline_finds_its_file_columns_and_template(repository: TrainedModels):
     repository.write()
     evaluate.main()
     plots = YAML(typ="safe").load(TOP / "dvc.yaml")["plots"]
@@ -355,14 +242,14 @@ def test_every_plot_of_the_pipeline_finds_its_file_columns_and_template(reposito
     assert written - drawn == {"plots/evaluation/confused_pairs.csv"}  # to be read, not drawn
 
 
-def test_there_is_no_fusion_gain_without_a_modality_of_both_inputs(repository: Repository):
+def test_there_is_no_fusion_gain_without_a_modality_of_both_inputs(repository: TrainedModels):
     del repository.params["modalities"]["multimodal"]
     repository.write()
     evaluate.main()
     assert "fusion_gain" not in read_json("metrics/headline.json")
 
 
-def test_the_headline_and_the_scores_are_what_a_review_reads(repository: Repository):
+def test_the_headline_and_the_scores_are_what_a_review_reads(repository: TrainedModels):
     repository.write({"text-svm": (0, 3)})
     evaluate.main()
     headline, summary = read_json("metrics/headline.json"), read_json("metrics/summary.json")
@@ -379,7 +266,7 @@ def test_the_headline_and_the_scores_are_what_a_review_reads(repository: Reposit
     assert all(list(found) == ["svm", "mlp"] for found in scores.values())
 
 
-def test_the_headline_says_what_rests_on_random_weights(repository: Repository):
+def test_the_headline_says_what_rests_on_random_weights(repository: TrainedModels):
     repository.write()
     evaluate.main()
     assert read_json("metrics/headline.json")["weights"] == {
@@ -389,7 +276,7 @@ def test_the_headline_says_what_rests_on_random_weights(repository: Repository):
     }
 
 
-def test_predictions_have_a_row_per_test_product(repository: Repository):
+def test_predictions_have_a_row_per_test_product(repository: TrainedModels):
     repository.write({"text-svm": (0, 1)})
     evaluate.main()
     first = pq.read_table("data/predictions/text-svm.parquet").to_pylist()[0]
@@ -410,7 +297,7 @@ def test_predictions_have_a_row_per_test_product(repository: Repository):
     ]
 
 
-def test_the_confusion_table_counts_and_shares(repository: Repository):
+def test_the_confusion_table_counts_and_shares(repository: TrainedModels):
     repository.write({"text-svm": (0, 1)})
     evaluate.main()
     cells = {
@@ -425,7 +312,7 @@ def test_the_confusion_table_counts_and_shares(repository: Repository):
     }
 
 
-def test_classes_are_listed_from_the_largest_with_each_modality(repository: Repository):
+def test_classes_are_listed_from_the_largest_with_each_modality(repository: TrainedModels):
     repository.labels[18] = "games"
     repository.write()
     evaluate.main()
@@ -435,7 +322,7 @@ def test_classes_are_listed_from_the_largest_with_each_modality(repository: Repo
     assert [row["support"] for row in rows[::3]] == ["5", "4", "3"]
 
 
-def test_learning_curves_are_those_of_every_modality(repository: Repository):
+def test_learning_curves_are_those_of_every_modality(repository: TrainedModels):
     repository.write()
     evaluate.main()
     rows = read_csv("plots/evaluation/learning_curves.csv")
@@ -446,7 +333,7 @@ def test_learning_curves_are_those_of_every_modality(repository: Repository):
     assert {row["classifier"] for row in rows} == {"mlp"}
 
 
-def test_without_an_mlp_the_learning_curves_have_no_rows(repository: Repository):
+def test_without_an_mlp_the_learning_curves_have_no_rows(repository: TrainedModels):
     del repository.params["classifiers"]["mlp"]
     repository.write()
     evaluate.main()
@@ -454,7 +341,7 @@ def test_without_an_mlp_the_learning_curves_have_no_rows(repository: Repository)
 
 
 def test_what_former_params_left_behind_goes(
-    repository: Repository, capsys: pytest.CaptureFixture[str]
+    repository: TrainedModels, capsys: pytest.CaptureFixture[str]
 ):
     repository.write()
     evaluate.main()
@@ -472,7 +359,7 @@ def test_what_former_params_left_behind_goes(
 
 
 @pytest.mark.parametrize("name", ["notes", "image-svm-old"])
-def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: Repository, name: str):
+def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: TrainedModels, name: str):
     repository.write()
     (Path("models/trained") / name).mkdir()
     with pytest.raises(InputError, match=f"models/trained/{name} is no model"):
@@ -480,7 +367,7 @@ def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: Repositor
     assert (Path("models/trained") / name).is_dir()
 
 
-def test_the_same_models_give_the_same_bytes(repository: Repository):
+def test_the_same_models_give_the_same_bytes(repository: TrainedModels):
     repository.write()
     evaluate.main()
     first = files_below("metrics", "plots", "data")
@@ -488,7 +375,7 @@ def test_the_same_models_give_the_same_bytes(repository: Repository):
     assert files_below("metrics", "plots", "data") == first
 
 
-def test_a_missing_model_is_named(repository: Repository):
+def test_a_missing_model_is_named(repository: TrainedModels):
     repository.write()
     Path("models/trained/svm/text/probabilities.parquet").unlink()
     with pytest.raises(
@@ -499,7 +386,7 @@ def test_a_missing_model_is_named(repository: Repository):
 
 @pytest.mark.parametrize("kept", ["text", "image"])
 def test_modalities_that_were_not_trained_are_left_out_everywhere(
-    repository: Repository, capsys: pytest.CaptureFixture[str], kept: str
+    repository: TrainedModels, capsys: pytest.CaptureFixture[str], kept: str
 ):
     repository.write()
     for classifier in ("svm", "mlp"):
@@ -527,7 +414,7 @@ def test_modalities_that_were_not_trained_are_left_out_everywhere(
     assert kept in text and "both inputs" not in text
 
 
-def test_without_any_model_the_way_to_train_them_is_said(repository: Repository):
+def test_without_any_model_the_way_to_train_them_is_said(repository: TrainedModels):
     repository.write()
     shutil.rmtree("models/trained")
     with pytest.raises(
@@ -536,7 +423,7 @@ def test_without_any_model_the_way_to_train_them_is_said(repository: Repository)
         evaluate.main()
 
 
-def test_a_split_without_products_is_named(repository: Repository):
+def test_a_split_without_products_is_named(repository: TrainedModels):
     repository.folds[1]["validation"] = []
     repository.write()
     with pytest.raises(
@@ -545,7 +432,7 @@ def test_a_split_without_products_is_named(repository: Repository):
         evaluate.main()
 
 
-def test_a_history_with_other_columns_is_named(repository: Repository):
+def test_a_history_with_other_columns_is_named(repository: TrainedModels):
     repository.write()
     Path("models/trained/mlp/text/history.csv").write_text("epoch,loss\n1,2\n")
     with pytest.raises(InputError, match=r"models/trained/mlp/text/history\.csv"):
@@ -553,7 +440,7 @@ def test_a_history_with_other_columns_is_named(repository: Repository):
 
 
 @pytest.mark.parametrize("name", ["weights", "fusion_gain"])
-def test_a_modality_cannot_hide_other_metrics(repository: Repository, name: str):
+def test_a_modality_cannot_hide_other_metrics(repository: TrainedModels, name: str):
     repository.params["modalities"][name] = {"embeddings": "data/embeddings/text"}
     repository.write()
     with pytest.raises(InputError, match=rf"modalities\.{name} needs another name"):

@@ -176,11 +176,12 @@ def test_the_plot_shows_each_product_that_can_be_seen(catalogue, run):
     run()
     with Path("plots/pca/image.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["x", "y", "label"]
-    assert len(rows) == PRODUCTS - len(WITHOUT)
+    assert list(rows[0]) == ["sku", "label", "x", "y"]
+    labels = dict(zip(SKUS, catalogue.labels, strict=True))
+    seen = {sku: label for i, (sku, label) in enumerate(labels.items()) if i not in WITHOUT}
+    assert {row["sku"]: row["label"] for row in rows} == seen
     values = np.array([[float(row["x"]), float(row["y"])] for row in rows])
     assert np.isfinite(values).all() and values.std(axis=0).min() > 0.1
-    assert {row["label"] for row in rows} == set(catalogue.labels)
 
 
 def test_the_plot_of_many_products_is_a_sample_of_them(catalogue, run, monkeypatch):

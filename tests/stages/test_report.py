@@ -1,22 +1,82 @@
+import csv
 from pathlib import Path
 
 import pytest
+from helpers.evaluated import Evaluated
 
 from stages import report
 from stages.common.errors import InputError
 
 
-def test_missing_metrics_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluated:
     monkeypatch.chdir(tmp_path)
-    Path("metrics").mkdir()
-    Path("metrics/models.json").write_text("{}")
-    with pytest.raises(InputError, match=r"metrics/headline\.json is not there"):
+    return Evaluated()
+
+
+def outputs() -> dict[str, bytes]:
+    paths = [
+        Path("metrics/results.txt"),
+        Path("plots/report.html"),
+        *Path("plots/report").iterdir(),
+    ]
+    return {str(path): path.read_bytes() for path in paths}
+
+
+def test_the_same_results_give_the_same_files(evaluated: Evaluated):
+    evaluated.write()
+    report.main()
+    first = outputs()
+    assert {"metrics/results.txt", "plots/report/weak_slices.csv", "plots/report/models.png"} < set(
+        first
+    )
+    report.main()
+    assert outputs() == first
+
+
+def test_the_text_is_that_of_the_metrics(evaluated: Evaluated):
+    evaluated.write({"text-svm": (0, 3)})
+    report.main()
+    text = Path("metrics/results.txt").read_text()
+    assert "0.7500" in text and "DEMO DATA" in text and "RANDOM WEIGHTS in resnet50" in text
+
+
+def test_a_weak_slice_is_named_with_its_mistakes(evaluated: Evaluated, monkeypatch):
+    evaluated.write({"multimodal-svm": (0, 4), "multimodal-mlp": (0, 4)})
+    asked = {}
+
+    def weak_slices(correct, groups, slices):
+        asked.update(correct=correct, groups=groups, slices=slices)
+        names = ("class", "audio", 4, 4, 0.5, 0.1, 0.6, 0.9, 7)
+        return [report.WeakSlice(*names)], 7
+
+    monkeypatch.setattr(report, "weak_slices", weak_slices)
+    report.main()
+    assert (~asked["correct"]).sum() == 4 and len(set(asked["groups"])) == 6
+    assert asked["slices"]["missing input"]["no image"].tolist() == [1]  # s19, which failed
+    with Path("plots/report/weak_slices.csv").open(newline="") as file:
+        assert [list(row.values())[:3] for row in csv.DictReader(file)] == [["class", "audio", "4"]]
+    page = Path("plots/report.html").read_text()
+    assert "7 slices of the test products" in page and "class: audio" in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("metrics/headline.json", "data/rejected.csv", "data/predictions/text-svm.parquet"),
+        *("plots/pca/text.csv", "data/splits.parquet"),
+    ],
+)
+def test_what_is_missing_is_named_and_nothing_is_written(evaluated: Evaluated, path: str):
+    evaluated.write()
+    Path(path).unlink()
+    with pytest.raises(InputError, match=f"{path}.*repro"):
         report.main()
+    assert not Path("plots/report.html").exists() and not Path("metrics/results.txt").exists()
 
 
-def test_metrics_that_are_no_json_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    Path("metrics").mkdir()
+def test_metrics_that_are_no_json_are_named(evaluated: Evaluated):
+    evaluated.write()
     Path("metrics/models.json").write_text("{")
     with pytest.raises(InputError, match=r"metrics/models\.json is no JSON"):
         report.main()

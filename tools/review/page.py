@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from markdown_it import MarkdownIt
 from tabulate import tabulate
 
-from stages.evaluation.report import differences
+from stages.reporting.results_text import differences
 from tools.review.comparison import METRICS, ChangedPrediction, Comparison
 from tools.review.state import State, metrics_diff, params_diff
 

@@ -13,6 +13,7 @@ from stages.evaluation.summary import UNIMODAL_BASELINES
 WIDTH = 100
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 FILES = """\
+report:       open plots/report.html: charts, and the products behind the figures
 plots:        `dvc plots show` draws them into dvc_plots/index.html, `dvc plots diff` two commits
 metrics:      `dvc metrics diff` compares two commits; metrics/summary.json has the figures above
 mistakes:     errors.png and confused_pairs.csv in plots/evaluation/
@@ -71,28 +72,31 @@ def origins(models: Mapping[str, Any], source: str) -> list[str]:
     """Return what the figures rest on: the weights and the data; warn where they prove nothing."""
     weights = {name: kind for entry in models.values() for name, kind in entry["weights"].items()}
     lines = wrapped("weights", ", ".join(f"{name}: {kind}" for name, kind in weights.items()))
-    random = [name for name, kind in weights.items() if kind == "random"]
-    if random:
+    lines += wrapped("data", f"the source `{source}`")
+    for text in warnings(models, source):
+        lines += _lines(text, "!!! ", "!!! ")
+    return lines
+
+
+def warnings(models: Mapping[str, Any], source: str) -> list[str]:
+    """Say where figures are no evidence of quality: random weights, and products that are drawn."""
+    found = []
+    weights = {name: kind for entry in models.values() for name, kind in entry["weights"].items()}
+    if random := [name for name, kind in weights.items() if kind == "random"]:
         affected = [name for name, entry in models.items() if "random" in entry["weights"].values()]
-        lines += warning(
+        found.append(
             f"RANDOM WEIGHTS in {', '.join(random)}: the figures of {', '.join(affected)} "
             "say nothing of the quality that pretrained weights give."
         )
-    lines += wrapped("data", f"the source `{source}`")
     if source == "demo":
-        lines += warning("DEMO DATA, drawn by the program: not evidence of quality.")
-    return lines
+        found.append("DEMO DATA, drawn by the program: not evidence of quality.")
+    return found
 
 
 def wrapped(title: str, text: str) -> list[str]:
     """Return a titled text as lines of at most WIDTH characters."""
     title = f"{title}:".ljust(14)
     return _lines(text, title, " " * 14)
-
-
-def warning(text: str) -> list[str]:
-    """Return a text as lines that stand out."""
-    return _lines(text, "!!! ", "!!! ")
 
 
 def _lines(text: str, first: str, others: str) -> list[str]:

@@ -1,6 +1,6 @@
 from copy import deepcopy
 
-from stages.evaluation.report import report
+from stages.reporting.results_text import report
 
 ENDS = {"accuracy": {"low": 0.4, "high": 0.6}, "macro_f1": {"low": 0.2, "high": 0.3}}
 SCORES = {"accuracy": 0.5, "macro_f1": 0.25, "interval": ENDS}

@@ -1,0 +1,97 @@
+"""The specifications of the charts: valid Vega-Lite, and cut where nobody could read them."""
+
+import altair as alt
+import pytest
+
+from stages.reporting import charts
+
+ENDS = {
+    "accuracy_low": "0.4",
+    "accuracy_high": "0.6",
+    "macro_f1_low": "0.2",
+    "macro_f1_high": "0.3",
+}
+MODELS = [
+    {"modality": m, "classifier": "svm", "accuracy": "0.5", "macro_f1": "0.25", **ENDS}
+    for m in ("image", "text")
+]
+EPOCHS = [
+    {
+        **{"modality": "text", "classifier": "mlp", "fold": "1", "epoch": str(epoch)},
+        **{"train_loss": "1.5", "validation_loss": "1.6"},
+        **{"train_accuracy": "0.3", "validation_accuracy": "0.2"},
+    }
+    for epoch in (1, 2)
+]
+COVERAGE = [{"modality": "text", "coverage": "0.5", "risk": "0.1"}]
+CALIBRATION = [
+    {
+        **{"modality": "text", "probabilities": f"{when} calibration", "confidence": "0.5"},
+        **{"accuracy": "0.4", "products": "7"},
+    }
+    for when in ("before", "after")
+]
+
+
+def classes(count: int) -> list[dict[str, str]]:
+    """Return an F1 by class that grows from the first class to the last."""
+    return [
+        {"class": f"类 {i:03d}", "modality": "text", "f1": str(i / count), "support": "5"}
+        for i in range(count)
+    ]
+
+
+def points(count: int) -> list[dict[str, str]]:
+    """Return points of classes of which the first is the largest."""
+    return [
+        {"sku": f"{i}-{n}", "label": f"class {i:02d}", "x": "0.1", "y": "-0.2"}
+        for i in range(count)
+        for n in range(count - i)
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        charts.models_chart(MODELS, "accuracy", "accuracy"),
+        charts.models_chart(MODELS, "macro_f1", "macro F1"),
+        charts.classes_chart(classes(3), "text"),
+        charts.coverage_chart(COVERAGE),
+        charts.calibration_chart(CALIBRATION, "text"),
+        charts.learning_chart(EPOCHS, "loss", "loss"),
+        charts.map_chart(points(12), {"0-0": 3}),
+    ],
+)
+def test_every_chart_is_valid_vega_lite(spec):
+    alt.Chart.from_dict(spec, validate=True)
+
+
+def test_of_many_classes_the_weakest_are_shown():
+    rows = charts.classes_chart(classes(200), "text")["data"]["values"]
+    assert [row["class"] for row in rows] == [f"类 {i:03d}" for i in range(charts.MAX_CLASSES)]
+
+
+def test_a_class_without_f1_has_no_point():
+    rows = [*classes(2), {"class": "empty", "modality": "text", "f1": "", "support": "0"}]
+    found = charts.classes_chart(rows, "text")["data"]["values"]
+    assert [row["class"] for row in found] == ["类 000", "类 001"]
+
+
+def test_a_map_has_a_colour_for_each_of_the_largest_classes():
+    spec = charts.map_chart(points(15), {})
+    domain = spec["encoding"]["color"]["scale"]["domain"]
+    assert domain == [*(f"class {i:02d}" for i in range(9)), charts.OTHERS]
+    few = charts.map_chart(points(10), {})["encoding"]["color"]["scale"]["domain"]
+    assert few == [f"class {i:02d}" for i in range(10)]
+
+
+def test_before_calibration_only_the_best_modality_is_shown():
+    rows = [*CALIBRATION, *({**row, "modality": "image"} for row in CALIBRATION)]
+    spec = charts.calibration_chart(rows, "text")
+    before = [
+        row["modality"]
+        for layer in spec["layer"]
+        for row in layer.get("data", spec.get("data", {})).get("values", [])
+        if row.get("probabilities") == "before calibration"
+    ]
+    assert set(before) == {"text"}

@@ -1,0 +1,122 @@
+"""The report in a real browser: what a reviewer sees, and what it leads to."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from helpers.browser import chromium, opened_tab
+from helpers.evaluated import Evaluated
+from playwright.sync_api import Browser, Page, expect
+
+from stages import report
+
+SCRIPT = "<script>document.title='hacked'</script></script><img src=x onerror=alert(1)> Радио"
+LOOKS = [(1280, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The report of models of which the text's makes 3 mistakes, both's 1, and the image's 5."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("report"))
+        evaluated = Evaluated()
+        evaluated.names["s18"] = SCRIPT  # the first test product: each model is wrong about it
+        evaluated.write(
+            {
+                f"{modality}-{classifier}": (0 if modality == "multimodal" else 1, wrong)
+                for modality, wrong in (("image", 5), ("text", 3), ("multimodal", 1))
+                for classifier in ("svm", "mlp")
+            }
+        )
+        report.main()
+        yield Path("plots/report.html").resolve().as_uri()
+
+
+@pytest.fixture
+def tab(browser: Browser, address: str) -> Iterator[Page]:
+    """The report; it must ask nobody for anything, and log nothing."""
+    with opened_tab(browser, address) as tab:
+        expect(tab.page.locator(".chart.drawn")).not_to_have_count(0)
+        yield tab.page
+    assert tab.asked == [address] and tab.logged == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_every_chart_is_drawn_and_axe_finds_nothing(browser, address, width, scheme):
+    with opened_tab(browser, address, width=width, color_scheme=scheme) as tab:
+        for name in ("image", "text", "multimodal"):
+            for button in tab.page.get_by_role("button", name=name, exact=True).all():
+                button.click()
+            shown = tab.page.locator(".chart:visible")
+            expect(tab.page.locator(".chart.drawn:visible")).to_have_count(shown.count())
+            assert Axe().run(tab.page).response["violations"] == []
+        assert tab.page.locator(".chart svg").count() == tab.page.locator(".chart").count() == 10
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.asked == [address] and tab.logged == []
+
+
+def test_what_proves_nothing_is_said_first(tab: Page):
+    warnings = tab.locator("header .warning")
+    expect(warnings.nth(0)).to_contain_text("RANDOM WEIGHTS in resnet50, convnextv2")
+    expect(warnings.nth(1)).to_contain_text("DEMO DATA")
+
+
+def test_the_headline_has_each_modality_with_its_interval(tab: Page):
+    rows = tab.locator("#results tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_contain_text(re.compile(r"text.*svm.*0\.7500 \[0\.\d+ to \d\.\d+\]"))
+    expect(rows.nth(2)).to_contain_text("best of all")
+
+
+def test_a_cell_leads_to_its_products_with_the_keyboard(tab: Page):
+    tab.get_by_role("button", name="text", exact=True).first.press("Enter")
+    mistakes = tab.locator("#confusion button[class^=wrong]:visible")
+    assert sum(int(cell.inner_text()) for cell in mistakes.all()) == 3
+    cell = tab.get_by_role("button", name="audio, predicted cables, long: 1")
+    cell.press("Enter")
+    dialog = tab.get_by_role("dialog", name="audio, predicted cables, long")
+    card = dialog.locator(".card")
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("label: audio")
+    expect(card.locator("li")).to_have_text(
+        [re.compile(f"✗ {name}: cables, long, 80 %") for name in ("image", "text", "multimodal")]
+    )
+    assert card.locator("img").evaluate("image => image.naturalWidth") == 96
+    tab.keyboard.press("Escape")
+    expect(dialog).not_to_be_visible()
+    assert cell.evaluate("button => button === document.activeElement")
+
+
+def test_what_users_wrote_is_text_and_never_runs(tab: Page):
+    tab.get_by_role("button", name="audio, predicted cables, long: 1").click()
+    expect(tab.get_by_role("dialog")).to_contain_text(SCRIPT)
+    assert tab.title() == "Product classifier: report"
+    expect(tab.locator("#rejected")).to_contain_text("Cable & <b>Co</b>")
+
+
+def test_a_product_without_an_image_says_so(tab: Page):
+    tab.get_by_role("button", name="image", exact=True).first.click()
+    tab.get_by_role("button", name="cables, long, predicted games: 2").click()
+    cards = tab.get_by_role("dialog").locator(".card")
+    expect(cards).to_have_count(2)
+    expect(cards.filter(has_text="no image")).to_have_count(1)  # s19
+
+
+def test_a_point_of_the_map_leads_to_its_product(tab: Page):
+    tab.locator("#map .chart:visible path[aria-roledescription=point]").first.click()
+    expect(tab.get_by_role("dialog").locator(".card")).to_have_count(1)
+
+
+def test_groups_labels_and_rejected_products_are_there(tab: Page):
+    expect(tab.locator("#groups .card")).to_have_count(12)  # six groups of two
+    expect(tab.locator("#labels")).to_contain_text("labels look wrong")
+    expect(tab.locator("#rejected")).to_contain_text("no label")
+    expect(tab.locator("#rejected")).to_contain_text("HTTP 404")
