@@ -82,6 +82,15 @@ def test_an_experiment_is_compared_with_main(copy):
         assert page.is_file()
 
 
+def test_a_search_goes_on_where_it_stopped(copy):
+    search = ("python", "-m", "tools.search", "--set", "classifiers.svm.C=0.1:100")
+    copy.run(*search, "--trials", "1")
+    said = copy.run(*search, "--trials", "2")
+    assert len(re.findall(r"classifiers\.svm\.C=[\d.]+ +text-svm +[01]\.\d{4}", said)) == 2
+    copy.run(*shlex.split(re.search(r"take over the first: (dvc exp apply [\w-]+), then", said)[1]))
+    assert copy.repro()[0] == "package"
+
+
 def test_a_sweep_is_shown_in_a_table(copy):
     said = copy.run(*readme_command("python -m tools.sweep"))
     (best,) = re.findall(r"take over the first: dvc exp apply ([\w-]+)$", said, re.MULTILINE)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stages.common.errors import InputError
-from tools import sweep
+from tools import experiments, sweep
 
 SAID = """\
 Queueing with overrides '{'params.yaml': ['classifiers.svm.C=1', 'classifiers.svm.gamma=2']}'.
@@ -41,7 +41,8 @@ def dvc(monkeypatch):
             return {"aaa": models(0.5, 0.6), "bbb": models(0.8, 0.7)}[command[2].split(":")[0]]
         return ""
 
-    monkeypatch.setattr(sweep, "_run", run)
+    for module in (sweep, experiments):
+        monkeypatch.setattr(module, "run", run)
     return commands
 
 

@@ -1,0 +1,130 @@
+"""A search tries parameters, goes on where it was stopped, and names the best on validation."""
+
+import json
+import math
+import re
+
+import pytest
+
+from stages.common.errors import InputError
+from tools import experiments, search
+
+
+class Pipeline:
+    """What `dvc` and `git` say: macro F1 is best at C = 10 on validation, worst there on test."""
+
+    def __init__(self) -> None:
+        self.tried: list[dict[str, str]] = []
+        self.commands: list[tuple[str, ...]] = []
+        self.broken: set[int] = set()  # numbers of experiments that fail
+
+    def run(self, *command: str) -> str:
+        self.commands.append(command)
+        if command[:3] == ("dvc", "exp", "run"):
+            options = [each.split("=", 1) for each in command[5:-1:2]]
+            self.tried.append(dict(options))
+            if len(self.tried) - 1 in self.broken:
+                raise InputError("dvc exp run fails: out of memory")
+            return f"Ran experiment(s): trial-{len(self.tried) - 1}\nApply it"
+        if command[1] == "for-each-ref":
+            return "\n".join(f"refs/exps/a/b/trial-{i} c{i}" for i in range(len(self.tried)))
+        i = int(re.fullmatch(r"c(\d+):metrics/models\.json", command[2])[1])
+        score = 1 - abs(math.log10(float(self.tried[i].get("svm.C", 1))) - 1) / 4
+        on = {"macro_f1": score, "accuracy": 0.5}
+        svm = {"validation": on, "macro_f1": 1 - score}
+        mlp = {"validation": {"macro_f1": 0.99, "accuracy": 0.5}, "macro_f1": 0.99}
+        return json.dumps({"text": {"svm": svm, "mlp": mlp, "weights": {}}})
+
+
+@pytest.fixture
+def pipeline(tmp_path, monkeypatch) -> Pipeline:
+    monkeypatch.chdir(tmp_path)
+    found = Pipeline()
+    for module in (search, experiments):
+        monkeypatch.setattr(module, "run", found.run)
+    return found
+
+
+def start(monkeypatch, *options: str) -> None:
+    monkeypatch.setattr("sys.argv", ["search", *options])
+    search.main()
+
+
+SVM = ("--set", "svm.C=0.01:1000", "strategy=early,late", "--model", "text-svm")
+
+
+def test_it_comes_close_to_the_best_on_validation_and_names_it(pipeline, monkeypatch, capsys):
+    start(monkeypatch, "--trials", "25", *SVM)
+    assert len(pipeline.tried) == 25
+    assert {each["strategy"] for each in pipeline.tried} == {"early", "late"}
+    lines = capsys.readouterr().out.splitlines()
+    name, c = lines[2].split()[0], float(re.search(r"svm\.C=([\d.e+]+)", lines[2])[1])
+    assert 5 < c < 20 and pipeline.tried[int(name.removeprefix("trial-"))]["svm.C"] == f"{c:.4g}"
+    assert lines[-1].endswith(f"dvc exp apply {name}, then dvc repro")
+
+
+def test_each_trial_is_an_experiment_up_to_the_evaluation(pipeline, monkeypatch):
+    start(monkeypatch, "--trials", "1", "--set", "a=x")
+    options = ("--temp", "--set-param", "a=x", "evaluate")
+    assert pipeline.commands[0] == ("dvc", "exp", "run", *options)
+
+
+def test_a_list_is_one_value(pipeline, monkeypatch):
+    start(monkeypatch, "--trials", "8", "--set", "encoders=[minilm],[minilm,ngrams]")
+    assert {each["encoders"] for each in pipeline.tried} == {"[minilm]", "[minilm,ngrams]"}
+
+
+def test_without_a_model_the_best_of_all_counts(pipeline, monkeypatch, capsys):
+    start(monkeypatch, "--trials", "2", "--set", "svm.C=1:10")
+    assert "text-mlp" in capsys.readouterr().out.splitlines()[2]
+
+
+def test_a_second_search_goes_on_with_the_study(pipeline, monkeypatch):
+    start(monkeypatch, "--trials", "4", *SVM)
+    start(monkeypatch, "--trials", "6", *SVM)
+    assert len(pipeline.tried) == 6
+    assert len({each["svm.C"] for each in pipeline.tried}) == 6
+    start(monkeypatch, "--trials", "6", *SVM)
+    assert len(pipeline.tried) == 6
+
+
+def test_a_trial_that_was_killed_is_done_again(pipeline, monkeypatch):
+    def killed(*command: str) -> str:
+        pipeline.run(*command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start(monkeypatch, "--trials", "3", *SVM)
+    monkeypatch.setattr(search, "run", pipeline.run)
+    start(monkeypatch, "--trials", "3", *SVM)
+    assert len(pipeline.tried) == 4 and pipeline.tried[1] == pipeline.tried[0]
+
+
+def test_a_failed_trial_is_told_and_the_others_go_on(pipeline, monkeypatch, capsys):
+    pipeline.broken = {2}
+    with pytest.raises(InputError, match="1 of 5 trials failed"):
+        start(monkeypatch, "--trials", "5", *SVM)
+    said = capsys.readouterr().out
+    assert len(pipeline.tried) == 5 and "trial 2 (svm.C=" in said and "out of memory" in said
+
+
+def test_where_the_first_trial_fails_no_other_is_tried(pipeline, monkeypatch):
+    with pytest.raises(InputError, match="1 of 1 trials failed"):
+        start(monkeypatch, "--trials", "5", "--set", "a=x", "--model", "text-forest")
+    assert len(pipeline.tried) == 1
+
+
+def test_a_study_of_something_else_is_not_mixed_up(pipeline, monkeypatch):
+    start(monkeypatch, "--trials", "1", *SVM)
+    for other in (("--set", "svm.C=1:5", "--model", "text-svm"), SVM[:3]):
+        with pytest.raises(InputError, match=r"search\.log searches text-svm by .*--study"):
+            start(monkeypatch, "--trials", "2", *other)
+    start(monkeypatch, "--trials", "1", "--study", "other.log", "--set", "a=x")
+
+
+@pytest.mark.parametrize("text", ["svm.C", "svm.C=", "=1:2", "C=0:10", "C=10:1", "C=1:e"])
+def test_what_is_no_range_and_no_values_is_refused(pipeline, monkeypatch, text):
+    with pytest.raises(InputError, match=f"--set {re.escape(text)}: "):
+        start(monkeypatch, "--set", text)
+    assert pipeline.tried == []

@@ -1,0 +1,66 @@
+"""DVC experiments and what they are on validation products, which alone choose among them."""
+
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from stages.common import paths
+from stages.common.errors import InputError
+
+MODELS = (paths.METRICS / "models.json").as_posix()
+METRICS = ("macro_f1", "accuracy")  # what the best is chosen by, ties by the second
+
+
+@dataclass(frozen=True)
+class Result:
+    """The model of an experiment that is best on validation products, with its metrics there."""
+
+    experiment: str
+    overrides: str
+    model: str
+    macro_f1: float
+    accuracy: float
+
+
+def experiments() -> dict[str, str]:
+    """Return the commits of the experiments that succeeded, by name."""
+    listed = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
+    lines = [line.split() for line in listed.splitlines()]
+    return {reference.rpartition("/")[2]: commit for reference, commit in lines}
+
+
+def result_of(experiment: str, commit: str, overrides: str, model: str | None = None) -> Result:
+    """Return the best model of an experiment, or `model`; raise InputError where it has none."""
+    models: dict[str, Any] = json.loads(run("git", "show", f"{commit}:{MODELS}"))
+    found = [
+        Result(experiment, overrides, f"{modality}-{name}", *(of["validation"][k] for k in METRICS))
+        for modality, entries in models.items()
+        for name, of in entries.items()
+        if name != "weights"
+    ]
+    if model and model not in [one.model for one in found]:
+        raise InputError(f"no model {model}: one of {', '.join(one.model for one in found)}")
+    asked = [one for one in found if model in (None, one.model)]
+    return max(asked, key=lambda one: (one.macro_f1, one.accuracy))
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return the results as a table, the best first, and how to take the best one over."""
+    best = sorted(results, key=lambda one: (-one.macro_f1, -one.accuracy, one.experiment))
+    rows = [(*vars(one).values(),) for one in best]
+    headers = ["experiment", "set", "best model", "macro F1", "accuracy"]
+    shown = tabulate(rows, headers, floatfmt=".4f", disable_numparse=[0, 1, 2])
+    return f"{shown}\n\non validation products; take over the first: dvc exp apply {rows[0][0]}"
+
+
+def run(*command: str) -> str:
+    """Return what a command prints; raise InputError where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise InputError(f"{' '.join(command[:4])} fails: {said[-500:]}")
+    return done.stdout

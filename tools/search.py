@@ -1,0 +1,149 @@
+"""Search parameters for the best model on validation products: `python -m tools.search`.
+
+Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, Algorithms for Hyper-Parameter
+Optimization) proposes parameters, and each trial is a DVC experiment up to the stage `evaluate`.
+Each --set is a range, as in classifiers.svm.C=1:1000, searched on a logarithmic scale, or values,
+as in fusion.strategy=early,hybrid; without any, SPACE is searched. The study is a file: a search
+that is started again goes on with it. The exit code is 1 where a trial failed.
+"""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from stages.common.errors import InputError
+from stages.common.process import run_stage
+from tools.experiments import Result, experiments, result_of, run, table
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+SPACE = (
+    "classifiers.svm.C=1:1000",
+    "classifiers.svm.gamma=0.1:5",
+    "classifiers.logistic_regression.C=0.1:1000",
+    "fusion.strategy=hybrid,early,late",
+)
+RAN = re.compile(r"^Ran experiment\(s\): ([\w-]+)", re.MULTILINE)
+RANGE = re.compile(r"([\d.e+-]+):([\d.e+-]+)")
+SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not in a list
+SHOWN = 20  # trials in the table, the best
+
+Space = dict[str, tuple[float, float] | list[str]]
+
+
+def main() -> None:
+    """Run the trials that are left, and print the best ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=50, help="of the study, with earlier ones")
+    about = "ranges and values, as in --set classifiers.svm.C=1:1000 fusion.strategy=early,late"
+    parser.add_argument("--set", nargs="+", default=SPACE, metavar="KEY=VALUES", help=about)
+    model = "the model to be good, as text-svm; else the best of all"
+    parser.add_argument("--model", help=model)
+    parser.add_argument("--study", type=Path, default=Path("search.log"), help="its file")
+    asked = parser.parse_args()
+    space = read_space(asked.set)
+    study = open_study(asked.study, asked.set, asked.model)
+    left = max(asked.trials - len(trials(study, "COMPLETE")) - len(trials(study, "FAIL")), 0)
+    for i in tqdm(range(left), "trials", disable=None):
+        if not try_one(study, space, asked.model) and i == 0:
+            break  # what is asked for is wrong
+    if results := [Result(**each.user_attrs) for each in trials(study, "COMPLETE")]:
+        print(f"{table(results[:SHOWN])}, then dvc repro")
+    if failed := trials(study, "FAIL"):
+        raise InputError(f"{len(failed)} of {len(study.trials)} trials failed")
+
+
+def read_space(texts: Sequence[str]) -> Space:
+    """Return the ranges and values by parameter. Raises InputError naming what is neither."""
+    space: Space = {}
+    for text in texts:
+        key, _, values = text.partition("=")
+        if not key or not values:
+            raise InputError(f"--set {text}: give a range, as in KEY=1:1000, or values, KEY=a,b")
+        if found := RANGE.fullmatch(values):
+            try:
+                low, high = map(float, found.groups())
+            except ValueError:
+                low, high = 0, 0
+            if not 0 < low < high:
+                raise InputError(f"--set {text}: a range has a low above 0 and a higher high")
+            space[key] = (low, high)
+        else:
+            space[key] = SEPARATOR.split(values)
+    return space
+
+
+def open_study(path: Path, texts: Sequence[str], model: str | None) -> "Study":
+    """Return the study in a file, which is made where there is none.
+
+    A trial that an earlier search did not finish is queued again. Raises InputError where the study
+    is of other parameters or of another model.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    study = optuna.create_study(
+        storage=storage, study_name="search", direction="maximize", load_if_exists=True
+    )
+    about = f"{model or 'the best model'} by {' '.join(sorted(texts))}"
+    known = study.user_attrs.setdefault("about", about)
+    if known != about:
+        raise InputError(f"{path} searches {known}: name another file with --study")
+    study.set_user_attr("about", about)
+    study.sampler = optuna.samplers.TPESampler(multivariate=True, seed=len(study.trials))
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def try_one(study: "Study", space: Space, model: str | None) -> bool:
+    """Run a trial and tell the study how good its model is on validation products.
+
+    Return whether the experiment succeeded; what it says is printed where it did not.
+    """
+    import optuna
+
+    trial = study.ask()
+    overrides = [f"{key}={propose(trial, key, values)}" for key, values in space.items()]
+    options = [option for each in overrides for option in ("--set-param", each)]
+    try:
+        said = run("dvc", "exp", "run", "--temp", *options, "evaluate")
+        (name,) = RAN.findall(said)
+        found = result_of(name, experiments()[name], ", ".join(overrides), model)
+    except InputError as error:
+        print(f"trial {trial.number} ({', '.join(overrides)}): {error}")
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return False
+    for key, value in vars(found).items():
+        trial.set_user_attr(key, value)
+    study.tell(trial, found.macro_f1)
+    return True
+
+
+def propose(trial: "Trial", key: str, values: tuple[float, float] | list[str]) -> str:
+    """Return the value that the study proposes for a parameter."""
+    if isinstance(values, list):
+        return str(trial.suggest_categorical(key, values))
+    return f"{trial.suggest_float(key, *values, log=True):.4g}"
+
+
+def trials(study: "Study", state: str) -> list["FrozenTrial"]:
+    """Return the trials in a state, the best first."""
+    from optuna.trial import TrialState
+
+    found = study.get_trials(states=[TrialState[state]])
+    return sorted(found, key=lambda one: (-(one.value or 0), one.number))
+
+
+if __name__ == "__main__":
+    run_stage(main)
