@@ -28,6 +28,7 @@ from stages.common.tables import (
     write_batches,
 )
 from stages.encoders.weights.manifest import read_manifest
+from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
@@ -120,7 +121,16 @@ def draw_vectors(top: Path, encoder: str) -> None:
             column = to_arrow(rows, present)
             yield images.append_column("embedding", column).cast(embeddings_schema(size))
 
-    metadata = {"encoder": encoder, "weights": vars(weights), "n_features": size}
+    settings = load_params(top / paths.PARAMS).encoders[encoder].model_dump(mode="json")
+    metadata = {
+        "encoder": encoder,
+        "settings": settings,
+        "weights": vars(weights),
+        "backend": "none: drawn",
+        "precision": "float32",
+        "n_features": size,
+        "image_size": 224,
+    }
     output = top / paths.embeddings("image", encoder)
     write_batches(output, embeddings_schema(size), tables(), metadata)
 
