@@ -31,6 +31,7 @@ from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
+WEIGHTS = ("kind", "origin", "revision", "sha256")  # that a table of embeddings tells
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
 
@@ -125,7 +126,7 @@ def draw_vectors(top: Path, encoder: str) -> None:
     metadata = {
         "encoder": encoder,
         "settings": settings,
-        "weights": vars(weights),
+        "weights": {key: getattr(weights, key) for key in WEIGHTS},
         "backend": "none: drawn",
         "precision": "float32",
         "n_features": size,
