@@ -31,7 +31,6 @@ from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
-WEIGHTS = ("kind", "origin", "revision", "sha256")  # that a table of embeddings tells
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
 
@@ -126,7 +125,7 @@ def draw_vectors(top: Path, encoder: str) -> None:
     metadata = {
         "encoder": encoder,
         "settings": settings,
-        "weights": {key: getattr(weights, key) for key in WEIGHTS},
+        "weights": weights.summary(),
         "backend": "none: drawn",
         "precision": "float32",
         "n_features": size,
