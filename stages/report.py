@@ -20,12 +20,13 @@ def main() -> None:
     tables = {file.stem: read_rows(file) for file in (paths.PLOTS / "evaluation").glob("*.csv")}
     maps = {name: read_rows(paths.PLOTS / "pca" / f"{name}.csv") for name in results.models}
     weak, n_tried = find_weak_slices(results)
+    slices = [found for found, _ in weak]
     made = page(results, tables, maps, weak, n_tried, paths.image_shards())
     with atomic_folder(paths.PLOTS / "report") as folder:
-        rows = [{key: getattr(found, key) for key in SLICES} for found, _ in weak]
+        rows = [{key: getattr(found, key) for key in SLICES} for found in slices]
         write_csv(folder / "weak_slices.csv", SLICES, rows)
         draw_all(folder, paths.PLOTS)
-    text = report(results.models, results.headline, results.summary, results.data)
+    text = report(results.models, results.headline, results.summary, results.data, slices, n_tried)
     write_text(paths.METRICS / "results.txt", text + "\n")
     write_text(paths.PLOTS / "report.html", made)
     print(

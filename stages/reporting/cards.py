@@ -1,6 +1,7 @@
 """The products that the page shows, with a small image of each."""
 
 import base64
+import textwrap
 from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
@@ -53,7 +54,7 @@ class Cards:
             product = results.products[sku]
             card: dict[str, Any] = {
                 "sku": sku,
-                "name": product.name[:NAME_LENGTH],
+                "name": textwrap.shorten(product.name, NAME_LENGTH, placeholder="…"),
                 "label": classes.setdefault(product.label, len(classes)),
             }
             said = {

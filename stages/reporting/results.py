@@ -46,7 +46,6 @@ class Results:
     headline: Mapping[str, Any]
     summary: Mapping[str, Any]
     data: Mapping[str, Any]
-    images: Mapping[str, Any]
     split: Mapping[str, Any]
     products: Mapping[str, Product]
     predictions: Mapping[str, Mapping[str, Predicted]]  # of each modality's best model
@@ -57,15 +56,15 @@ class Results:
     @property
     def best_modality(self) -> str:
         """The modality of the best model of all."""
-        best = self.headline["best_model"]
-        return next(name for name in self.models if best.startswith(f"{name}-"))
+        best, headline = self.headline["best_model"], self.headline
+        return next(name for name in self.models if best == f"{name}-{headline[name]['model']}")
 
 
 def read_results() -> Results:
     """Read the results. Raises InputError where one is missing."""
     metrics = {
         name: read_json(paths.METRICS / f"{name}.json")
-        for name in ("models", "headline", "summary", "data", "images", "split")
+        for name in ("models", "headline", "summary", "data", "split")
     }
     chosen = {name: f"{name}-{metrics['headline'][name]['model']}" for name in metrics["models"]}
     failed = read_rows(paths.FAILED_IMAGES)

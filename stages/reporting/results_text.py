@@ -1,7 +1,7 @@
 """The figures of metrics/ as a plain text for people: a table, and sentences on each question."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -9,6 +9,7 @@ from tabulate import tabulate
 from stages.evaluation.model_metrics import PRIMARY_METRICS
 from stages.evaluation.selective import TARGET_ACCURACIES
 from stages.evaluation.summary import UNIMODAL_BASELINES
+from stages.evaluation.weak_slices import WeakSlice
 
 WIDTH = 100
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
@@ -33,9 +34,18 @@ def report(
     headline: Mapping[str, Any],
     summary: Mapping[str, Any],
     data: Mapping[str, Any],
+    weak: Sequence[WeakSlice],
+    n_tried: int,
 ) -> str:
-    """Return the report of metrics/: models, headline, summary and data, as plain text."""
-    answers = [line for entry in summary_in_words(summary).items() for line in wrapped(*entry)]
+    """Return the report of metrics/ and of weak slices, of which `n_tried` were tried, as text."""
+    words = summary_in_words(summary)
+    words["weak slices"] = weak_slices_in_words(summary["best_model"], len(weak), n_tried)
+    answers = [line for entry in words.items() for line in wrapped(*entry)]
+    answers += [
+        f"{'':14}{shortened(each.attribute)} {shortened(each.value)}: {each.accuracy:.4f} "
+        f"[{each.low:.3f}, {each.high:.3f}] of {each.products} products"
+        for each in weak
+    ]
     parts = [
         table(models, headline),
         "* chosen on the validation products; metrics of the test products, [95 % intervals].",
@@ -185,3 +195,15 @@ def coverage(entry: Mapping[str, Mapping[str, float | None]]) -> str:
             )
         parts.append(f"at {target:.0%} target accuracy {words}")
     return "; ".join(parts)
+
+
+def weak_slices_in_words(best: str, n_weak: int, n_tried: int) -> str:
+    """Say how many slices of the test products were tried for the best model, and are weak."""
+    if not n_tried:
+        return "no slice has enough groups of test products to be tried"
+    weak = "none" if not n_weak else str(n_weak)
+    return (
+        f"{best}: {weak} of {n_tried:,} slices (by manufacturer, class, length and script of the "
+        f"text, missing input) {'are' if n_weak > 1 else 'is'} weaker than all test products by "
+        "more than the interval, corrected for how many were tried"
+    )

@@ -8,7 +8,7 @@ from stages.evaluation.weak_slices import WeakSlice
 from stages.reporting.cards import Cards
 from stages.reporting.confusion import ConfusionMatrix, Pair, confusion_matrices, show_cells
 from stages.reporting.results import Results, Row
-from stages.reporting.results_text import summary_in_words, warnings
+from stages.reporting.results_text import summary_in_words, warnings, weak_slices_in_words
 
 MAX_SLICES, SLICE_CARDS = 20, 12
 MAX_LABELS = 24
@@ -99,30 +99,10 @@ def weak_slices(
         cards.show(f"weak-{i}", skus[:SLICE_CARDS])
         name = f"{found.attribute}: {found.value}"
         rows.append({"found": found, "name": name, "key": f"weak-{i}", "mistakes": len(skus)})
-    words = weak_slices_in_words(results.headline["best_model"], len(weak), n_tried)
+    words = weak_slices_in_words(results.headline["best_model"], len(weak), n_tried) + "."
     if len(weak) > len(rows):
         words += f" {len(rows)} are shown; plots/report/weak_slices.csv has all."
     return {"rows": rows, "words": words}
-
-
-def weak_slices_in_words(best: str, n_weak: int, n_tried: int) -> str:
-    """Say how many slices were tried, how, and how many are weak."""
-    if not n_tried:
-        return "No slice has enough groups of test products to be tried."
-    tried = (
-        f"{n_tried:,} slices of the test products (by manufacturer, class, length and script of "
-        f"the text, missing input) were tried for {best}."
-    )
-    if not n_weak:
-        return (
-            f"{tried} Of none does the whole interval, corrected for how many were tried, lie "
-            "below the accuracy of all."
-        )
-    weak = "1 slice is" if n_weak == 1 else f"{n_weak} slices are"
-    return (
-        f"{tried} {weak} weak: the whole interval, corrected for how many were tried, lies below "
-        "the accuracy of all."
-    )
 
 
 def label_issues(results: Results, cards: Cards) -> Section:

@@ -1,5 +1,6 @@
 from copy import deepcopy
 
+from stages.evaluation.weak_slices import WeakSlice
 from stages.reporting.results_text import report
 
 ENDS = {"accuracy": {"low": 0.4, "high": 0.6}, "macro_f1": {"low": 0.2, "high": 0.3}}
@@ -36,7 +37,7 @@ FIGURES = ["0.5000", "[0.400,", "0.600]", "0.2500", "[0.200,", "0.300]"]
 
 
 def test_a_line_per_model_marks_the_chosen_ones():
-    lines = report(MODELS, HEADLINE, SUMMARY, {"source": "demo"}).splitlines()
+    lines = report(MODELS, HEADLINE, SUMMARY, {"source": "demo"}, [], 5).splitlines()
     assert [line.split() for line in lines[2:6]] == [
         ["text", "svm", *FIGURES],
         ["text", "mlp", "*", *FIGURES],
@@ -46,21 +47,23 @@ def test_a_line_per_model_marks_the_chosen_ones():
 
 
 def test_random_weights_are_shouted_with_what_rests_on_them():
-    text = report(MODELS, HEADLINE, SUMMARY, {"source": "bestbuy"})
+    text = report(MODELS, HEADLINE, SUMMARY, {"source": "bestbuy"}, [], 5)
     assert "!!! RANDOM WEIGHTS in resnet50: the figures of image " in text
     pretrained = deepcopy(MODELS)
     pretrained["image"]["weights"] = {"resnet50": "pretrained"}
-    assert "!!!" not in report(pretrained, HEADLINE, SUMMARY, {"source": "bestbuy"})
+    assert "!!!" not in report(pretrained, HEADLINE, SUMMARY, {"source": "bestbuy"}, [], 5)
 
 
 def test_demo_data_is_called_no_evidence():
-    assert "not evidence of quality" in report(MODELS, HEADLINE, SUMMARY, {"source": "demo"})
-    assert "not evidence of quality" not in report(MODELS, HEADLINE, SUMMARY, {"source": "table"})
+    assert "not evidence of quality" in report(MODELS, HEADLINE, SUMMARY, {"source": "demo"}, [], 5)
+    assert "not evidence of quality" not in report(
+        MODELS, HEADLINE, SUMMARY, {"source": "table"}, [], 5
+    )
 
 
 def sentences(summary: dict) -> dict[str, str]:
     """Return the report's sentences by title, on one line each."""
-    paragraph = report(MODELS, HEADLINE, summary, {"source": "demo"}).split("\n\n")[2]
+    paragraph = report(MODELS, HEADLINE, summary, {"source": "demo"}, [], 5).split("\n\n")[2]
     lines = paragraph.replace("\n" + " " * 14, " ").splitlines()
     return {title: words.strip() for title, words in (line.split(":", 1) for line in lines)}
 
@@ -77,6 +80,9 @@ def test_the_figures_of_the_summary_are_said_in_words():
         "calibration": "text-mlp: expected calibration error 0.2000 before calibration, "
         "0.1000 after",
         "labels": "1 of 146 labels look wrong to text-mlp",
+        "weak slices": "text-mlp: none of 5 slices (by manufacturer, class, length and script of "
+        "the text, missing input) is weaker than all test products by more than the interval, "
+        "corrected for how many were tried",
     }
 
 
@@ -115,5 +121,13 @@ def test_a_threshold_that_no_prediction_reaches_is_said():
 def test_long_names_stay_within_100_columns():
     name = "a_modality_with_a_name_that_goes_on_and_on"
     models = {name: {f"{name}_too": SCORES, "weights": {f"{name}_{i}": "random" for i in range(4)}}}
-    text = report(models, {name: {"model": f"{name}_too"}}, SUMMARY, {"source": "demo"})
+    text = report(models, {name: {"model": f"{name}_too"}}, SUMMARY, {"source": "demo"}, [], 5)
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_weak_slices_are_counted_and_listed():
+    weak = WeakSlice("manufacturer", "Acme" * 9, 12, 9, 0.25, 0.1, 0.4, 0.9, 5)
+    text = report(MODELS, HEADLINE, SUMMARY, {"source": "demo"}, [weak], 5)
+    assert "1 of 5 slices" in " ".join(text.split())
+    assert "manufacturer AcmeAcmeAcmeAcmeAcmeAcm…: 0.2500 [0.100, 0.400] of 12 products" in text
     assert max(map(len, text.splitlines())) <= 100

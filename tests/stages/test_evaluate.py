@@ -410,6 +410,8 @@ def test_modalities_that_were_not_trained_are_left_out_everywhere(
         *(read_json(f"metrics/{name}.json") for name in ("models", "headline")),
         summary,
         {"source": "table"},
+        weak=[],
+        n_tried=0,
     )
     assert kept in text and "both inputs" not in text
 
