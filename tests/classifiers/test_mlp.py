@@ -1,6 +1,5 @@
 """What the multi-layer perceptron promises beyond what every classifier does."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from helpers.repository import TOP
 from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
-from stages.common.keras_weights import restore_variables
 from stages.params import load_params
 
 
@@ -126,8 +125,110 @@ def test_balanced_weights_find_more_of_a_rare_class():
 
 
 def test_class_weights_are_the_inverse_of_the_classes_frequencies():
-    y = np.array(["b", "a", "b", "b"])
-    assert mlp._class_weight(y, ["a", "b"]) == {0: 4 / 2, 1: 4 / (2 * 3)}
+    weights = mlp._sample_weights(np.array(["b", "a", "b", "b"]), "balanced")
+    np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / 2, 4 / (2 * 3), 4 / (2 * 3)])
+    np.testing.assert_array_equal(mlp._sample_weights(np.array(["b", "a"]), None), [1, 1])
+
+
+BUILD = {
+    "classes": ["c0", "c1", "c2"],
+    "blocks": {"a": 5, "b": 3},
+    "scales": {"a": 2.0, "b": 0.5},
+    "branch_units": 6,
+    "hidden_units": 4,
+    "dropout": 0.0,
+}
+
+
+def reference_loss(
+    variables: dict[str, torch.Tensor], X: dict[str, torch.Tensor], columns, weights, keep
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the network by layers of PyTorch; `keep` is dropout. Return loss and joined branches.
+
+    The loss is Keras': the weighted losses' sum, divided by the number of products.
+    """
+    F = torch.nn.functional
+
+    def dense(name: str, rows: torch.Tensor) -> torch.Tensor:
+        return F.linear(rows, variables[f"{name}/kernel"].T, variables[f"{name}/bias"])
+
+    branches = [
+        dense(f"{name}_dense", rows * BUILD["scales"][name]).relu() for name, rows in X.items()
+    ]
+    joined = keep(torch.cat(branches, dim=1))
+    gamma, beta = variables["normalized/gamma"], variables["normalized/beta"]
+    normalized = F.batch_norm(joined, None, None, gamma, beta, training=True, eps=1e-3)
+    logits = dense("classes", keep(dense("hidden", normalized).relu()))
+    losses = F.cross_entropy(logits, columns, reduction="none")
+    return (losses * weights).sum() / len(columns), joined
+
+
+def test_variables_are_drawn_as_keras_draws_them_under_the_names_that_a_saved_model_has():
+    network = mlp._Network(BUILD | {"branch_units": 300}, 0.01, 3)
+    found = {name: one.numpy() for name, one in network.variables.items()}
+    layers = {"a_dense": (5, 300), "b_dense": (3, 300), "hidden": (600, 4), "classes": (4, 3)}
+    keys = ("gamma", "beta", "moving_mean", "moving_variance")
+    ends = {f"{name}/{key}" for name in layers for key in ("kernel", "bias")}
+    assert set(found) == ends | {f"normalized/{key}" for key in keys}
+    for name, (start, end) in layers.items():
+        kernel, limit = found[f"{name}/kernel"], (6 / (start + end)) ** 0.5
+        assert kernel.shape == (start, end)
+        assert 0.7 * limit < np.abs(kernel).max() <= limit
+        assert not found[f"{name}/bias"].any()
+    for key, value in zip(keys, (1, 0, 0, 1), strict=True):
+        np.testing.assert_array_equal(found[f"normalized/{key}"], np.full(600, value))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_a_step_of_training_is_what_autograd_and_keras_adam_make_of_the_network(dropout):
+    rng = np.random.default_rng(0)
+    X = {
+        name: rng.normal(size=(7, size)).astype(np.float32)
+        for name, size in BUILD["blocks"].items()
+    }
+    X["b"][2:4] = 0  # as of products that lack an input
+    columns, weights = np.array([0, 1, 2, 0, 1, 2, 2]), np.linspace(0.5, 2, 7, dtype=np.float32)
+    network = mlp._Network(BUILD | {"dropout": dropout}, 0.01, 3)
+    before = {name: one.clone() for name, one in network.variables.items()}
+    random = network._random.clone_state()
+    loss, _ = network.train_epoch(X, columns, weights, 7)
+
+    order = torch.randperm(7, generator=random)
+    leaves = {name: one.clone().requires_grad_() for name, one in before.items()}
+    expected, joined = reference_loss(
+        leaves,
+        {name: torch.from_numpy(rows)[order] for name, rows in X.items()},
+        torch.from_numpy(columns)[order],
+        torch.from_numpy(weights)[order],
+        lambda rows: rows * (torch.rand(rows.shape, generator=random) >= dropout) / (1 - dropout),
+    )
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for name, gradient in network._gradients.items():
+        torch.testing.assert_close(gradient, leaves[name].grad, rtol=1e-4, atol=1e-6)
+        moved = 0.01 * gradient / (gradient.abs() + mlp.ADAM_EPSILON)  # Adam's first step
+        torch.testing.assert_close(
+            network.variables[name], before[name] - moved, rtol=1e-4, atol=1e-6
+        )
+    joined = joined.detach()
+    for key, first, found in (
+        ("moving_mean", 0, joined.mean(dim=0)),
+        ("moving_variance", 1, joined.var(dim=0, correction=0)),
+    ):
+        torch.testing.assert_close(
+            network.variables[f"normalized/{key}"], 0.9 * first + 0.1 * found
+        )
+
+
+def test_training_leaves_pytorch_s_threads_and_random_numbers_as_they_were():
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        fitted(settings(max_epochs=1), products([9, 9], 1, noise=1), None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.fixture(scope="module")
@@ -152,13 +253,21 @@ def test_variables_of_another_network_are_refused_by_name(folder, tmp_path, chan
         mlp.Classifier.load(tmp_path)
 
 
-def test_it_predicts_what_its_network_says_and_without_keras(tmp_path):
+def test_it_predicts_what_its_network_says_and_without_a_framework(tmp_path):
     train = products([20, 20, 20], 1, noise=2)
     model = fitted(settings(max_epochs=3), train, None)
     model.save(tmp_path)
-    network = mlp._network(json.loads((tmp_path / mlp.BUILD_FILE).read_text()))
-    restore_variables(network, tmp_path / mlp.MODEL_FILE)
-    reference = np.asarray(network(train.X))
+    rows = torch.from_numpy(train.X["b"]) * mlp.INPUT_LENGTH
+    variables = {n: torch.from_numpy(v) for n, v in load_file(tmp_path / mlp.MODEL_FILE).items()}
+
+    def dense(name: str, rows: torch.Tensor) -> torch.Tensor:
+        return rows @ variables[f"{name}/kernel"] + variables[f"{name}/bias"]
+
+    keys = ("moving_mean", "moving_variance", "gamma", "beta")
+    normalized = torch.nn.functional.batch_norm(
+        dense("b_dense", rows).relu(), *(variables[f"normalized/{key}"] for key in keys), eps=1e-3
+    )
+    reference = dense("classes", dense("hidden", normalized).relu()).softmax(dim=1).numpy()
     np.testing.assert_allclose(model.predict_proba(train.X), reference, rtol=0, atol=1e-6)
 
     np.save(tmp_path / "rows.npy", train.X["b"])
@@ -168,7 +277,7 @@ def test_it_predicts_what_its_network_says_and_without_keras(tmp_path):
         "folder = Path(sys.argv[1])\n"
         "found = Classifier.load(folder).predict_proba({'b': np.load(folder / 'rows.npy')})\n"
         "np.save(folder / 'found.npy', found)\n"
-        "print(*{'keras', 'tensorflow'} & set(sys.modules))\n"
+        "print(*{'keras', 'tensorflow', 'torch'} & set(sys.modules))\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     said = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout

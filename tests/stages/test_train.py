@@ -1,6 +1,8 @@
 """Training writes a model per fold, what it was made from, and its predictions."""
 
 import csv
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -363,6 +365,21 @@ def test_learning_curves_are_written_of_what_is_fitted_in_epochs(products, run):
         (fold, epoch) for fold in "12" for epoch in "123"
     ]
     assert all(float(row["validation_loss"]) > 0 for row in rows)
+
+
+def test_training_an_mlp_imports_neither_tensorflow_nor_pytorch_s_compiler(products):
+    products.roles = FIRST[:, None]
+    products.write()
+    script = (
+        "import sys; from stages import train\n"
+        "sys.argv = ['train', '--classifier', 'mlp']\n"
+        "train.main()\n"
+        "print(*{'keras', 'tensorflow', 'torch._dynamo'} & set(sys.modules))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(TOP)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 @pytest.mark.parametrize("kind", KINDS)
