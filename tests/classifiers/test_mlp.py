@@ -130,42 +130,10 @@ def test_class_weights_are_the_inverse_of_the_classes_frequencies():
     np.testing.assert_array_equal(mlp._sample_weights(np.array(["b", "a"]), None), [1, 1])
 
 
-BUILD = {
-    "classes": ["c0", "c1", "c2"],
-    "blocks": {"a": 5, "b": 3},
-    "scales": {"a": 2.0, "b": 0.5},
-    "branch_units": 6,
-    "hidden_units": 4,
-    "dropout": 0.0,
-}
-
-
-def reference_loss(
-    variables: dict[str, torch.Tensor], X: dict[str, torch.Tensor], columns, weights, keep
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the network by layers of PyTorch; `keep` is dropout. Return loss and joined branches.
-
-    The loss is Keras': the weighted losses' sum, divided by the number of products.
-    """
-    F = torch.nn.functional
-
-    def dense(name: str, rows: torch.Tensor) -> torch.Tensor:
-        return F.linear(rows, variables[f"{name}/kernel"].T, variables[f"{name}/bias"])
-
-    branches = [
-        dense(f"{name}_dense", rows * BUILD["scales"][name]).relu() for name, rows in X.items()
-    ]
-    joined = keep(torch.cat(branches, dim=1))
-    gamma, beta = variables["normalized/gamma"], variables["normalized/beta"]
-    normalized = F.batch_norm(joined, None, None, gamma, beta, training=True, eps=1e-3)
-    logits = dense("classes", keep(dense("hidden", normalized).relu()))
-    losses = F.cross_entropy(logits, columns, reduction="none")
-    return (losses * weights).sum() / len(columns), joined
-
-
 def test_variables_are_drawn_as_keras_draws_them_under_the_names_that_a_saved_model_has():
-    network = mlp._Network(BUILD | {"branch_units": 300}, 0.01, 3)
-    found = {name: one.numpy() for name, one in network.variables.items()}
+    build = {"classes": ["c0", "c1", "c2"], "blocks": {"a": 5, "b": 3}}
+    build |= {"branch_units": 300, "hidden_units": 4}
+    found = mlp._variables(mlp._layers(build))
     layers = {"a_dense": (5, 300), "b_dense": (3, 300), "hidden": (600, 4), "classes": (4, 3)}
     keys = ("gamma", "beta", "moving_mean", "moving_variance")
     ends = {f"{name}/{key}" for name in layers for key in ("kernel", "bias")}
@@ -179,45 +147,11 @@ def test_variables_are_drawn_as_keras_draws_them_under_the_names_that_a_saved_mo
         np.testing.assert_array_equal(found[f"normalized/{key}"], np.full(600, value))
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_a_step_of_training_is_what_autograd_and_keras_adam_make_of_the_network(dropout):
-    rng = np.random.default_rng(0)
-    X = {
-        name: rng.normal(size=(7, size)).astype(np.float32)
-        for name, size in BUILD["blocks"].items()
-    }
-    X["b"][2:4] = 0  # as of products that lack an input
-    columns, weights = np.array([0, 1, 2, 0, 1, 2, 2]), np.linspace(0.5, 2, 7, dtype=np.float32)
-    network = mlp._Network(BUILD | {"dropout": dropout}, 0.01, 3)
-    before = {name: one.clone() for name, one in network.variables.items()}
-    random = network._random.clone_state()
-    loss, _ = network.train_epoch(X, columns, weights, 7)
-
-    order = torch.randperm(7, generator=random)
-    leaves = {name: one.clone().requires_grad_() for name, one in before.items()}
-    expected, joined = reference_loss(
-        leaves,
-        {name: torch.from_numpy(rows)[order] for name, rows in X.items()},
-        torch.from_numpy(columns)[order],
-        torch.from_numpy(weights)[order],
-        lambda rows: rows * (torch.rand(rows.shape, generator=random) >= dropout) / (1 - dropout),
-    )
-    expected.backward()
-    assert loss == pytest.approx(expected.item(), rel=1e-5)
-    for name, gradient in network._gradients.items():
-        torch.testing.assert_close(gradient, leaves[name].grad, rtol=1e-4, atol=1e-6)
-        moved = 0.01 * gradient / (gradient.abs() + mlp.ADAM_EPSILON)  # Adam's first step
-        torch.testing.assert_close(
-            network.variables[name], before[name] - moved, rtol=1e-4, atol=1e-6
-        )
-    joined = joined.detach()
-    for key, first, found in (
-        ("moving_mean", 0, joined.mean(dim=0)),
-        ("moving_variance", 1, joined.var(dim=0, correction=0)),
-    ):
-        torch.testing.assert_close(
-            network.variables[f"normalized/{key}"], 0.9 * first + 0.1 * found
-        )
+@pytest.mark.parametrize(("n", "batch_size"), [(7, 3), (7, 2), (2, 2), (129, 128), (5, 9)])
+def test_every_product_is_in_one_batch_and_none_is_alone_in_it(n, batch_size):
+    batches = mlp._batches(n, batch_size)
+    assert sorted(row for batch in batches for row in batch.tolist()) == list(range(n))
+    assert 2 <= min(map(len, batches)) <= max(map(len, batches)) <= max(batch_size, 3)
 
 
 def test_training_leaves_pytorch_s_threads_and_random_numbers_as_they_were():
