@@ -34,7 +34,7 @@ from stages.encoders.texts import texts_of
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, ModelFile
-from stages.fusion.training import Task, fit_fold
+from stages.fusion.training import Task, fit_models
 
 TOP = Path(__file__).parents[1]
 KIND = "logistic_regression"
@@ -91,12 +91,13 @@ def write_model(folder: Path, products: list[RawProduct]) -> None:
         plan_members(metadata, "hybrid"),
         sorted(set(labels.tolist())),
     )
-    trained = fit_fold(
+    (models,) = fit_models(
         task,
         lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
-        roles,
-        np.zeros(len(table), dtype=int),
-    ).trained["text"]
+        roles[:, None],
+        np.zeros((len(table), 1), dtype=int),
+    )
+    trained = models["text"]
     trained.model.save(folder / "fold-1")
     ModelFile.model_validate(
         {

@@ -19,7 +19,7 @@ from stages.catalog.settings import DataSettings, SplitSettings
 from stages.classifiers.base import ClassifierSettings
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.settings import Settings, Slug, TextFields
+from stages.common.settings import Positive, Settings, Slug, TextFields
 from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.fusion.settings import (
@@ -62,6 +62,7 @@ class Params(Settings):
     """The whole of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    jobs: Positive | Literal["auto"]
     data: DataSettings
     split: SplitSettings
     download: DownloadSettings

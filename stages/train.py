@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from stages.common import paths
-from stages.common.errors import InputError
 from stages.common.files import atomic_folder, md5_of, write_csv
 from stages.common.process import run_stage
 from stages.common.splits import TEST, VALIDATION, Splits, read_splits
@@ -28,8 +27,9 @@ from stages.fusion.out_of_fold import (
     predict_test,
     prediction_table,
 )
+from stages.fusion.parallel import count_jobs
 from stages.fusion.saved_model import ALL, describe
-from stages.fusion.training import FittedFold, Reader, Task, fit_all, fit_fold
+from stages.fusion.training import Reader, Task, TrainedModel, fit_models
 from stages.params import load_params
 
 
@@ -48,15 +48,15 @@ def main() -> None:
     settings, strategy = params.classifiers[name], params.fusion.strategy
     task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
+    is_refit = params.train.refit or splits.n_folds > 1
+    jobs = count_jobs(params.jobs, metadata.bytes_of(len(splits.labels)))
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
-        fits = []
-        for fold in range(1, splits.n_folds + 1):
-            fits.append(train_fold(task, read, splits, fold))
-            for modality, predictions in save_fold(fits[-1], read, splits, fold, folder).items():
+        fits = fit_models(task, read, splits.roles, splits.turns, is_refit, jobs)
+        final = fits.pop() if is_refit else fits[0]
+        for fold, models in enumerate(fits, start=1):
+            for modality, predictions in save_fold(models, read, splits, fold, folder).items():
                 held_out[modality] += predictions
-        is_refit = params.train.refit or splits.n_folds > 1
-        final = fit_all(task, read, len(splits.labels), fits) if is_refit else fits[0].trained
         for modality, trained in final.items():
             place = folder / modality
             if is_refit:
@@ -66,7 +66,7 @@ def main() -> None:
                 task, metadata, trained, splits.labels, splits.groups, served, modality, provenance
             )
             saved.save(place)
-            if curves := learning_curves([fit.trained[modality].history for fit in fits]):
+            if curves := learning_curves([fit[modality].history for fit in fits]):
                 write_csv(place / "history.csv", list(curves[0]), curves)
             kinds = {
                 block: metadata.encoders[block]["weights"]["kind"]
@@ -81,16 +81,8 @@ def main() -> None:
             write_table(place / "probabilities.parquet", table, described)
 
 
-def train_fold(task: Task, read: Reader, splits: Splits, fold: int) -> FittedFold:
-    """Fit a fold's models; raise InputError naming the fold."""
-    try:
-        return fit_fold(task, read, splits.roles[:, fold - 1], splits.turns[:, fold - 1])
-    except InputError as error:
-        raise InputError(f"fold {fold}, {error}") from None
-
-
 def save_fold(
-    fitted: FittedFold, read: Reader, splits: Splits, fold: int, folder: Path
+    models: dict[str, TrainedModel], read: Reader, splits: Splits, fold: int, folder: Path
 ) -> dict[str, list[HeldOutPredictions]]:
     """Save a fold's models; return what they predict for held-out products, by modality.
 
@@ -98,7 +90,7 @@ def save_fold(
     """
     test, rows = read(splits.roles[:, fold - 1] == TEST)
     found = {}
-    for modality, trained in fitted.trained.items():
+    for modality, trained in models.items():
         place = folder / modality / f"fold-{fold}"
         trained.model.save(place)
         model = FusedModel.load(place)

@@ -118,6 +118,11 @@ class FeaturesMetadata:
         """The blocks that some modality sees, each with its weight in the last of them."""
         return {name: one for seen in self.modalities.values() for name, one in seen.items()}
 
+    def bytes_of(self, n: int) -> int:
+        """Return the bytes of the blocks of n products in float32, sparse ones as components."""
+        sizes = [self.svd_components.get(name, self.n_features[name]) for name in self.seen_blocks]
+        return 4 * n * sum(sizes)
+
 
 def read_metadata(path: Path) -> FeaturesMetadata:
     """Read what the features say of themselves.

@@ -6,7 +6,7 @@ blocks with the same weights.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from stages.fusion.features import Features, FeaturesMetadata, scaled_weights
 BOTH = "both"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Member:
-    """What a member sees; `modality` is the first that has it, for messages."""
+    """What a member sees; its name and the first modality that has it tell it from others."""
 
     name: str  # image, text or both
     modality: str
-    block_weights: dict[str, float]
+    block_weights: dict[str, float] = field(compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
-"""Fit the models of all modalities: to the products of one fold, or to all products.
+"""Fit the models of all modalities: to the products of each fold, and to all products.
 
-`fit_fold` fits the members in cross-validation, fits them once more to all products where
-validation took turns, and then puts each modality's model together and calibrates it. `fit_all`
-fits the members to all labelled products, and calibrates by what the folds predicted for products
-that were held out. A member that several modalities have is fitted once.
+The members are fitted in cross-validation, once more to all products of a fold where validation
+took turns, and to all labelled products for the model that predicts. Each modality's model is then
+put together and calibrated by what was predicted for products that were held out. A member that
+several modalities have is fitted once. What does not depend on each other is fitted in parallel.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from stages.fusion.members import (
     rows_by_pool,
 )
 from stages.fusion.model import FusedModel, Predictions, pool_predictions
+from stages.fusion.parallel import SavedFiles, run_units
 from stages.fusion.preprocessing import BlockPreprocessor
 
 History = dict[str, list[float]]
@@ -61,13 +65,19 @@ class Task:
 class FittedMembers:
     """Members that were fitted on the same products, whose labels are `labels`, str (n,).
 
-    `used` says of each member which of them it was fitted on, boolean of shape (n,).
+    `used` says of each member which of them it was fitted on, boolean of shape (n,). Where they
+    come from another process, the classifiers can only be saved.
     """
 
     preprocessor: BlockPreprocessor
     classifiers: dict[Member, Classifier]
     used: dict[Member, np.ndarray]
     labels: np.ndarray
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process."""
+        saved = {member: SavedFiles.of(one) for member, one in self.classifiers.items()}
+        return vars(self) | {"classifiers": saved}
 
 
 @dataclass(frozen=True)
@@ -100,52 +110,63 @@ class TrainedModel:
 
 
 @dataclass(frozen=True)
-class FittedFold:
-    """A fold's models by modality, and what `fit_all` needs of how they came about."""
+class CrossFit:
+    """What came of members in cross-validation, in one turn or in several.
 
-    trained: dict[str, TrainedModel]
+    `histories` says how each member was fitted in each turn. `fitted` are the members themselves
+    where no turn follows that would fit others: where validation takes no turns.
+    """
+
     out_of_fold: OutOfFold
     histories: list[dict[Member, History]]
+    fitted: FittedMembers | None
 
 
-def fit_fold(task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray) -> FittedFold:
-    """Fit the model of each modality to the training products of a fold.
+def fit_models(
+    task: Task,
+    read: Reader,
+    roles: np.ndarray,
+    turns: np.ndarray,
+    is_refit: bool = False,
+    jobs: int = 1,
+) -> list[dict[str, TrainedModel]]:
+    """Fit the model of each modality to the training products of each fold.
 
-    `roles`, str, and `turns`, int, are of shape (n,), as in data/splits.parquet. Test products are
-    not read. Raises InputError where the products do not allow it.
+    `roles`, str, and `turns`, int, are of shape (n, folds), as in data/splits.parquet. Return the
+    models by modality, fold by fold; their test products are not read. If `is_refit`, those fitted
+    to all products come last. They are calibrated by what the folds predicted for validation
+    products, and no product is left to judge them by: the folds' own are judged in their place.
+
+    Up to `jobs` processes fit at the same time, and change nothing in the models; `read` is then
+    pickled. Raises InputError naming the fold where the products do not allow it.
     """
-    fitted, out_of_fold, histories = cross_fit(task, read, roles, turns)
-    if turns[roles == VALIDATION].any():
-        fitted = refit(task, read, roles != TEST, histories)
-    trained = _put_together(task, fitted, out_of_fold, histories)
-    return FittedFold(trained, out_of_fold, histories)
-
-
-def fit_all(
-    task: Task, read: Reader, n_products: int, folds: Sequence[FittedFold]
-) -> dict[str, TrainedModel]:
-    """Fit the model of each modality to all products, those for testing as well.
-
-    It is calibrated by what the `folds` predicted for their validation products, of which one may
-    occur in several. No product is left to judge it by: the folds' own models are judged in its
-    place.
-    """
-    histories = [history for fold in folds for history in fold.histories]
-    fitted = refit(task, read, np.ones(n_products, dtype=bool), histories)
-    out_of_fold = _joined([fold.out_of_fold for fold in folds])
-    return _put_together(task, fitted, out_of_fold, histories)
+    found = cross_fit(task, read, roles, turns, jobs)
+    wanted = [
+        (name, column != TEST, part)
+        for name, column, part in zip(_fold_names(roles), roles.T, found, strict=True)
+    ]
+    if is_refit:
+        wanted.append(("", np.ones(len(roles), dtype=bool), replace(_joined(found), fitted=None)))
+    units = [
+        partial(refit, task, read, name, chosen, part.histories)
+        for name, chosen, part in wanted
+        if part.fitted is None
+    ]
+    refits = iter(run_units(units, jobs))
+    return [
+        _put_together(task, name, part.fitted or next(refits), part) for name, _, part in wanted
+    ]
 
 
 def _put_together(
-    task: Task,
-    fitted: FittedMembers,
-    out_of_fold: OutOfFold,
-    histories: Sequence[Mapping[Member, History]],
+    task: Task, fold: str, fitted: FittedMembers, part: CrossFit
 ) -> dict[str, TrainedModel]:
     """Make each modality's model of the members, calibrated by predictions out of fold."""
+    out_of_fold = part.out_of_fold
     trained = {}
     for modality, members in task.plan.items():
-        classes, pools = calibrate(task, modality, fitted, out_of_fold)
+        with _named(fold):
+            classes, pools = calibrate(task, modality, fitted, out_of_fold)
         own = {name: out_of_fold.predictions[member] for name, member in members.items()}
         seen = np.logical_or.reduce([one.sees for one in own.values()])
         columns = np.searchsorted(task.classes, classes)
@@ -164,7 +185,7 @@ def _put_together(
         validation = pool_predictions(
             {name: one.select(seen, columns) for name, one in own.items()}, pools
         )
-        history = histories[0][next(iter(members.values()))]
+        history = part.histories[0][next(iter(members.values()))]
         n_products = np.logical_or.reduce([fitted.used[one] for one in members.values()]).sum()
         trained[modality] = TrainedModel(
             model, blocks, int(n_products), out_of_fold.rows[seen], validation, history
@@ -173,38 +194,58 @@ def _put_together(
 
 
 def cross_fit(
-    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray
-) -> tuple[FittedMembers, OutOfFold, list[dict[Member, History]]]:
-    """Fit the members without the validation products and predict for these, turn by turn.
+    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray, jobs: int
+) -> list[CrossFit]:
+    """Fit the members of each fold without its validation products and predict for these.
 
-    Return the members of the last turn, the predictions for all validation products that have a
-    block, and the members' histories in each turn.
+    Each turn of each fold is a unit of its own, of which up to `jobs` run at the same time.
     """
-    parts: list[OutOfFold] = []
-    histories = []
-    for turn in np.unique(turns[roles == VALIDATION]):
-        is_validation = (roles == VALIDATION) & (turns == turn)
+    names = _fold_names(roles)
+    turns_of = [np.unique(turns[roles[:, at] == VALIDATION, at]) for at in range(len(names))]
+    for name, found in zip(names, turns_of, strict=True):
+        if not len(found):
+            raise InputError(f"{name}no validation product has anything to see: give more products")
+    units = [
+        partial(fit_turn, task, read, name, roles[:, at], turns[:, at], turn)
+        for at, name in enumerate(names)
+        for turn in turns_of[at]
+    ]
+    parts = iter(run_units(units, jobs))
+    return [_joined(list(islice(parts, len(found)))) for found in turns_of]
+
+
+def fit_turn(
+    task: Task, read: Reader, fold: str, roles: np.ndarray, turns: np.ndarray, turn: int
+) -> CrossFit:
+    """Fit the members without the validation products of a turn, and predict for these.
+
+    `roles` and `turns` are those of the fold, of shape (n,).
+    """
+    is_validation = (roles == VALIDATION) & (turns == turn)
+    settings = dict.fromkeys(task.members, task.settings)
+    with _named(fold):
         preprocessor, train = _read_training_products(task, read, (roles != TEST) & ~is_validation)
         validation, rows = read(is_validation)
         validation = preprocessor.transform(validation)
-        settings = dict.fromkeys(task.members, task.settings)
         fitted = _fit_members(task, settings, preprocessor, train, validation)
-        del train  # before the next turn's are read
-        predictions = {
-            member: predict_member(
-                classifier, validation.select_blocks(member.block_weights), task.classes
-            )
-            for member, classifier in fitted.classifiers.items()
-        }
-        parts.append(OutOfFold(rows, validation.labels, predictions))
-        histories.append({one: fitted.classifiers[one].history_ for one in task.members})
-    if not parts:
-        raise InputError("no validation product has anything to see: give more products")
-    return fitted, _joined(parts), histories
+    predictions = {
+        member: predict_member(
+            classifier, validation.select_blocks(member.block_weights), task.classes
+        )
+        for member, classifier in fitted.classifiers.items()
+    }
+    histories = {one: fitted.classifiers[one].history_ for one in task.members}
+    return CrossFit(
+        OutOfFold(rows, validation.labels, predictions), [histories], None if turn else fitted
+    )
 
 
 def refit(
-    task: Task, read: Reader, chosen: np.ndarray, histories: Sequence[Mapping[Member, History]]
+    task: Task,
+    read: Reader,
+    fold: str,
+    chosen: np.ndarray,
+    histories: Sequence[Mapping[Member, History]],
 ) -> FittedMembers:
     """Fit the members to all `chosen` products, boolean of shape (n,), without validation.
 
@@ -215,8 +256,9 @@ def refit(
         member: _median_epochs(task.settings, [history[member] for history in histories])
         for member in task.members
     }
-    preprocessor, train = _read_training_products(task, read, chosen)
-    return _fit_members(task, settings, preprocessor, train, None)
+    with _named(fold):
+        preprocessor, train = _read_training_products(task, read, chosen)
+        return _fit_members(task, settings, preprocessor, train, None)
 
 
 def calibrate(
@@ -280,22 +322,25 @@ def _fit_members(
     return fitted
 
 
-def _joined(parts: Sequence[OutOfFold]) -> OutOfFold:
-    """Put the predictions of turns or folds together, in the order of the products."""
+def _joined(parts: Sequence[CrossFit]) -> CrossFit:
+    """Put what came of turns or folds together, predictions in the order of the products."""
 
     def join(arrays: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate(list(arrays))[order]
 
-    order = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
+    found = [part.out_of_fold for part in parts]
+    order = np.argsort(np.concatenate([one.rows for one in found]), kind="stable")
     predictions = {
         member: MemberPredictions(
-            join(part.predictions[member].sees for part in parts),
-            join(part.predictions[member].probabilities for part in parts),
+            join(one.predictions[member].sees for one in found),
+            join(one.predictions[member].probabilities for one in found),
         )
-        for member in parts[0].predictions
+        for member in found[0].predictions
     }
-    return OutOfFold(
-        join(part.rows for part in parts), join(part.labels for part in parts), predictions
+    return CrossFit(
+        OutOfFold(join(one.rows for one in found), join(one.labels for one in found), predictions),
+        [history for part in parts for history in part.histories],
+        parts[0].fitted if len(parts) == 1 else None,
     )
 
 
@@ -305,3 +350,17 @@ def _median_epochs(settings: Any, histories: Sequence[History]) -> Any:
         return settings
     best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
     return settings.model_copy(update={"max_epochs": int(np.median(best))})
+
+
+def _fold_names(roles: np.ndarray) -> list[str]:
+    """Return how errors name each fold; `roles` are of shape (n, folds)."""
+    return [f"fold {number}, " for number in range(1, roles.shape[1] + 1)]
+
+
+@contextmanager
+def _named(fold: str) -> Iterator[None]:
+    """Name the fold in what is raised as InputError."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{fold}{error}") from None

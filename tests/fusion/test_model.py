@@ -16,7 +16,7 @@ from stages.fusion.calibration import LogOpinionPool
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model import BUILD_FILE, FusedModel, Predictions
-from stages.fusion.training import Task, TrainedModel, fit_fold
+from stages.fusion.training import Task, TrainedModel, fit_models
 from stages.params import load_params
 
 N = 150
@@ -86,7 +86,8 @@ def trained(
         return features.select_rows(chosen), np.flatnonzero(chosen)
 
     roles = np.where(parts == TRAIN, "train", "validation")
-    return fit_fold(task, read, roles, np.maximum(parts, 0)).trained["every"]
+    (models,) = fit_models(task, read, roles[:, None], np.maximum(parts, 0)[:, None])
+    return models["every"]
 
 
 def without(features: Features, modality: str) -> Features:

@@ -24,7 +24,7 @@ from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, NEIGHBORS, ModelFile
-from stages.fusion.training import Task, fit_fold
+from stages.fusion.training import Task, fit_models
 from stages.packaging.neighbors import neighbor_vectors, neighbors_table
 
 COLOURS = {
@@ -98,12 +98,13 @@ def make_model(
     metadata = FeaturesMetadata({}, inputs, {}, {}, {modality: weights})
     task = Task(kind, settings, "hybrid", 42, plan_members(metadata, "hybrid"), LABELS)
     roles = np.where(np.arange(N_PRODUCTS) % 5 == 0, "validation", "train")
-    trained = fit_fold(
+    (models,) = fit_models(
         task,
         lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
-        roles,
-        np.zeros(N_PRODUCTS, dtype=int),
-    ).trained[modality]
+        roles[:, None],
+        np.zeros((N_PRODUCTS, 1), dtype=int),
+    )
+    trained = models[modality]
     trained.model.save(folder / "fold-1")
     vectors = neighbor_vectors(trained.model.preprocessor, features)
     _write_neighbors(folder, vectors, features.blocks, rows, labels)

@@ -163,6 +163,7 @@ def test_a_password_is_refused_and_not_repeated(place):
     ("place", "value", "part"),
     [
         ("seed", -1, "greater than or equal to 0"),
+        ("jobs", 0, "greater than or equal to 1"),
         ("data.min_class_size", 2, "greater than or equal to 3"),
         ("data.demo.products", 10, "greater than or equal to 200"),
         ("split.validation", 0, "greater than 0"),
@@ -202,6 +203,7 @@ def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
         ("fusion.encoders", {"ngram": 1.0}, ["minilm", "ngrams", "resnet50"]),
         ("image.encoders", ["ngrams"], ["resnet50", "convnextv2"]),
         ("weights", "random", ["auto", "pretrained"]),
+        ("jobs", "all", ["integer", "auto"]),
         ("text.fields", ["title"], ["name", "description", "manufacturer"]),
         ("encoders.resnet50.kind", "torch", ["keras", "huggingface_image", "onnx"]),
         ("encoders.minilm.pooling", "max", ["mean", "cls", "pooler"]),

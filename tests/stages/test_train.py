@@ -429,6 +429,41 @@ def test_the_same_inputs_give_the_same_bytes(products, run):
     assert files(run()) == before
 
 
+def run_in_two_processes(products: Products, kind: str) -> subprocess.CompletedProcess[str]:
+    """Train as DVC does: processes that pytest started would stay in another test's folder."""
+    products.params["jobs"] = 2
+    products.write()
+    return subprocess.run(
+        [sys.executable, "-m", "stages.train", "--classifier", kind],
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_write_the_same_bytes_as_one(products, run, kind):
+    products.roles = np.column_stack([IN_TURNS, FOLDS])
+    products.turns = np.column_stack([TURNS, NO_TURNS])
+    products.params["jobs"] = 1
+    if kind == "mlp":  # as slow as all others together
+        products.modalities = {"text": METADATA["modalities"]["text"]}
+    products.write()
+    before = files(run(kind, "text").parent)
+    ended = run_in_two_processes(products, kind)
+    assert ended.returncode == 0, ended.stderr
+    assert files(Path("models/trained") / kind) == before
+
+
+def test_an_error_in_a_process_is_said_in_one_line_with_its_fold(products):
+    products.labels[FOLDS[:, 1] == "train"] = CLASSES[0]
+    ended = run_in_two_processes(products, "svm")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: fold 2, text: ") and ended.stderr.count("\n") == 1
+    assert "are of 1 classes; two are needed" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [("one class", "are of 1 classes; two are needed"), ("no validation", "no validation product")],

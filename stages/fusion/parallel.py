@@ -1,0 +1,126 @@
+"""Independent units of work, called one after another or in processes of their own."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, Protocol, TypeVar
+
+from stages.common.errors import InputError
+from stages.common.files import atomic_file
+
+GIB = 2**30
+# What a process that fits takes, beside a GiB of libraries: the features as they were read,
+# preprocessed and side by side, and what a library makes of them.
+TIMES_FEATURES = 5
+SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
+
+Result = TypeVar("Result")
+
+
+class Savable(Protocol):
+    """What writes itself into an empty folder."""
+
+    def save(self, folder: Path) -> None:
+        """Write files into `folder`."""
+
+
+@dataclass(frozen=True)
+class SavedFiles:
+    """The files of what was made in another process, by name.
+
+    A copy of an estimator would write other bytes: parts of it that were one object are several.
+    """
+
+    files: dict[str, bytes]
+
+    @classmethod
+    def of(cls, made: Savable) -> "SavedFiles":
+        """Save what was made, and keep its files."""
+        with TemporaryDirectory() as name:
+            made.save(Path(name))
+            return cls({path.name: path.read_bytes() for path in sorted(Path(name).iterdir())})
+
+    def save(self, folder: Path) -> None:
+        """Write the files into `folder`."""
+        for name, content in self.files.items():
+            with atomic_file(folder / name) as part:
+                part.write_bytes(content)
+
+
+def count_jobs(jobs: int | Literal["auto"], features_bytes: int) -> int:
+    """Return how many processes may fit at the same time, 1 or more.
+
+    `auto` is one per core, fewer where memory has no room for the features in each, and one where
+    these are few. `features_bytes` is what all features take.
+    """
+    if jobs != "auto":
+        return jobs
+    if features_bytes < SMALL:
+        return 1
+    from joblib import cpu_count
+
+    return max(1, min(cpu_count(), free_memory() // (GIB + TIMES_FEATURES * features_bytes)))
+
+
+def free_memory() -> int:
+    """Return how many bytes of memory processes can still take, in a container of its limit."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        free = min(free, int(MEMORY_LIMIT.read_text()))
+    return free
+
+
+def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> list[Result]:
+    """Call each of `units`; return what they return, in their order.
+
+    With more than one unit and job they are called in processes, and what they hold and return is
+    pickled. An error of a unit ends the others and is raised. Raises InputError where a process was
+    killed.
+    """
+    jobs = min(jobs, len(units))
+    if jobs < 2:
+        return [unit() for unit in units]
+    from joblib import Parallel, delayed, parallel_config
+
+    # Without `max_nbytes` large arrays would go through files, which a kill leaves behind.
+    pool = Parallel(jobs, batch_size=1, max_nbytes=None)
+    try:
+        with parallel_config("loky", inner_max_num_threads=1):
+            return pool(delayed(_call_in_worker)(unit, os.getpid()) for unit in units)
+    except BrokenProcessPool:
+        raise InputError(
+            f"one of the {jobs} processes that fit models was killed, as happens where memory is "
+            f"short: set `jobs` in params.yaml to less than {jobs}"
+        ) from None
+
+
+def _call_in_worker(unit: Callable[[], Result], parent: int) -> Result:
+    """Call a unit in a worker process, with one thread."""
+    from threadpoolctl import threadpool_limits
+
+    _end_with(parent)
+    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # or a forest would start a thread per core
+    with threadpool_limits(1):
+        return unit()
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process as soon as its parent is gone: a worker does not notice by itself."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,123 @@
+"""Units of work give the same in processes of their own, which end with the one that waits."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from functools import partial
+from pathlib import Path
+
+import joblib
+import pytest
+from helpers.repository import TOP
+
+from stages.common.errors import InputError
+from stages.fusion import parallel
+from stages.fusion.parallel import GIB, SMALL, count_jobs, run_units
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_units_return_comes_in_their_order(jobs):
+    assert run_units([partial(pow, 2, n) for n in range(5)], jobs) == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(("n", "jobs"), [(3, 1), (1, 3), (0, 2)])
+def test_one_job_or_one_unit_starts_no_process(n, jobs):
+    assert run_units([os.getpid] * n, jobs) == [os.getpid()] * n
+
+
+def test_a_process_has_one_thread():
+    def threads() -> set[int]:
+        import sklearn.ensemble  # noqa: F401
+        from threadpoolctl import threadpool_info
+
+        return {one["num_threads"] for one in threadpool_info()} | {joblib.cpu_count()}
+
+    assert run_units([threads] * 2, 2) == [{1}, {1}]
+
+
+def test_an_error_of_a_unit_is_that_of_all():
+    def fails() -> None:
+        raise InputError("fold 2, text: too few")
+
+    with pytest.raises(InputError, match=r"^fold 2, text: too few$"):
+        run_units([fails, os.getpid], 2)
+
+
+def test_a_process_that_is_killed_says_what_to_lower():
+    def is_killed() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(InputError, match=r"was killed.*set `jobs` in params.yaml to less than 2$"):
+        run_units([is_killed, os.getpid], 2)
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until a process is no more; fail after a minute."""
+    began = time.monotonic()
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() - began < 60
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="to see processes takes /proc")
+@pytest.mark.parametrize(
+    ("ends_by", "said"),
+    [("SIGINT", "interrupted: run `dvc repro` again to go on\n"), ("SIGKILL", "")],
+)
+def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
+    script = f"""
+    import os, signal, time
+    from pathlib import Path
+    from stages.common.process import run_stage
+    from stages.fusion.parallel import run_units
+
+    def ends_the_stage():
+        Path("worker").write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.{ends_by})
+        time.sleep(600)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+    run_stage(lambda: run_units([ends_the_stage, lambda: None], 2))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.wait(60)
+        wait_for_end(int((tmp_path / "worker").read_text()))
+        assert process.returncode != 0
+        assert said in ("", process.stderr.read())  # of a kill only joblib speaks
+
+
+@pytest.mark.parametrize(
+    ("jobs", "features", "free", "wanted"),
+    [
+        (3, SMALL, GIB, 3),
+        ("auto", SMALL - 1, 99 * GIB, 1),
+        ("auto", GIB, 99 * GIB, 4),
+        ("auto", GIB, 13 * GIB, 2),
+        ("auto", GIB, GIB, 1),
+    ],
+    ids=["as given", "few features", "a core each", "room for two", "no room"],
+)
+def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, wanted):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    monkeypatch.setattr(parallel, "free_memory", lambda: free)
+    assert count_jobs(jobs, features) == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "is_limited"), [("1000\n", True), ("max\n", False), (None, False)]
+)
+def test_the_memory_of_a_container_is_its_limit(monkeypatch, tmp_path, content, is_limited):
+    limit = tmp_path / "memory.max"
+    if content:
+        limit.write_text(content)
+    monkeypatch.setattr(parallel, "MEMORY_LIMIT", limit)
+    assert (parallel.free_memory() == 1000) == is_limited
