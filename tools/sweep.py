@@ -13,7 +13,7 @@ from stages.common.process import run_stage
 from tools.experiments import experiments, result_of, run, table
 
 GRIDS = (
-    ("classifiers.svm.C=3,30,300", "classifiers.svm.gamma=0.5,1,2"),
+    ("classifiers.svm.C=3,30,300", "classifiers.svm.gamma=0.1,0.25,0.6"),
     ("classifiers.logistic_regression.C=1,10,100",),
     ("fusion.strategy=hybrid,early,late",),
     ("text.encoders=[minilm],[ngrams],[minilm,ngrams]",),
