@@ -49,12 +49,16 @@ def result_of(experiment: str, commit: str, overrides: str, model: str | None = 
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return the results as a table, the best first, and how to take the best one over."""
+    """Return the results as a table, the best first, and how to take the best one over.
+
+    Experiments run up to the stage `evaluate`; what follows is for the one that is taken over.
+    """
     best = sorted(results, key=lambda one: (-one.macro_f1, -one.accuracy, one.experiment))
     rows = [(*vars(one).values(),) for one in best]
     headers = ["experiment", "set", "best model", "macro F1", "accuracy"]
     shown = tabulate(rows, headers, floatfmt=".4f", disable_numparse=[0, 1, 2])
-    return f"{shown}\n\non validation products; take over the first: dvc exp apply {rows[0][0]}"
+    apply = f"dvc exp apply {rows[0][0]}, then dvc repro"
+    return f"{shown}\n\non validation products; take over the first: {apply}"
 
 
 def run(*command: str) -> str:

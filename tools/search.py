@@ -54,7 +54,7 @@ def main() -> None:
         if not try_one(study, space, asked.model) and i == 0:
             break  # what is asked for is wrong
     if results := [Result(**each.user_attrs) for each in trials(study, "COMPLETE")]:
-        print(f"{table(results[:SHOWN])}, then dvc repro")
+        print(table(results[:SHOWN]))
     if failed := trials(study, "FAIL"):
         raise InputError(f"{len(failed)} of {len(study.trials)} trials failed")
 

@@ -52,7 +52,7 @@ def queue(grid: list[str] | tuple[str, ...]) -> dict[str, str]:
     """Queue a grid; return what is set in each experiment, by its name."""
     options = [option for each in grid for option in ("--set-param", each)]
     overrides, found = "", {}
-    for changed, name in QUEUED.findall(run("dvc", "exp", "run", "--queue", *options)):
+    for changed, name in QUEUED.findall(run("dvc", "exp", "run", "--queue", *options, "evaluate")):
         if name:
             found[name] = overrides
         else:

@@ -93,7 +93,9 @@ def test_a_search_goes_on_where_it_stopped(copy):
 
 def test_a_sweep_is_shown_in_a_table(copy):
     said = copy.run(*readme_command("python -m tools.sweep"))
-    (best,) = re.findall(r"take over the first: dvc exp apply ([\w-]+)$", said, re.MULTILINE)
+    (best,) = re.findall(
+        r"take over the first: dvc exp apply ([\w-]+), then dvc repro$", said, re.MULTILINE
+    )
     rows = [line.split() for line in said.splitlines() if "classifiers.svm.C=" in line]
     assert len(rows) == 2 and rows[0][0] == best
     assert rows[0][-2:] >= rows[1][-2:]

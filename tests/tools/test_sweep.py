@@ -51,14 +51,14 @@ def test_the_best_on_validation_comes_first_and_what_failed_is_said(dvc, monkeyp
     with pytest.raises(InputError, match=r"1 of 3 experiments failed: `dvc queue logs pale-wren`"):
         sweep.main()
     options = ("--set-param", "a=1,10,-1", "--set-param", "b=2")
-    assert dvc[0] == ("dvc", "exp", "run", "--queue", *options)
+    assert dvc[0] == ("dvc", "exp", "run", "--queue", *options, "evaluate")
     assert dvc[1] == ("dvc", "exp", "run", "--run-all", "--jobs", "3")
     lines = capsys.readouterr().out.splitlines()
     first, second = (line.split() for line in lines[2:4])
     assert first[0] == "loud-newt" and first[-3:] == ["text-svm", "0.8000", "0.9000"]
     assert "classifiers.svm.C=10," in first and "classifiers.svm.gamma=2" in first
     assert second[0] == "tidy-moth" and second[-3:] == ["multimodal-svm", "0.6000", "0.9000"]
-    assert lines[-1].endswith("dvc exp apply loud-newt")
+    assert lines[-1].endswith("dvc exp apply loud-newt, then dvc repro")
 
 
 def test_without_a_grid_those_that_are_worth_it_are_run(dvc, monkeypatch):
