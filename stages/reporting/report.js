@@ -29,7 +29,7 @@ function cardElement(number, note, isSmall) {
   const said = element("ul");
   for (const [modality, [prediction, probability]] of Object.entries(card.said)) {
     const right = prediction === card.label;
-    const words = `${right ? "✓" : "✗"} ${modality}: ${data.classes[prediction]}, ${(100 * probability).toFixed(0)} %`;
+    const words = `${right ? "✓" : "✗"} ${modality}: ${data.classes[prediction]}, ${(100 * probability).toFixed(0)}\u00a0%`;
     said.append(element("li", words, right ? "is-right" : "is-wrong"));
   }
   if (said.children.length) made.append(said);

@@ -87,7 +87,7 @@ def test_a_cell_leads_to_its_products_with_the_keyboard(tab: Page):
     expect(card).to_have_count(1)
     expect(card).to_contain_text("label: audio")
     expect(card.locator("li")).to_have_text(
-        [re.compile(f"✗ {name}: cables, long, 80 %") for name in ("image", "text", "multimodal")]
+        [re.compile(rf"✗ {name}: cables, long, 80\s%") for name in ("image", "text", "multimodal")]
     )
     assert card.locator("img").evaluate("image => image.naturalWidth") == 96
     tab.keyboard.press("Escape")
