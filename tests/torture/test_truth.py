@@ -37,6 +37,7 @@ NOT_IN_OUTPUTS = {
     ("embed_text", "text.encoders"),
     ("embed_images", "cache.max_gb"),
     ("embed_text", "cache.max_gb"),
+    ("train", "jobs"),  # how many processes fit, which give the same bytes
 }
 
 # Every stage loads the settings of all rooms and kinds to check params.yaml, and can only refuse by
