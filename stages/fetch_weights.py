@@ -2,13 +2,16 @@
 
 Reads params.yaml; writes data/weights/<encoder>/: the weights and a manifest (kind, origin,
 revision, sha256). It is the only stage that looks for weights on the network; where this does not
-answer, the weights that are there stay.
+answer, the weights that are there stay. Where OpenVINO will run the network, it is converted while
+its framework is loaded, so that the embedding finds it in the cache and loads none.
 """
 
 import argparse
 
 from stages.common import paths
 from stages.common.process import run_stage
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.base import module_of
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
@@ -25,6 +28,9 @@ def main() -> None:
         print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")
     else:
         print(f"{name}: an encoder without weights ({manifest.origin})")
+    convert = getattr(module_of(settings.kind), "convert", None)
+    if convert and select_backend(settings, params.backend, params.precision).name == "openvino":
+        convert(settings, folder)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ model and use it.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -81,7 +81,6 @@ class Classifier:
             "scales": {name: INPUT_LENGTH * weight for name, weight in self.block_weights.items()},
             "branch_units": self.settings.branch_units,
             "hidden_units": self.settings.hidden_units,
-            "dropout": self.settings.dropout,
         }
         self.history_ = {name: [] for name in CURVES}
         with _reproducible(self.seed):
@@ -98,21 +97,20 @@ class Classifier:
         assert settings is not None
         layers = _layers(self._build)
         trained = [each for layer in layers.values() for each in layer.parameters()]
-        descent = torch.optim.Adam(trained, settings.learning_rate, eps=ADAM_EPSILON, fused=True)
-        blocks = {name: torch.from_numpy(X[name]) for name in self.block_weights}
+        step = _adam(trained, settings.learning_rate)
+        scales = self._build["scales"]
+        blocks = {name: torch.from_numpy(X[name]) for name in scales}
         columns = torch.from_numpy(np.searchsorted(self.classes_, y))
         weights = torch.from_numpy(_sample_weights(y, settings.class_weight))
         best_epoch, best_loss, best = 0, math.inf, _variables(layers)
         for epoch in range(settings.max_epochs):
             loss, right = 0.0, 0
             for rows in _batches(len(y), settings.batch_size):
-                part = {name: one[rows] for name, one in blocks.items()}
-                logits = _logits(layers, self._build, part)
+                part = {name: one[rows].mul_(scales[name]) for name, one in blocks.items()}
+                logits = _logits(layers, part, settings.dropout)
                 losses = torch.nn.functional.cross_entropy(logits, columns[rows], reduction="none")
                 weighted = (losses * weights[rows]).mean()
-                descent.zero_grad()
-                weighted.backward()
-                descent.step()
+                step(torch.autograd.grad(weighted, trained))
                 loss += weighted.item() * len(rows)
                 right += int((logits.argmax(dim=1) == columns[rows]).sum())
             self._record("train", loss / len(y), right / len(y))
@@ -227,18 +225,46 @@ def _layers(build: Mapping[str, Any]) -> dict[str, Any]:
     return layers
 
 
-def _logits(layers: Mapping[str, Any], build: Mapping[str, Any], blocks: Mapping[str, Any]) -> Any:
-    """Return what the network gives before its softmax, with dropout, float32 (n, classes)."""
+def _logits(layers: Mapping[str, Any], blocks: Mapping[str, Any], rate: float) -> Any:
+    """Return what the network gives before its softmax, with dropout, float32 (n, classes).
+
+    `blocks` are scaled as in early fusion.
+    """
     import torch
     from torch.nn.functional import dropout, relu
 
-    branches = [
-        relu(layers[f"{name}_dense"](blocks[name] * scale))
-        for name, scale in build["scales"].items()
-    ]
-    joined = dropout(torch.cat(branches, dim=1), build["dropout"])
+    branches = [relu(layers[f"{name}_dense"](rows)) for name, rows in blocks.items()]
+    joined = dropout(torch.cat(branches, dim=1), rate)
     hidden = relu(layers["hidden"](layers["normalized"](joined)))
-    return layers["classes"](dropout(hidden, build["dropout"]))
+    return layers["classes"](dropout(hidden, rate))
+
+
+def _adam(parameters: list[Any], learning_rate: float) -> Callable[[Iterable[Any]], None]:
+    """Return what takes a step of Adam (Kingma and Ba 2015) down the gradients of parameters.
+
+    PyTorch's class would import its compiler first, which takes longer than a small training.
+    """
+    import torch
+    from torch.optim.adam import adam
+
+    means, squares = ([torch.zeros_like(one) for one in parameters] for _ in range(2))
+    steps = [torch.zeros(()) for _ in parameters]
+    constants: dict[str, Any] = {
+        "lr": learning_rate,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": ADAM_EPSILON,
+        "weight_decay": 0,
+        "amsgrad": False,
+        "maximize": False,
+        "fused": True,
+    }
+
+    def step(gradients: Iterable[Any]) -> None:
+        with torch.no_grad():
+            adam(parameters, list(gradients), means, squares, [], steps, **constants)
+
+    return step
 
 
 def _variables(layers: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from stages.fusion.features import Features, unit_length
 
 FILE = "preprocessing.safetensors"
 SAMPLE = 10_000  # training products that components are learnt from, at most
+EXACT_UP_TO = 3_000  # training products, of which all components are found sooner than some
 
 
 class BlockPreprocessor:
@@ -115,8 +116,8 @@ def _weighted(rows: csr_array, weights: np.ndarray) -> csr_array:
 def truncated_svd(rows: csr_array, n_components: int, seed: int) -> np.ndarray:
     """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
 
-    They are those of a sample where `rows` are many. The result is float32 of shape (size, at most
-    `n_components`).
+    They are those of a sample where `rows` are many, and approximate above `EXACT_UP_TO` (Halko et
+    al. 2011). The result is float32 of shape (size, at most `n_components`).
     """
     from sklearn.utils.extmath import randomized_svd
 
@@ -124,5 +125,24 @@ def truncated_svd(rows: csr_array, n_components: int, seed: int) -> np.ndarray:
         drawn = np.random.default_rng(seed).permutation(rows.shape[0])[:SAMPLE]
         rows = rows[np.sort(drawn)]
     wanted = min(n_components, *rows.shape)
+    if rows.shape[0] <= EXACT_UP_TO:
+        return _exact_svd(rows, wanted)
     _, _, vectors = randomized_svd(rows, wanted, n_iter=4, random_state=seed)
     return np.ascontiguousarray(vectors.T, dtype=np.float32)
+
+
+def _exact_svd(rows: csr_array, n_components: int) -> np.ndarray:
+    """Return the leading right singular vectors by the eigenvectors of the rows' inner products.
+
+    Directions in which the rows do not differ by more than rounding are left out.
+    """
+    from scipy.linalg import eigh
+    from sklearn.utils.extmath import svd_flip
+
+    products = (rows @ rows.T).toarray()
+    count = len(products)
+    values, vectors = eigh(products, subset_by_index=[count - n_components, count - 1])
+    found = values > values[-1] * count * np.finfo(values.dtype).eps
+    left = (vectors[:, found] / np.sqrt(values[found]))[:, ::-1]
+    _, right = svd_flip(left, np.ascontiguousarray((rows.T @ left).T), u_based_decision=False)
+    return np.ascontiguousarray(right.T, dtype=np.float32)

@@ -40,6 +40,16 @@ def features() -> Features:
     )
 
 
+def without_some(given: Features, least: float) -> Features:
+    """Take numbers out of the counts; a share of at least `least` of each column's stays.
+
+    The rows then vary in as many ways as there are columns that several of them have.
+    """
+    some = np.random.default_rng(2).random((N, 40)) < np.linspace(least, 0.9, 40)
+    counts = unit_length(csr_array(given.blocks["pieces"].toarray() * some))
+    return replace(given, blocks=given.blocks | {"pieces": counts})
+
+
 def changed(given: Features, name: str, at: int, row: np.ndarray) -> Features:
     rows = given.blocks[name]
     dense = rows.toarray() if isinstance(rows, csr_array) else rows.copy()
@@ -60,10 +70,8 @@ def test_a_block_is_centred_on_the_products_that_have_it():
 
 
 def test_counts_are_weighted_by_how_few_products_have_them(tmp_path):
-    given = features()
-    some = np.random.default_rng(2).random((N, 40)) < np.linspace(0.02, 0.9, 40)
-    counts = unit_length(csr_array(given.blocks["pieces"].toarray() * some))
-    given = replace(given, blocks=given.blocks | {"pieces": counts})
+    given = without_some(features(), 0.02)
+    counts = given.blocks["pieces"]
     BlockPreprocessor(1).fit(given).save(tmp_path)
     idf = load_file(tmp_path / preprocessing.FILE)["pieces/idf"]
     several = (counts.toarray() > 0).sum(axis=0) > 1
@@ -113,10 +121,27 @@ def test_components_of_many_products_are_learnt_from_a_sample(monkeypatch):
     assert (again[:5] != found[:5]).any()  # through its mean, whether it is drawn or not
 
 
-@pytest.mark.parametrize(("asked", "n", "kept"), [(2, N, 2), (1000, N, 40), (1000, 12, 12)])
+@pytest.mark.parametrize(("asked", "n", "kept"), [(2, N, 2), (1000, N, None), (1000, 12, 12)])
 def test_there_are_no_more_components_than_numbers_or_products(asked, n, kept):
-    given = replace(features(), svd_components={"pieces": asked}).select_rows(np.arange(N) < n)
+    given = without_some(features(), 0.3)
+    if kept is None:
+        kept = (given.blocks["pieces"].toarray().sum(axis=0) > 0).sum()
+    given = replace(given, svd_components={"pieces": asked}).select_rows(np.arange(N) < n)
     assert BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"].shape == (n, kept)
+
+
+def test_there_are_no_more_components_than_products_differ_by():
+    given = replace(features(), svd_components={"pieces": 1000})
+    assert BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"].shape == (N, 4)
+
+
+def test_components_are_those_of_an_approximation_that_has_all(monkeypatch):
+    given = without_some(features(), 0.3)
+    given = replace(given, svd_components={"pieces": 40})
+    exact = BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"]
+    monkeypatch.setattr(preprocessing, "EXACT_UP_TO", N - 1)
+    found = BlockPreprocessor(1).fit(given).transform(given).blocks["pieces"]
+    np.testing.assert_allclose(exact @ exact.T, found @ found.T, atol=1e-4)
 
 
 def test_rows_are_of_unit_length_and_missing_ones_zeros():

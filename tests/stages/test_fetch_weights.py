@@ -107,10 +107,13 @@ def hub():
         server.shutdown()
 
 
-def write_params(folder, weights="auto", **encoders):
-    """Write the repository's params.yaml into `folder`, with encoders beside its own."""
+def write_params(folder, weights="auto", backend="torch", **encoders):
+    """Write the repository's params.yaml into `folder`, with encoders beside its own.
+
+    PyTorch converts no network, and many of the files here only play weights.
+    """
     params = YAML(typ="safe").load(TOP / "params.yaml")
-    params["weights"] = weights
+    params |= {"weights": weights, "backend": backend}
     params["encoders"] |= encoders
     (folder / "params.yaml").write_text(json.dumps(params))
 
@@ -285,7 +288,7 @@ def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble, ru
 
 
 def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
-    write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v2"))
+    write_params(tmp_path, "auto", "auto", mine=image(architecture="mobilenet_v2"))
     done = run_process(tmp_path, "mine")
     assert done.returncode == 0
     found = manifest(tmp_path)
@@ -297,6 +300,28 @@ def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
     warning = " ".join(lines[1:-1])
     assert warning.startswith("RANDOM WEIGHTS for lab/model: the published ones cannot be had (the")
     assert "Connection refused" in warning
+    check_embedding_without_framework(tmp_path)
+
+
+def check_embedding_without_framework(folder):
+    """Check that the network was converted when it was fetched, so that none is loaded again."""
+    script = f"""
+import sys
+from pathlib import Path
+from PIL import Image
+sys.modules["torch"] = sys.modules["transformers"] = None
+from stages.encoders.backends.base import Backend
+from stages.encoders.embedding_cache import load_encoder
+from stages.encoders.huggingface_image import Settings
+settings = Settings(**{image(architecture="mobilenet_v2")!r})
+encoder = load_encoder(settings, Path("data/weights/mine"), Backend("openvino", "float32"))
+print(encoder.encode([Image.new("RGB", (224, 224), "red")]).shape)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True
+    )
+    assert done.stdout.decode() == "(1, 1280)\n", done.stderr.decode()
 
 
 def test_the_package_that_params_yaml_names_is_found_without_a_network(tmp_path):

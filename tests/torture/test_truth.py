@@ -37,6 +37,11 @@ NOT_IN_OUTPUTS = {
     ("embed_text", "text.encoders"),
     ("embed_images", "cache.max_gb"),
     ("embed_text", "cache.max_gb"),
+    # Whether the network is converted for the embedding, which else does it.
+    ("fetch_image_weights", "backend"),
+    ("fetch_image_weights", "precision"),
+    ("fetch_text_weights", "backend"),
+    ("fetch_text_weights", "precision"),
     ("train", "jobs"),  # how many processes fit, which give the same bytes
 }
 

@@ -42,7 +42,14 @@ def openvino_model(module: Any, example: Row, is_fixed: bool) -> Any:
     tensors = _tensors(example)
     module(*tensors)  # what is wrong with the network is said here, in plainer words
     shapes = {"input": [tuple(array.shape) for array in example]} if is_fixed else {}
-    return import_openvino().convert_model(module, example_input=tuple(tensors), **shapes)
+    ov = import_openvino()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    # PyTorch would run the network three times more to check what it recorded of it.
+    decoder = TorchScriptPythonDecoder(
+        module, example_input=tuple(tensors), trace_kwargs={"check_trace": False}
+    )
+    return ov.convert_model(decoder, example_input=tuple(tensors), **shapes)
 
 
 def _tensors(row: Row) -> list[Any]:
