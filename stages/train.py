@@ -10,6 +10,7 @@ The modalities are one stage, for their models have members in common.
 
 import argparse
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from stages.common import paths
@@ -29,7 +30,7 @@ from stages.fusion.out_of_fold import (
 )
 from stages.fusion.parallel import count_jobs
 from stages.fusion.saved_model import ALL, describe
-from stages.fusion.training import Reader, Task, TrainedModel, fit_models
+from stages.fusion.training import History, Reader, Task, TrainedModel, fit_models
 from stages.params import load_params
 
 
@@ -53,11 +54,12 @@ def main() -> None:
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
         fits = fit_models(task, read, splits.roles, splits.turns, is_refit, jobs)
-        final = fits.pop() if is_refit else fits[0]
-        for fold, models in enumerate(fits, start=1):
+        histories: dict[str, list[History]] = {modality: [] for modality in plan}
+        for fold, models in enumerate(islice(fits, splits.n_folds), start=1):
             for modality, predictions in save_fold(models, read, splits, fold, folder).items():
                 held_out[modality] += predictions
-        for modality, trained in final.items():
+                histories[modality].append(models[modality].history)
+        for modality, trained in (next(fits) if is_refit else models).items():
             place = folder / modality
             if is_refit:
                 trained.model.save(place / ALL)
@@ -66,7 +68,7 @@ def main() -> None:
                 task, metadata, trained, splits.labels, splits.groups, served, modality, provenance
             )
             saved.save(place)
-            if curves := learning_curves([fit[modality].history for fit in fits]):
+            if curves := learning_curves(histories[modality]):
                 write_csv(place / "history.csv", list(curves[0]), curves)
             kinds = {
                 block: metadata.encoders[block]["weights"]["kind"]

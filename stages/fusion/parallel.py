@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
@@ -80,8 +80,8 @@ def free_memory() -> int:
     return free
 
 
-def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> list[Result]:
-    """Call each of `units`; return what they return, in their order.
+def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Result]:
+    """Call each of `units`; yield what they return, in their order and as soon as it is there.
 
     With more than one unit and job they are called in processes, and what they hold and return is
     pickled. An error of a unit ends the others and is raised. Raises InputError where a process was
@@ -89,14 +89,17 @@ def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> list[Result]:
     """
     jobs = min(jobs, len(units))
     if jobs < 2:
-        return [unit() for unit in units]
+        for unit in units:
+            yield unit()
+        return
     from joblib import Parallel, delayed, parallel_config
 
-    # Without `max_nbytes` large arrays would go through files, which a kill leaves behind.
-    pool = Parallel(jobs, batch_size=1, max_nbytes=None)
+    with parallel_config("loky", inner_max_num_threads=1):
+        # Without `max_nbytes` large arrays would go through files, which a kill leaves behind.
+        pool = Parallel(jobs, batch_size=1, max_nbytes=None, return_as="generator")
+        results = pool(delayed(_call_in_worker)(unit, os.getpid()) for unit in units)
     try:
-        with parallel_config("loky", inner_max_num_threads=1):
-            return pool(delayed(_call_in_worker)(unit, os.getpid()) for unit in units)
+        yield from results
     except BrokenProcessPool:
         raise InputError(
             f"one of the {jobs} processes that fit models was killed, as happens where memory is "

@@ -114,7 +114,7 @@ class CrossFit:
     """What came of members in cross-validation, in one turn or in several.
 
     `histories` says how each member was fitted in each turn. `fitted` are the members themselves
-    where no turn follows that would fit others: where validation takes no turns.
+    where they are of use: where validation takes no turns.
     """
 
     out_of_fold: OutOfFold
@@ -129,33 +129,33 @@ def fit_models(
     turns: np.ndarray,
     is_refit: bool = False,
     jobs: int = 1,
-) -> list[dict[str, TrainedModel]]:
+) -> Iterator[dict[str, TrainedModel]]:
     """Fit the model of each modality to the training products of each fold.
 
-    `roles`, str, and `turns`, int, are of shape (n, folds), as in data/splits.parquet. Return the
-    models by modality, fold by fold; their test products are not read. If `is_refit`, those fitted
-    to all products come last. They are calibrated by what the folds predicted for validation
-    products, and no product is left to judge them by: the folds' own are judged in their place.
+    `roles`, str, and `turns`, int, are of shape (n, folds), as in data/splits.parquet. Yield the
+    models by modality, fold by fold and as they are there, so that not all are in memory; their
+    test products are not read. If `is_refit`, those fitted to all products come last. They are
+    calibrated by what the folds predicted for validation products, and no product is left to judge
+    them by: the folds' own are judged in their place.
 
     Up to `jobs` processes fit at the same time, and change nothing in the models; `read` is then
     pickled. Raises InputError naming the fold where the products do not allow it.
     """
-    found = cross_fit(task, read, roles, turns, jobs)
-    wanted = [
-        (name, column != TEST, part)
-        for name, column, part in zip(_fold_names(roles), roles.T, found, strict=True)
-    ]
+    names, parts = _fold_names(roles), []
+    for name, part in zip(names, cross_fit(task, read, roles, turns, jobs), strict=True):
+        if part.fitted is not None:
+            yield _put_together(task, name, part.fitted, part)
+        parts.append(replace(part, fitted=None))
+    wanted = []
+    if max(len(part.histories) for part in parts) > 1:
+        wanted = list(zip(names, roles.T != TEST, parts, strict=True))
     if is_refit:
-        wanted.append(("", np.ones(len(roles), dtype=bool), replace(_joined(found), fitted=None)))
+        wanted.append(("", np.ones(len(roles), dtype=bool), _joined(parts)))
     units = [
-        partial(refit, task, read, name, chosen, part.histories)
-        for name, chosen, part in wanted
-        if part.fitted is None
+        partial(refit, task, read, name, chosen, part.histories) for name, chosen, part in wanted
     ]
-    refits = iter(run_units(units, jobs))
-    return [
-        _put_together(task, name, part.fitted or next(refits), part) for name, _, part in wanted
-    ]
+    for (name, _, part), fitted in zip(wanted, run_units(units, jobs), strict=True):
+        yield _put_together(task, name, fitted, part)
 
 
 def _put_together(
@@ -195,7 +195,7 @@ def _put_together(
 
 def cross_fit(
     task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray, jobs: int
-) -> list[CrossFit]:
+) -> Iterator[CrossFit]:
     """Fit the members of each fold without its validation products and predict for these.
 
     Each turn of each fold is a unit of its own, of which up to `jobs` run at the same time.
@@ -205,21 +205,30 @@ def cross_fit(
     for name, found in zip(names, turns_of, strict=True):
         if not len(found):
             raise InputError(f"{name}no validation product has anything to see: give more products")
+    takes_turns = max(map(len, turns_of)) > 1
     units = [
-        partial(fit_turn, task, read, name, roles[:, at], turns[:, at], turn)
+        partial(fit_turn, task, read, name, roles[:, at], turns[:, at], turn, takes_turns)
         for at, name in enumerate(names)
         for turn in turns_of[at]
     ]
-    parts = iter(run_units(units, jobs))
-    return [_joined(list(islice(parts, len(found)))) for found in turns_of]
+    parts = run_units(units, jobs)
+    for found in turns_of:
+        yield _joined(list(islice(parts, len(found))))
 
 
 def fit_turn(
-    task: Task, read: Reader, fold: str, roles: np.ndarray, turns: np.ndarray, turn: int
+    task: Task,
+    read: Reader,
+    fold: str,
+    roles: np.ndarray,
+    turns: np.ndarray,
+    turn: int,
+    takes_turns: bool,
 ) -> CrossFit:
     """Fit the members without the validation products of a turn, and predict for these.
 
-    `roles` and `turns` are those of the fold, of shape (n,).
+    `roles` and `turns` are those of the fold, of shape (n,). The members are returned as well
+    unless validation `takes_turns`.
     """
     is_validation = (roles == VALIDATION) & (turns == turn)
     settings = dict.fromkeys(task.members, task.settings)
@@ -235,9 +244,8 @@ def fit_turn(
         for member, classifier in fitted.classifiers.items()
     }
     histories = {one: fitted.classifiers[one].history_ for one in task.members}
-    return CrossFit(
-        OutOfFold(rows, validation.labels, predictions), [histories], None if turn else fitted
-    )
+    out_of_fold = OutOfFold(rows, validation.labels, predictions)
+    return CrossFit(out_of_fold, [histories], None if takes_turns else fitted)
 
 
 def refit(

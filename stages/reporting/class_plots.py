@@ -61,13 +61,14 @@ def confusion(plots: Path, modality: str) -> "Figure":
         linecolor="#eeeeee",
         cbar=False,
         ax=axes,
-        xticklabels=[shortened(names[i]) for i in shown],
-        yticklabels=[f"{shortened(names[i])} ({support[i]})" for i in shown],
+        xticklabels=False,  # set below: Seaborn draws the whole figure to see whether they overlap
+        yticklabels=False,
     )
     axes.set(xlabel="predicted", ylabel="actual (products)")
-    axes.tick_params("y", rotation=0)
-    for label in axes.get_xticklabels():
-        label.set(rotation=45, ha="right", rotation_mode="anchor")
+    ticks = np.arange(len(shown)) + 0.5
+    slanted: Any = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(ticks, [shortened(names[i]) for i in shown], **slanted)
+    axes.set_yticks(ticks, [f"{shortened(names[i])} ({support[i]})" for i in shown], va="center")
     return figure
 
 

@@ -20,12 +20,12 @@ from stages.fusion.parallel import GIB, SMALL, count_jobs, run_units
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_what_units_return_comes_in_their_order(jobs):
-    assert run_units([partial(pow, 2, n) for n in range(5)], jobs) == [1, 2, 4, 8, 16]
+    assert list(run_units([partial(pow, 2, n) for n in range(5)], jobs)) == [1, 2, 4, 8, 16]
 
 
 @pytest.mark.parametrize(("n", "jobs"), [(3, 1), (1, 3), (0, 2)])
 def test_one_job_or_one_unit_starts_no_process(n, jobs):
-    assert run_units([os.getpid] * n, jobs) == [os.getpid()] * n
+    assert list(run_units([os.getpid] * n, jobs)) == [os.getpid()] * n
 
 
 def test_a_process_has_one_thread():
@@ -35,7 +35,7 @@ def test_a_process_has_one_thread():
 
         return {one["num_threads"] for one in threadpool_info()} | {joblib.cpu_count()}
 
-    assert run_units([threads] * 2, 2) == [{1}, {1}]
+    assert list(run_units([threads] * 2, 2)) == [{1}, {1}]
 
 
 def test_an_error_of_a_unit_is_that_of_all():
@@ -43,7 +43,7 @@ def test_an_error_of_a_unit_is_that_of_all():
         raise InputError("fold 2, text: too few")
 
     with pytest.raises(InputError, match=r"^fold 2, text: too few$"):
-        run_units([fails, os.getpid], 2)
+        list(run_units([fails, os.getpid], 2))
 
 
 def test_a_process_that_is_killed_says_what_to_lower():
@@ -51,7 +51,7 @@ def test_a_process_that_is_killed_says_what_to_lower():
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(InputError, match=r"was killed.*set `jobs` in params.yaml to less than 2$"):
-        run_units([is_killed, os.getpid], 2)
+        list(run_units([is_killed, os.getpid], 2))
 
 
 def wait_for_end(pid: int) -> None:
@@ -80,7 +80,7 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
         time.sleep(600)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    run_stage(lambda: run_units([ends_the_stage, lambda: None], 2))
+    run_stage(lambda: list(run_units([ends_the_stage, lambda: None], 2)))
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
