@@ -8,7 +8,8 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +64,19 @@ class Classifier(Protocol):
 def module_of(kind: str) -> ModuleType:
     """Return the module of a kind of classifier; only this imports the library that it needs."""
     return import_module(f"stages.classifiers.{kind}")
+
+
+@contextmanager
+def reading_description(path: Path, what: str) -> Iterator[None]:
+    """Raise InputError where the JSON in `path` is missing or describes no classifier."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError) as error:
+        raise InputError(
+            f"{path} describes no {what} ({type(error).__name__}): `dvc repro -f` rebuilds it"
+        ) from None
 
 
 class SklearnClassifier:

@@ -15,9 +15,8 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from stages.classifiers.base import ClassifierSettings
+from stages.classifiers.base import ClassifierSettings, reading_description
 from stages.common.blocks import Blocks
-from stages.common.errors import InputError
 from stages.common.files import write_json
 from stages.common.keras_weights import load_variables, save_variables
 from stages.common.settings import Positive, PositiveFloat
@@ -175,23 +174,12 @@ class Classifier:
     def load(cls, folder: Path) -> Self:
         """Load what `save` wrote, to predict with it; raises InputError for any other content."""
         path = folder / BUILD_FILE
-        try:
+        with reading_description(path, "network"):
             build = json.loads(path.read_bytes())
             weights = {name: scale / INPUT_LENGTH for name, scale in build["scales"].items()}
             classifier = cls(None, 0, weights)
             classifier._build, classifier.classes_ = build, build["classes"]
             shapes = _shapes(build)
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-            OSError,
-        ) as error:
-            raise InputError(
-                f"{path} describes no network ({type(error).__name__}): `dvc repro -f` rebuilds it"
-            ) from None
         classifier._variables = load_variables(folder / MODEL_FILE, shapes)
         return classifier
 

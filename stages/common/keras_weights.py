@@ -52,6 +52,8 @@ def load_variables(
     """
     try:
         values = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: `dvc repro` builds it") from None
     except (SafetensorError, AttributeError) as error:  # or a type that NumPy has not
         raise InputError(
             f"{path} is no safetensors file ({error}): `dvc repro -f` rebuilds"
