@@ -1,13 +1,15 @@
 """Test-time augmentation: the mean vector of several views of an image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from PIL.Image import Image
 
-from stages.encoders.base import Encoder
+from stages.encoders.base import Encoder, stream
 
 ZOOM = 0.6  # of the image's width and height, on the white that shops use
 
@@ -39,5 +41,23 @@ class AugmentedEncoder:
         """Return float32 (n, n_features): a vector for each RGB image, in their order."""
         views = [view_of(image, view) for image in batch for view in self._views]
         vectors = self._encoder.encode(views)
-        by_image = vectors.reshape(len(batch), len(self._views), self.n_features)
+        return self._means(vectors)
+
+    def stream(self, inputs: Iterable[Any], opened: Callable[[Any], Image]) -> Iterator[np.ndarray]:
+        """Yield float32 (k, n_features): vectors of the inputs, in their order, as they are done.
+
+        `opened` makes an RGB image of an input, anew for each view: two threads may not decode one.
+        """
+        pairs = ((one, view) for one in inputs for view in self._views)
+        left = np.zeros((0, self.n_features), dtype=np.float32)
+        parts = stream(self._encoder, pairs, lambda pair: view_of(opened(pair[0]), pair[1]))
+        with closing(parts):
+            for part in parts:
+                left = np.concatenate([left, part])
+                whole = len(left) - len(left) % len(self._views)
+                yield self._means(left[:whole])
+                left = left[whole:]
+
+    def _means(self, vectors: np.ndarray) -> np.ndarray:
+        by_image = vectors.reshape(-1, len(self._views), self.n_features)
         return by_image.mean(axis=1, dtype=np.float32)

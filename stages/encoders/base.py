@@ -10,12 +10,17 @@ The module has:
   weights into `folder`; return None where the settings do not say for which network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from stages.common.tables import Matrix
+
+BATCH = 32  # inputs that an encoder gets at once if it cannot stream
 
 
 class Encoder(Protocol):
@@ -28,6 +33,29 @@ class Encoder(Protocol):
 
         A vector depends on its own input alone, not on the others of the batch.
         """
+
+
+@runtime_checkable
+class StreamingEncoder(Encoder, Protocol):
+    """An encoder that takes inputs one by one, and thus never waits for the next batch of them."""
+
+    def stream(self, inputs: Iterable[Any], opened: Callable[[Any], Any]) -> Iterator[np.ndarray]:
+        """Yield float32 (k, n_features): vectors of the inputs, in their order, as they are done.
+
+        `opened` makes an RGB image or a text of an input.
+        """
+
+
+def stream(
+    encoder: Encoder, inputs: Iterable[Any], opened: Callable[[Any], Any]
+) -> Generator[Matrix, None, None]:
+    """Yield vectors of the inputs, in their order, as they are done; see `StreamingEncoder`."""
+    if isinstance(encoder, StreamingEncoder):
+        yield from encoder.stream(inputs, opened)
+        return
+    rest = iter(inputs)
+    while batch := list(islice(rest, BATCH)):
+        yield encoder.encode(list(map(opened, batch)))
 
 
 def module_of(kind: str) -> ModuleType:

@@ -1,12 +1,14 @@
 """Vectors of inputs: those of earlier runs from a cache, the others computed and put into it."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +21,13 @@ from stages.encoders.augmentation import AugmentedEncoder
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
 from stages.encoders.backends.selection import select_backend
-from stages.encoders.base import Encoder, module_of
+from stages.encoders.base import Encoder, module_of, stream
 from stages.encoders.fingerprint import ROOM, code_key, network_key, vector_key
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest
 
 CACHE_FILE = "embeddings.sqlite"
-WRITE_BATCH = 32  # vectors that are cached at once: what a killed run loses
+WRITE_S = 0.5  # seconds between two writes to the cache: what a killed run loses
 
 Progress = Callable[[int], Any]
 
@@ -58,11 +60,13 @@ class CachedEncoder:
         key: str,
         cache: SqliteCache,
         prepare: Callable[[Any], Any] = lambda value: value,
+        write_s: float = WRITE_S,
     ) -> None:
         """Take an encoder and its cache.
 
         `key` is the hash of all that its vectors depend on; `prepare` makes what the encoder takes
-        of an input.
+        of an input, in several threads. New vectors are cached together, each `write_s` seconds and
+        at the end, even if that is an error: a killed process loses those of its last `write_s`.
         """
         self.n_features = encoder.n_features
         self.computed = self.cache_hits = 0
@@ -70,6 +74,7 @@ class CachedEncoder:
         self._key = key
         self._cache = cache
         self._prepare = prepare
+        self._write_s = write_s
 
     def encode(
         self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
@@ -87,12 +92,13 @@ class CachedEncoder:
         new = [sha256 for sha256 in rows if sha256 not in known]
         # Texts of like length go side by side; to images the order does not matter.
         new.sort(key=lambda sha256: len(inputs[rows[sha256][0]]))
-        for start in range(0, len(new), WRITE_BATCH):
-            batch = new[start : start + WRITE_BATCH]
-            found = self._encoder.encode([self._prepare(inputs[rows[one][0]]) for one in batch])
-            pairs = list(zip(batch, found, strict=True))
-            self._cache.put_many((self._row_key(one), vector.tobytes()) for one, vector in pairs)
-            for sha256, vector in pairs:
+        given = (inputs[rows[sha256][0]] for sha256 in new)
+        with (
+            closing(stream(self._encoder, given, self._prepare)) as parts,
+            BulkWriter(self._cache, self._write_s) as cached,
+        ):
+            for sha256, vector in zip(new, chain.from_iterable(parts), strict=True):
+                cached.add(self._row_key(sha256), vector.tobytes())
                 vectors[rows[sha256]] = vector
                 progress(len(rows[sha256]))
         self.cache_hits += len(known)
@@ -109,6 +115,36 @@ class CachedEncoder:
 
     def _row_key(self, sha256: str) -> str:
         return hashlib.sha256(f"{self._key} {sha256}".encode()).hexdigest()
+
+
+class BulkWriter:
+    """Writes rows to a cache together, each `write_s` seconds and when its block ends."""
+
+    def __init__(self, cache: SqliteCache, write_s: float) -> None:
+        self._cache = cache
+        self._write_s = write_s
+        self._rows: list[tuple[str, bytes]] = []
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write the rest, even after an error."""
+        self._write()
+
+    def add(self, key: str, value: bytes) -> None:
+        """Take a row, and write those so far if it is time."""
+        self._rows.append((key, value))
+        if time.monotonic() - self._last >= self._write_s:
+            self._write()
+
+    def _write(self) -> None:
+        # Forgotten first: where they cannot be written, the end of the block tries no second time.
+        rows, self._rows = self._rows, []
+        self._cache.put_many(rows)
+        self._last = time.monotonic()
 
 
 class UncachedEncoder:

@@ -1,12 +1,11 @@
 """Image networks of the Hugging Face hub, through Transformers, with their own image processor."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import PIL.Image
 from PIL.Image import Image
 from pydantic import Field
@@ -14,11 +13,14 @@ from pydantic import Field
 from stages.common.settings import Sha256
 from stages.encoders import huggingface
 from stages.encoders.backends.base import Backend, Network, Row
+from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.torch import TorchNetwork, openvino_model
+from stages.encoders.backends.torch import taking_bytes as torch_taking_bytes
 from stages.encoders.fingerprint import network_key
 from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taking_bytes
 from stages.encoders.images import DEFAULT_SIZE
+from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
@@ -60,14 +62,26 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceImag
     Raises InputError where that lacks something or is no network with a pooled output.
     """
     if backend.name == "torch":
-        processor = _processor(folder)
-        torch_network = TorchNetwork(_module(folder), _example(processor), backend)
-        return HuggingFaceImageEncoder(torch_network, partial(_pixels, processor))
+        return torch_encoder(folder, backend, 1 if backend.device == "cpu" else GPU_IMAGES)
     model, place = convert(settings, folder)
     network = OpenVinoNetwork(model, backend)
     # With steps in place of the processor, neither PyTorch nor Transformers is loaded.
     steps = read_steps(place)
     prepare = partial(_pixels, _processor(place)) if steps is None else steps.pixels
+    return HuggingFaceImageEncoder(network, prepare)
+
+
+def torch_encoder(folder: Path, backend: Backend, size: int) -> "HuggingFaceImageEncoder":
+    """Make an encoder that PyTorch runs, `size` images in a batch where memory holds so many.
+
+    Where steps describe the image processor, the network takes bytes and the device does the rest.
+    """
+    module, processor = _module(folder), _processor(folder)
+    prepare: Callable[[Image], Row] = partial(_pixels, processor)
+    if (found := steps_of(processor)) is not None:
+        module, prepare = torch_taking_bytes(module, found[1]), found[0].pixels
+    example = prepare(PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
+    network = TorchNetwork(module, example, backend, lambda row: size)
     return HuggingFaceImageEncoder(network, prepare)
 
 
@@ -93,17 +107,16 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     return network_of(folder, lambda: network_key(settings, folder), build)
 
 
-class HuggingFaceImageEncoder:
+class HuggingFaceImageEncoder(NetworkEncoder):
     """A network that turns images into its pooled output."""
 
     def __init__(self, network: Network, prepare: Callable[[Image], Row]) -> None:
-        self.network = network
-        self.n_features = network.n_features
+        super().__init__(network)
         self._prepare = prepare
 
-    def encode(self, batch: Sequence[Image]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each RGB image, in their order."""
-        return self.network.run(map(self._prepare, batch))
+    def prepare(self, one: Image) -> Row:
+        """Return what the network takes of an RGB image: its processor's work, or a part of it."""
+        return self._prepare(one)
 
 
 def _processor(folder: Path) -> Any:

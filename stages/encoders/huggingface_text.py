@@ -1,6 +1,6 @@
 """Text networks of the Hugging Face hub, through Transformers: MiniLM, BERT and their like."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +11,16 @@ from stages.common.errors import InputError
 from stages.common.settings import Positive, Sha256
 from stages.encoders import huggingface
 from stages.encoders.backends.base import Backend, Network, Row
+from stages.encoders.backends.batching import GPU_TOKENS
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.torch import TorchNetwork, openvino_model
 from stages.encoders.fingerprint import network_key
+from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import TextEncoderSettings
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
 
+MIN_LENGTH = 16  # tokens to which a short text is padded on a GPU
 TOKENIZER_FILE = "tokenizer.json"
 
 
@@ -53,9 +56,9 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceText
     Raises InputError where that lacks something, or takes fewer tokens than `max_tokens`.
     """
     if backend.name == "torch":
-        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
-        network: Network = TorchNetwork(module, _tokens(tokenizer, "example"), backend)
-        return HuggingFaceTextEncoder(network, tokenizer)
+        return torch_encoder(
+            settings, folder, backend, 1 if backend.device == "cpu" else GPU_TOKENS
+        )
 
     from tokenizers import Tokenizer
 
@@ -63,6 +66,20 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceText
     model, place = convert(settings, folder)
     tokenizer = Tokenizer.from_file(str(place / TOKENIZER_FILE))
     return HuggingFaceTextEncoder(OpenVinoNetwork(model, backend), tokenizer)
+
+
+def torch_encoder(
+    settings: Settings, folder: Path, backend: Backend, tokens: int
+) -> "HuggingFaceTextEncoder":
+    """Make an encoder that PyTorch runs, `tokens` in a batch where memory holds so many.
+
+    A text is padded to one of a few lengths, which depends on the text alone.
+    """
+    tokenizer, module = _tokenizer(settings, folder), _masked(_module(settings, folder))
+    padding = Padding(_padding_token(folder), settings.max_tokens)
+    example = padding.pad(_tokens(tokenizer, "an example"))
+    network = TorchNetwork(module, example, backend, lambda row: tokens // row[0].shape[1])
+    return HuggingFaceTextEncoder(network, tokenizer, padding)
 
 
 def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
@@ -79,26 +96,51 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     return network_of(folder, lambda: network_key(settings, folder), build)
 
 
-class HuggingFaceTextEncoder:
-    """A network that turns texts into vectors, pooled over their tokens."""
+class HuggingFaceTextEncoder(NetworkEncoder):
+    """A network that turns texts into vectors, pooled over their tokens.
 
-    def __init__(self, network: Network, tokenizer: Any) -> None:
-        self.network = network
-        self.n_features = network.n_features
+    Texts are cut at the encoder's `max_tokens`. Texts of like length side by side are fastest.
+    """
+
+    def __init__(self, network: Network, tokenizer: Any, padding: "Padding | None" = None) -> None:
+        super().__init__(network)
         self._tokenizer = tokenizer
+        self._padding = padding
 
-    def encode(self, batch: Sequence[str]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each text, in their order.
+    def prepare(self, one: str) -> Row:
+        """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
+        row = _tokens(self._tokenizer, one)
+        return row if self._padding is None else self._padding.pad(row)
 
-        Texts are cut at the encoder's `max_tokens`. Texts of one length side by side are fastest.
-        """
-        return self.network.run(_tokens(self._tokenizer, text) for text in batch)
+
+@dataclass(frozen=True)
+class Padding:
+    """Pads texts with a token to 16, 32, 64 tokens and so on, `max_tokens` at most."""
+
+    token: int
+    max_tokens: int
+
+    def pad(self, row: Row) -> Row:
+        """Return a text's tokens and which of them count, padded, int64 of shape (1, length)."""
+        count = row[0].shape[1]
+        length = min(max(MIN_LENGTH, 1 << (count - 1).bit_length()), self.max_tokens)
+        ids = np.full((1, length), self.token, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        ids[:, :count], mask[:, :count] = row
+        return ids, mask
 
 
 def _tokens(tokenizer: Any, text: str) -> Row:
     """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
     ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
     return ids, np.ones_like(ids)
+
+
+def _padding_token(folder: Path) -> int:
+    """Return the id of the token that pads; some networks find a token's position by it."""
+    from transformers import AutoTokenizer
+
+    return huggingface.from_folder(AutoTokenizer, folder).pad_token_id or 0
 
 
 def _tokenizer(settings: Settings, folder: Path) -> Any:
@@ -150,3 +192,27 @@ def _module(settings: Settings, folder: Path) -> Any:
             return torch.nn.functional.normalize(pooled) if settings.normalize else pooled
 
     return Pooled()
+
+
+def _masked(module: Any) -> Any:
+    """Return a module that uses the mask in each batch, even if no text in it is padded.
+
+    Transformers leaves out a mask without zeros, and another kernel then rounds differently: a
+    text's bits would depend on the others. So a row with a zero is added, and dropped.
+    """
+    import torch
+
+    class Masked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            if len(input_ids) == 1:
+                return self.module(input_ids, attention_mask)
+            extra = torch.zeros_like(attention_mask[:1])
+            extra[:, 0] = 1
+            rows = torch.cat([input_ids, input_ids[:1]]), torch.cat([attention_mask, extra])
+            return self.module(*rows)[:-1]
+
+    return Masked()

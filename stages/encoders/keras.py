@@ -1,6 +1,5 @@
 """Networks of Keras Applications: no top, average-pooled, each with its own preprocessing."""
 
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,11 +11,13 @@ from pydantic import Field
 from stages.common.errors import InputError
 from stages.common.keras_weights import restore_variables
 from stages.common.settings import Sha256
-from stages.encoders.backends.base import Backend, Network
+from stages.encoders.backends.base import Backend, Network, Row
+from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino, network_of
 from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
 from stages.encoders.fingerprint import network_key
 from stages.encoders.images import DEFAULT_SIZE, resize
+from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights import keras as weights
 from stages.encoders.weights.manifest import Manifest
@@ -56,9 +57,8 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "KerasEncoder":
     Raises InputError where that is no network of images, or lacks weights.
     """
     if backend.name == "tensorflow":
-        network: Network = TensorflowNetwork(
-            lambda batch: _function(settings, folder, batch), backend
-        )
+        size = 1 if backend.device == "cpu" else GPU_IMAGES
+        network: Network = TensorflowNetwork(_function(settings, folder, None), backend, size)
         return KerasEncoder(network, settings.input_size)
 
     model, _ = convert(settings, folder)
@@ -74,22 +74,20 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     return network_of(folder, lambda: network_key(settings, folder), build)
 
 
-class KerasEncoder:
+class KerasEncoder(NetworkEncoder):
     """A network of Keras Applications that turns images into vectors."""
 
     def __init__(self, network: Network, input_size: int) -> None:
-        self.network = network
-        self.n_features = network.n_features
+        super().__init__(network)
         self._size = input_size
 
-    def encode(self, batch: Sequence[Image]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each RGB image, in their order."""
-        images = (resize(image, self._size, self._size) for image in batch)
-        return self.network.run((np.asarray(image)[None],) for image in images)
+    def prepare(self, one: Image) -> Row:
+        """Return an RGB image in the network's size, uint8 of shape (1, height, width, 3)."""
+        return (np.asarray(resize(one, self._size, self._size))[None],)
 
 
-def _function(settings: Settings, folder: Path, batch: int) -> Any:
-    """Return the network in `folder` as a function of `batch` uint8 images."""
+def _function(settings: Settings, folder: Path, batch: int | None) -> Any:
+    """Return the network in `folder` as a function of `batch` uint8 images, None for any number."""
     tf = import_tensorflow()
     preprocess = import_module(weights.application(settings.model).__module__).preprocess_input
     shape = (settings.input_size, settings.input_size, 3)

@@ -1,6 +1,5 @@
 """A network in an ONNX file of the user's: an image in, a vector out."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +9,10 @@ from pydantic import Field
 
 from stages.common.errors import InputError
 from stages.common.settings import Sha256
-from stages.encoders.backends.base import Backend
+from stages.encoders.backends.base import Backend, Row
 from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino
 from stages.encoders.images import DEFAULT_SIZE, resize
+from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest
 from stages.encoders.weights.onnx import WEIGHTS_FILE, fetch_file
@@ -47,7 +47,7 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "OnnxEncoder":
     return OnnxEncoder(settings, folder / WEIGHTS_FILE, backend)
 
 
-class OnnxEncoder:
+class OnnxEncoder(NetworkEncoder):
     """A network that turns images into vectors, its normalisation put into the graph."""
 
     def __init__(self, settings: Settings, path: Path, backend: Backend) -> None:
@@ -87,13 +87,11 @@ class OnnxEncoder:
                 f"vector of fixed size per image, [batch, size]"
             )
         model = _with_normalisation(ov, model, settings, channels_first)
-        self.network = OpenVinoNetwork(model, backend)
-        self.n_features = self.network.n_features
+        super().__init__(OpenVinoNetwork(model, backend))
 
-    def encode(self, batch: Sequence[Image]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each RGB image, in their order."""
-        images = (resize(image, self._width, self._height) for image in batch)
-        return self.network.run((np.asarray(image)[None],) for image in images)
+    def prepare(self, one: Image) -> Row:
+        """Return an RGB image in the network's size, uint8 of shape (1, height, width, 3)."""
+        return (np.asarray(resize(one, self._width, self._height))[None],)
 
 
 def _with_normalisation(ov: Any, model: Any, settings: Settings, channels_first: bool) -> Any:

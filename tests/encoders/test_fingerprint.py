@@ -121,8 +121,8 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
         ("backends/tensorflow.py", "execution(False)", "execution(True)", {"keras"}),
         (
             "backends/batching.py",
-            "GPU_BATCH = 32",
-            "GPU_BATCH = 64",
+            "GPU_IMAGES = 256",
+            "GPU_IMAGES = 128",
             {"huggingface_image", "huggingface_text", "keras"},
         ),
         ("../common/keras_weights.py", "variable.assign(", "variable.add(", {"keras"}),

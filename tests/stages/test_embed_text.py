@@ -26,7 +26,8 @@ from stages.common.tables import (
     write_table,
 )
 from stages.encoders import embedding_cache
-from stages.encoders.embedding_cache import WRITE_BATCH, CachedEncoder
+from stages.encoders.base import BATCH
+from stages.encoders.embedding_cache import CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
 from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import package_folder
@@ -126,7 +127,7 @@ def test_a_run_that_was_killed_goes_on_near_where_it_stopped(embedded):
         embedded(Killed(), texts)
     encoder = Lengths()
     found = embedded(encoder, texts)
-    assert 41 <= len(encoder.seen) <= 41 + WRITE_BATCH
+    assert 41 <= len(encoder.seen) <= 41 + BATCH
     assert found["embedding"].to_pylist() == [[8, 2]] * 90
 
 

@@ -7,7 +7,7 @@ are as fast as a batch, need no padding, and make a row's vector a function of t
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from filelock import FileLock
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder
-from stages.encoders.backends.base import Backend, Row
+from stages.encoders.backends.base import CORES, Backend, Row, collected
 
 MODEL_FILE = "model.xml"
 MAX_CONVERTED = 12  # converted networks that are kept: those used last
@@ -40,13 +40,21 @@ def import_openvino() -> ModuleType:
 class OpenVinoNetwork:
     """A compiled network with one output, [batch, n_features]: a vector per row."""
 
+    # The network takes all cores: more threads would only wait for them.
+    feeders = max(1, CORES // 2)
+    ahead = 16 * feeders
+
     def __init__(self, model: Any, backend: Backend) -> None:
         self.n_features: int = model.output(0).get_partial_shape()[1].get_length()
         self._model = model
         self._backend = backend
 
     def run(self, rows: Iterable[Row]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each row, in their order.
+        """Return float32 (n, n_features): a vector for each row, in their order."""
+        return collected(self.stream(rows), self.n_features)
+
+    def stream(self, rows: Iterable[Row]) -> Iterator[np.ndarray]:
+        """Yield float32 (1, n_features): a vector for each row, in their order.
 
         Rows are taken as the network gets to them, so whatever prepares them runs while it
         computes.
@@ -58,23 +66,21 @@ class OpenVinoNetwork:
             rows, requests = chain(first, rows), self._for_one if len(first) == 1 else None
         return self._run(rows, requests or self._for_many)
 
-    def _run(self, rows: Iterable[Row], requests: list[Any]) -> np.ndarray:
+    def _run(self, rows: Iterable[Row], requests: list[Any]) -> Iterator[np.ndarray]:
         pending: deque[Any] = deque()
-        vectors = []
         try:
             for i, inputs in enumerate(rows):
                 if len(pending) == len(requests):
-                    vectors.append(_vector(pending.popleft()))
+                    yield _vector(pending.popleft())
                 request = requests[i % len(requests)]
                 request.start_async(dict(enumerate(inputs)))
                 pending.append(request)
             while pending:
-                vectors.append(_vector(pending.popleft()))
+                yield _vector(pending.popleft())
         finally:
             # A request that is thrown away while it computes takes the program down with it.
             for request in pending:
                 request.wait()
-        return np.array(vectors, dtype=np.float32).reshape(-1, self.n_features)
 
     @cached_property
     def _for_many(self) -> list[Any]:
@@ -144,6 +150,6 @@ def has_bfloat16() -> bool:
 
 
 def _vector(request: Any) -> np.ndarray:
-    """Wait for a request and return what the network made of its row."""
+    """Wait for a request and return what the network made of its row, float32 (1, n_features)."""
     request.wait()
-    return request.get_output_tensor(0).data[0].astype(np.float32)
+    return request.get_output_tensor(0).data.astype(np.float32)

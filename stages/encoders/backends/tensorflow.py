@@ -1,14 +1,14 @@
 """Running a network by TensorFlow: on a GPU, or as the reference on a processor."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from stages.common.keras_weights import import_keras
-from stages.encoders.backends.base import Backend, Row
-from stages.encoders.backends.batching import GPU_BATCH, run_in_batches
+from stages.encoders.backends.base import CORES, Backend, Row, collected
+from stages.encoders.backends.batching import AT_ONCE, Batches, Wait
 
 
 def import_tensorflow() -> ModuleType:
@@ -20,14 +20,31 @@ def import_tensorflow() -> ModuleType:
 
 
 class TensorflowNetwork:
-    """A function of TensorFlow that gives [batch, n_features]; `build` makes it for a batch."""
+    """A function of TensorFlow that takes a batch of rows and gives [batch, n_features].
 
-    def __init__(self, build: Callable[[int], Any], backend: Backend) -> None:
+    A batch has `size` rows; where memory does not hold so many, half of them, and so on.
+    """
+
+    def __init__(self, function: Any, backend: Backend, size: int) -> None:
         import_tensorflow().config.experimental.enable_tensor_float_32_execution(False)
-        self._batch = 1 if backend.device == "cpu" else GPU_BATCH
-        self._function = build(self._batch)
-        self.n_features: int = self._function.get_concrete_function().output_shapes[1]
+        self.n_features: int = function.get_concrete_function().output_shapes[1]
+        self.feeders = CORES
+        self.ahead = 16 + AT_ONCE * size
+        self._function = function
+        self._batches = Batches(self._compute, lambda row: size, small=backend.low_latency)
 
     def run(self, rows: Iterable[Row]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each row, in their order."""
-        return run_in_batches(self._function, rows, self._batch, self.n_features)
+        return collected(self.stream(rows), self.n_features)
+
+    def stream(self, rows: Iterable[Row]) -> Iterator[np.ndarray]:
+        """Yield float32 (k, n_features): vectors of the rows, in their order, as they are done."""
+        return self._batches.stream(rows)
+
+    def _compute(self, rows: list[Row]) -> Wait | None:
+        """Start to compute a batch; see `batching.Compute`."""
+        try:
+            found = self._function(*map(np.concatenate, zip(*rows, strict=True)))
+        except import_tensorflow().errors.ResourceExhaustedError:
+            return None
+        return lambda: np.asarray(found, dtype=np.float32)
