@@ -34,7 +34,7 @@ from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
-CHUNK_ROWS = 4096  # products that are in memory together, and whose texts are sorted by length
+CHUNK_ROWS = 16384  # products that are in memory together, and whose texts are sorted by length
 
 
 def embed_texts(

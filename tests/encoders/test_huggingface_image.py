@@ -140,6 +140,18 @@ def test_pytorch_itself_runs_it_as_a_reference(convnextv2, images, reference):
     assert np.allclose(found, reference[:3], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("pads", [False, True])
+def test_batches_as_a_gpu_has_them_give_transformers_vectors(tmp_path, images, transformers, pads):
+    network_of("convnextv2").save_pretrained(tmp_path)
+    size, padded = {"height": 64, "width": 64}, {"height": 96, "width": 96}
+    pad = {"do_pad": True, "pad_size": padded} if pads else {}
+    transformers.ViTImageProcessorPil(size=size, **pad).save_pretrained(tmp_path)
+    encoder = huggingface_image.torch_encoder(tmp_path, Backend("torch", "float32"), 4)
+    found = encoded(encoder, images)
+    assert np.allclose(found, eager(tmp_path, images), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(encoded(encoder, images[:1]), found[:1])
+
+
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
 def small(request, tmp_path_factory, transformers):
     """A small network of one kind: its folder, the encoder."""

@@ -119,6 +119,25 @@ def test_pytorch_itself_runs_it_as_a_reference(weights, reference):
     assert np.allclose(encoded(encoder, TEXTS), reference, atol=1e-6)
 
 
+def in_batches(folder, tokens):
+    """Return MiniLM as a GPU runs it, with the processor in the GPU's place."""
+    settings = load_params().encoders["minilm"]
+    return huggingface_text.torch_encoder(settings, folder, Backend("torch", "float32"), tokens)
+
+
+def test_batches_of_padded_texts_have_the_reference_s_vectors(weights, reference):
+    found = encoded(in_batches(weights, 1024), TEXTS)
+    assert np.allclose(found, reference, atol=1e-6)
+
+
+def test_a_text_s_bits_do_not_depend_on_those_that_share_its_batch(weights):
+    encoder = in_batches(weights, 64)  # four texts of 16 tokens at most
+    full, short = "word " * 14, "TV"
+    alone = encoded(encoder, [full])[0]
+    for others in ([full] * 3, [short] * 3, [short, full, "4K"], [short]):
+        assert np.array_equal(encoded(encoder, [full, *others])[0], alone)
+
+
 @pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
 def test_a_text_has_the_same_vector_whatever_is_around_it(weights, backend):
     minilm = huggingface_text.load(load_params().encoders["minilm"], weights, backend)
