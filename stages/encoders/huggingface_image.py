@@ -22,6 +22,7 @@ from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taki
 from stages.encoders.images import DEFAULT_SIZE
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
+from stages.encoders.torch_steps import TorchSteps
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
 
@@ -79,7 +80,8 @@ def torch_encoder(folder: Path, backend: Backend, size: int) -> "HuggingFaceImag
     module, processor = _module(folder), _processor(folder)
     prepare: Callable[[Image], Row] = partial(_pixels, processor)
     if (found := steps_of(processor)) is not None:
-        module, prepare = torch_taking_bytes(module, found[1]), found[0].pixels
+        steps, table = found
+        module, prepare = torch_taking_bytes(module, table), TorchSteps(steps).pixels
     example = prepare(PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
     network = TorchNetwork(module, example, backend, lambda row: size)
     return HuggingFaceImageEncoder(network, prepare)

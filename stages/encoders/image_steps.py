@@ -40,17 +40,27 @@ class ImageSteps:
 
     def pixels(self, image: Image) -> Row:
         """Return what the network takes of an RGB image, uint8 of shape (1, height, width, 3)."""
-        if self.shortest_edge is not None:
-            shorter = min(image.size)
-            width, height = (int(self.shortest_edge * side / shorter) for side in image.size)
-        else:
-            width, height = self.width or 0, self.height or 0
-        if image.size != (width, height):
-            image = image.resize((width, height), Resampling(self.resample))
-        if self.crop_width is not None and self.crop_height is not None:
-            left, top = (width - self.crop_width) // 2, (height - self.crop_height) // 2
-            image = image.crop((left, top, left + self.crop_width, top + self.crop_height))
+        size = self.resized(image.size)
+        if image.size != size:
+            image = image.resize(size, Resampling(self.resample))
+        part = self.crop(*size)
+        if part != (0, 0, *size):
+            image = image.crop(part)
         return (np.asarray(image)[None],)
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the width and height to which an image of a size is resized."""
+        if self.shortest_edge is None:
+            return self.width or 0, self.height or 0
+        width, height = (int(self.shortest_edge * side / min(size)) for side in size)
+        return width, height
+
+    def crop(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return the left, top, right and bottom of the part of a resized image that is kept."""
+        if self.crop_width is None or self.crop_height is None:
+            return 0, 0, width, height
+        left, top = (width - self.crop_width) // 2, (height - self.crop_height) // 2
+        return left, top, left + self.crop_width, top + self.crop_height
 
     def save(self, folder: Path) -> None:
         """Write the steps into `folder`."""

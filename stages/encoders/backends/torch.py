@@ -29,6 +29,8 @@ class TorchNetwork:
         self._module = module.to(backend.device)
         self._backend = backend
         self._batches = Batches(self._compute, size, small=backend.low_latency)
+        if backend.device != "cpu":
+            torch.set_num_threads(1)  # the feeders have a core each
         # In full float32, and the same numbers each time.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
