@@ -123,6 +123,8 @@ def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[
 class Recorder:
     """Stands for a network and keeps the rows that it is given."""
 
+    feeders = ahead = 0
+
     def __init__(self) -> None:
         self.rows: list[tuple[np.ndarray, ...]] = []
 
@@ -174,13 +176,15 @@ def transformers_eager(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
     return run
 
 
-def sentence_transformer(package: str, texts: list[str]) -> Callable[[], float]:
-    """Embed with SentenceTransformer.encode, 32 at a time, mean pooling as it ships."""
+def sentence_transformer(
+    package: str, texts: list[str], device: str = "cpu", batch_size: int = 32
+) -> Callable[[], float]:
+    """Embed with SentenceTransformer.encode, mean pooling as it ships."""
     from sentence_transformers import SentenceTransformer
 
     folder = package_folder(package, "model.safetensors")
-    network = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-    return lambda: len(network.encode(texts, batch_size=32))
+    network = SentenceTransformer(str(folder), device=device, local_files_only=True)
+    return lambda: len(network.encode(texts, batch_size=batch_size))
 
 
 def matrix_product(backend: Backend) -> Callable[[], float]:

@@ -25,3 +25,9 @@ def test_the_bytes_are_pillow_s_for_images_of_any_size(name, images):
         found = fast.pixels(image)[0]
         assert found.dtype == np.uint8
         assert np.array_equal(found, steps.pixels(image)[0])
+
+
+def test_a_large_image_is_resized_too(images):
+    steps = STEPS["as ConvNeXt and DINOv2"]
+    large = images[0].resize((4096, 4096))
+    assert np.array_equal(TorchSteps(steps).pixels(large)[0], steps.pixels(large)[0])
