@@ -102,6 +102,8 @@ class HuggingFaceTextEncoder(NetworkEncoder):
     Texts are cut at the encoder's `max_tokens`. Texts of like length side by side are fastest.
     """
 
+    max_feeders = 1  # the tokeniser lets one thread work at a time
+
     def __init__(self, network: Network, tokenizer: Any, padding: "Padding | None" = None) -> None:
         super().__init__(network)
         self._tokenizer = tokenizer

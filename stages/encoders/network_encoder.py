@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.encoders.backends.base import Network, Row
+from stages.encoders.backends.base import CORES, Network, Row
 from stages.encoders.feed import prepared
 
 
 class NetworkEncoder(ABC):
-    """Turns images or texts into vectors; a kind says in `prepare` what its network takes."""
+    """Turns images or texts into vectors; a kind says in `prepare` what its network takes.
+
+    At most `max_feeders` threads prepare inputs.
+    """
+
+    max_feeders = CORES
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -38,4 +43,5 @@ class NetworkEncoder(ABC):
     def _rows(
         self, prepare: Callable[[Any], Row], inputs: Iterable[Any]
     ) -> Generator[Row, None, None]:
-        return prepared(prepare, inputs, self.network.feeders, self.network.ahead)
+        threads = min(self.network.feeders, self.max_feeders)
+        return prepared(prepare, inputs, threads, self.network.ahead)
