@@ -120,27 +120,13 @@ def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[
     return run
 
 
-class Recorder:
-    """Stands for a network and keeps the rows that it is given."""
-
-    feeders = ahead = 0
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[np.ndarray, ...]] = []
-
-    def run(self, rows: Any) -> np.ndarray:
-        """Keep the rows."""
-        self.rows = [tuple(array.copy() for array in row) for row in rows]
-        return np.zeros((0, 0))
-
-
 def bare(encoder: Any, given: list[Any]) -> Callable[[], float]:
     """Run the network alone, on inputs that were prepared before, in the stage's order."""
-    network, recorder = encoder.network, Recorder()
-    encoder.network = recorder
-    encoder.encode(sorted(given, key=len) if isinstance(given[0], str) else given)
-    encoder.network = network
-    return lambda: len(network.run(iter(recorder.rows)))
+    rows = [
+        encoder.prepare(one)
+        for one in (sorted(given, key=len) if isinstance(given[0], str) else given)
+    ]
+    return lambda: len(encoder.network.run(iter(rows)))
 
 
 def keras_predict(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:

@@ -67,8 +67,10 @@ def load_encoders(
     """Load the encoder of each block of the model in `folder`.
 
     `backend` and `precision` are as in params.yaml. In precision auto, an encoder whose vectors
-    were computed in float32 computes in float32, and one of bfloat16 in what the hardware offers.
-    Raises InputError where an encoder's weights cannot be had or are not the model's.
+    were computed in float32 computes in float32, one of bfloat16 in what the hardware offers, and
+    one of int8 in int8, in which it then is in any case.
+    Raises InputError where an encoder's weights cannot be had or are not the model's, or where it
+    is asked for int8 and was not trained so, or the other way round.
     """
     loaded = {
         name: _load_encoder(name, entry, folder, file.seed, backend, precision)
@@ -87,9 +89,14 @@ def _load_encoder(
 ) -> tuple[EncoderSettings, Encoder]:
     """Load an encoder of a model, and its settings."""
     settings = settings_of(name, entry, folder)
-    weights = find_weights(name, settings, entry.weights, folder, seed)
-    if precision == "auto" and entry.precision == "float32":
-        precision = "float32"
+    weights = find_weights(name, settings, entry, folder, seed)
+    if precision == "auto" and entry.precision != "bfloat16":
+        precision = entry.precision
+    if (precision == "int8") != (entry.precision == "int8") and entry.weights.kind != "none":
+        raise InputError(
+            f"{name} computes in {entry.precision}, as it was trained, and not in {precision}: set "
+            "precision to auto, or train it anew"
+        )
     if backend == "auto" and (weights / MODEL_FILE).is_file():
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
     chosen = replace(select_backend(settings, backend, precision), low_latency=True)

@@ -39,7 +39,7 @@ def export(model: Path, folder: Path) -> None:
                 shutil.copyfile(model / part, new / part)
         for name, entry in file.encoders.items():
             settings = settings_of(name, entry, model)
-            weights = find_weights(name, settings, entry.weights, model, file.seed)
+            weights = find_weights(name, settings, entry, model, file.seed)
             kind, place = module_of(settings.kind), weights
             if hasattr(kind, "convert"):
                 _, place = kind.convert(settings, weights)

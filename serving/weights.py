@@ -11,19 +11,20 @@ from stages.encoders.base import module_of
 from stages.encoders.settings import EncoderSettings
 from stages.encoders.weights.manifest import Manifest, is_intact, read_manifest, write_manifest
 from stages.encoders.weights.obtain import obtain_weights
-from stages.fusion.model_file import ENCODERS, SavedWeights
+from stages.fusion.model_file import ENCODERS, SavedEncoder, SavedWeights
 
 
 def find_weights(
-    name: str, settings: EncoderSettings, wanted: SavedWeights, folder: Path, seed: int
+    name: str, settings: EncoderSettings, entry: SavedEncoder, folder: Path, seed: int
 ) -> Path:
     """Return the folder of an encoder's weights.
 
     They are in the folder of the model, or else kept in the cache from an earlier time, or else
-    obtained as the pipeline obtains them, random ones with `seed`. Raises InputError where they
-    cannot be had, are damaged, or are not those that the model was trained with.
+    obtained as the pipeline obtains them, random ones with `seed`. A network in int8 is in the
+    folder of the model alone. Raises InputError where the weights cannot be had, are damaged, or
+    are not those that the model was trained with.
     """
-    place = folder / ENCODERS / name
+    place, wanted = folder / ENCODERS / name, entry.weights
     if wanted.kind == "none":
         return place
     if place.is_dir():
@@ -32,6 +33,11 @@ def find_weights(
         if not is_intact(place, manifest):
             raise InputError(f"the files in {place} are not those of its manifest: copy them anew")
         return place
+    if entry.precision == "int8":
+        raise InputError(
+            f"{place} is not there, and a network in int8 is nowhere else: copy the model whole, "
+            "from where it was packaged, such as models/best"
+        )
     request = json.dumps([settings.weights_request(), seed, wanted.sha256])
     place = cache_folder() / "weights" / hashlib.sha256(request.encode()).hexdigest()
     if not _is_kept(place, wanted):

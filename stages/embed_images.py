@@ -1,16 +1,20 @@
 """Embed every product's image with one encoder.
 
 Reads the shards of data/images/ and data/weights/<encoder>/; writes
-data/embeddings/image/<encoder>.parquet: a row per product, null where there is no image.
+data/embeddings/image/<encoder>.parquet: a row per product, null where there is no image; and
+data/networks/<encoder>/: the network in int8, nothing in other precisions.
 """
 
 import argparse
+from collections.abc import Sequence
 
 import pyarrow as pa
+from PIL.Image import Image
 
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.process import run_stage
+from stages.common.product_images import read_images
 from stages.common.tables import (
     IMAGES,
     check_schema,
@@ -29,6 +33,7 @@ from stages.encoders.embedding_cache import (
     table_metadata,
 )
 from stages.encoders.images import open_jpeg
+from stages.encoders.int8 import weights_to_run
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
@@ -40,22 +45,27 @@ def embed_shard(encoder: TableEncoder, shard: pa.Table, progress: Progress) -> p
     return embeddings_table(shard["sku"], hashes, vectors)
 
 
-def count_images() -> tuple[int, int]:
-    """Return how many products have an image, and the side of the images in pixels.
+def image_hashes() -> tuple[list[str], int]:
+    """Return the SHA-256 of each product's image, if it has one, and the images' side in pixels.
 
     Raises InputError where the shards are not right.
     """
     if not paths.image_shards():
         raise InputError(f"{paths.IMAGES} holds no images: `dvc repro` puts them there")
-    total = 0
+    hashes: list[str] = []
     for shard in paths.image_shards():
         schema = read_schema(shard)
         check_schema(shard, schema, IMAGES)
         if "size" not in metadata_of(schema):
             raise InputError(f"{shard} does not say its size: `dvc repro -f` rebuilds it")
-        column = read_table(shard, columns=["sha256"])["sha256"]
-        total += len(column) - column.null_count
-    return total, metadata_of(schema)["size"]
+        hashes += read_table(shard, columns=["sha256"])["sha256"].drop_null().to_pylist()
+    return hashes, metadata_of(schema)["size"]
+
+
+def chosen_images(hashes: Sequence[str]) -> list[Image]:
+    """Return the images that have these SHA-256."""
+    jpegs = read_images(paths.image_shards(), hashes, key="sha256")
+    return [open_jpeg(jpegs[sha256]) for sha256 in hashes]
 
 
 def main() -> None:
@@ -66,12 +76,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.image.encoders)
     name = parser.parse_args().encoder
-    settings, folder = params.encoders[name], paths.weights(name)
-    manifest, (total, size) = read_manifest(folder), count_images()
-    options = params.backend, params.precision, params.cache, open_jpeg
+    settings = params.encoders[name]
+    read_manifest(paths.weights(name))  # raises an error where there are none
+    hashes, size = image_hashes()
+    how = params.backend, params.precision
+    folder = weights_to_run(name, settings, *how, params.seed, hashes, chosen_images)
+    options = *how, params.cache, open_jpeg
     with (
-        open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
-        tqdm(total=total, desc=name, unit=" images") as bar,
+        open_encoder(settings, folder, *options, has_input=bool(hashes)) as (encoder, backend),
+        tqdm(total=len(hashes), desc=name, unit=" images") as bar,
     ):
         write_batches(
             paths.embeddings("image", name),
@@ -80,7 +93,8 @@ def main() -> None:
                 embed_shard(encoder, read_table(shard, IMAGES), bar.update)
                 for shard in paths.image_shards()
             ),
-            table_metadata(name, settings, manifest, encoder, backend) | {"image_size": size},
+            table_metadata(name, settings, read_manifest(folder), encoder, backend)
+            | {"image_size": size},
         )
     print(summary(name, "images", encoder, backend))
 

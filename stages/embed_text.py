@@ -2,7 +2,8 @@
 
 Reads data/products.parquet and data/weights/<encoder>/; writes
 data/embeddings/text/<encoder>.parquet: a row per product, null where the chosen fields are empty,
-and in its metadata how many texts the encoder cannot read, tell apart or take whole.
+and in its metadata how many texts the encoder cannot read, tell apart or take whole; and
+data/networks/<encoder>/: the network in int8, nothing in other precisions.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from stages.encoders.embedding_cache import (
     summary,
     table_metadata,
 )
+from stages.encoders.int8 import weights_to_run
 from stages.encoders.text_counts import TextCounter
 from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import read_manifest
@@ -41,8 +43,13 @@ def embed_texts(
     encoder: TableEncoder, skus: pa.ChunkedArray, texts: Sequence[str], progress: Progress
 ) -> pa.Table:
     """Embed texts into a table; one that occurs twice is embedded once, an empty one is null."""
-    hashes = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    hashes = [hash_of(text) if text else None for text in texts]
     return embeddings_table(skus, hashes, encoder.encode(texts, hashes, progress))
+
+
+def hash_of(text: str) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main() -> None:
@@ -53,14 +60,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.text.encoders)
     name = parser.parse_args().encoder
-    settings, folder = params.encoders[name], paths.weights(name)
-    manifest = read_manifest(folder)
+    settings, weights = params.encoders[name], paths.weights(name)
+    read_manifest(weights)  # raises an error where there are none
     products = read_table(paths.PRODUCTS, PRODUCTS)
     fields = getattr(settings, "fields", None) or params.text.fields
     texts = texts_of(products, fields, getattr(settings, "prefix", ""))
     chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(texts), CHUNK_ROWS)]
-    total, counter = sum(map(bool, texts)), TextCounter(settings, folder)
-    options = params.backend, params.precision, params.cache
+    total, counter = sum(map(bool, texts)), TextCounter(settings, weights)
+    by_hash = {hash_of(text): text for text in texts if text}
+    how = params.backend, params.precision
+    folder = weights_to_run(
+        name, settings, *how, params.seed, by_hash, lambda chosen: [by_hash[one] for one in chosen]
+    )
+    options = *how, params.cache
     with (
         open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
         tqdm(total=total, desc=name, unit=" texts") as bar,
@@ -77,7 +89,7 @@ def main() -> None:
             paths.embeddings("text", name),
             embeddings_schema(None if settings.is_sparse else encoder.n_features),
             tables,
-            table_metadata(name, settings, manifest, encoder, backend)
+            table_metadata(name, settings, read_manifest(folder), encoder, backend)
             | {"fields": list(fields), "texts": counts.metadata()},
         )
     print(summary(name, "texts", encoder, backend))

@@ -47,7 +47,8 @@ def main() -> None:
     with atomic_folder(paths.BEST_MODEL) as folder:
         shutil.copytree(source / model.folder, folder / model.folder)
         for name, encoder in model.encoders.items():
-            weights = paths.weights(name)
+            is_int8 = encoder.precision == "int8"
+            weights = paths.network(name) if is_int8 else paths.weights(name)
             if read_manifest(weights).summary() != encoder.weights.model_dump():
                 raise InputError(f"{weights} are not the weights of {model.name}: run `dvc repro`")
             shutil.copytree(weights, folder / ENCODERS / name)

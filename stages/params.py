@@ -68,7 +68,7 @@ class Params(Settings):
     download: DownloadSettings
     weights: Literal["auto", "pretrained"]
     backend: Literal["auto", "openvino", "torch", "tensorflow"]
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16", "int8"]
     cache: CacheSettings
     image: ImageSettings
     text: TextSettings

@@ -10,6 +10,7 @@ IMAGES = Path("data/images")
 FAILED_IMAGES = Path("data/failed_images.csv")
 SPLITS = Path("data/splits.parquet")
 WEIGHTS = Path("data/weights")
+NETWORKS = Path("data/networks")
 EMBEDDINGS = Path("data/embeddings")
 FEATURES = Path("data/features.parquet")
 MODELS = Path("models/trained")
@@ -23,6 +24,11 @@ PLOTS = Path("plots")
 def weights(encoder: str) -> Path:
     """Return the folder of an encoder's weights."""
     return WEIGHTS / encoder
+
+
+def network(encoder: str) -> Path:
+    """Return the folder of an encoder's network in int8; empty in other precisions."""
+    return NETWORKS / encoder
 
 
 def embeddings(modality: str, encoder: str) -> Path:

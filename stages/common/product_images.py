@@ -12,15 +12,17 @@ from PIL import Image
 from stages.common.tables import IMAGES, read_table
 
 
-def read_images(shards: Iterable[Path], skus: Collection[str]) -> dict[str, bytes]:
-    """Return the images of those products that have one, as JPEG by sku."""
+def read_images(
+    shards: Iterable[Path], chosen: Collection[str], key: Literal["sku", "sha256"] = "sku"
+) -> dict[str, bytes]:
+    """Return the images of the chosen products that have one, as JPEG by sku, or by sha256."""
     found: dict[str, bytes] = {}
-    values = pa.array(list(skus), pa.string())
+    values = pa.array(list(chosen), pa.string())
     for shard in shards:
         table = read_table(shard, IMAGES)
-        wanted = pc.is_in(table["sku"], values)
+        wanted = pc.is_in(table[key], values)
         rows = table.filter(pc.and_(wanted, pc.is_valid(table["jpeg"])))
-        found |= dict(zip(rows["sku"].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
+        found |= dict(zip(rows[key].to_pylist(), rows["jpeg"].to_pylist(), strict=True))
     return found
 
 

@@ -6,8 +6,11 @@ The module has:
 - `fetch(settings, folder) -> Manifest`: put the weights into `folder`; raise Unreachable where the
   network does not answer and the weights are not on disk;
 - `load(settings, folder, backend) -> Encoder`: load what `fetch` put into `folder`;
-- and, where weights can be random, `draw(settings, folder, seed) -> Manifest | None`: put random
-  weights into `folder`; return None where the settings do not say for which network.
+- where weights can be random, `draw(settings, folder, seed) -> Manifest | None`: put random weights
+  into `folder`; return None where the settings do not say for which network;
+- and, where OpenVINO can run it, `convert(settings, folder) -> (network, folder)`: its network, and
+  the folder that keeps all that `load` needs of it. Its encoder is a `NetworkEncoder`, and can then
+  be exported and quantised.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

@@ -10,7 +10,12 @@ from pydantic import Field
 from stages.common.errors import InputError
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Row
-from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino
+from stages.encoders.backends.openvino import (
+    MODEL_FILE,
+    OpenVinoNetwork,
+    exported_network,
+    import_openvino,
+)
 from stages.encoders.images import DEFAULT_SIZE, resize
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
@@ -44,54 +49,69 @@ def fetch(settings: Settings, folder: Path) -> Manifest:
 
 def load(settings: Settings, folder: Path, backend: Backend) -> "OnnxEncoder":
     """Make an encoder of the file that `fetch` put into `folder`."""
-    return OnnxEncoder(settings, folder / WEIGHTS_FILE, backend)
+    model, _ = convert(settings, folder)
+    return OnnxEncoder(model, backend)
+
+
+def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
+    """Return OpenVINO's network of the file that `fetch` put into `folder`, and `folder`.
+
+    The file is read as fast as a converted network, so none is kept. Raises InputError where it is
+    no network from images to vectors.
+    """
+    if (folder / MODEL_FILE).is_file():
+        return exported_network(folder), folder
+    return _network(settings, folder / WEIGHTS_FILE), folder
 
 
 class OnnxEncoder(NetworkEncoder):
     """A network that turns images into vectors, its normalisation put into the graph."""
 
-    def __init__(self, settings: Settings, path: Path, backend: Backend) -> None:
-        ov = import_openvino()
-        try:
-            model = ov.Core().read_model(path)
-        except RuntimeError as error:
-            raise InputError(
-                f"{settings.path} is no ONNX file that can be read: {_last_line(error)}"
-            ) from None
-        if len(model.inputs) != 1 or len(model.input(0).get_partial_shape()) != 4:
-            shapes = [str(entry.get_partial_shape()) for entry in model.inputs]
-            raise InputError(
-                f"{settings.path} takes {shapes}: it must take one batch of images, "
-                f"[batch, height, width, 3] or [batch, 3, height, width]"
-            )
-        shape = model.input(0).get_partial_shape()
-        channels_first = shape[3] != 3
-        if channels_first and shape[1] != 3:
-            raise InputError(f"{settings.path} takes {shape}: neither axis 1 nor 3 is of 3 colours")
-        height, width = (2, 3) if channels_first else (1, 2)
-        self._width, self._height = (
-            DEFAULT_SIZE if shape[axis].is_dynamic else shape[axis].get_length()
-            for axis in (width, height)
-        )
-        sizes = (3, self._height, self._width) if channels_first else (self._height, self._width, 3)
-        try:
-            model.reshape([1, *sizes])
-        except RuntimeError as error:
-            raise InputError(
-                f"{settings.path} does not take images one by one: {_last_line(error)}"
-            ) from None
-        outputs = [output.get_partial_shape() for output in model.outputs]
-        if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0].is_dynamic:
-            raise InputError(
-                f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
-                f"vector of fixed size per image, [batch, size]"
-            )
-        model = _with_normalisation(ov, model, settings, channels_first)
+    def __init__(self, model: Any, backend: Backend) -> None:
         super().__init__(OpenVinoNetwork(model, backend))
+        _, self._height, self._width, _ = model.input(0).shape
 
     def prepare(self, one: Image) -> Row:
         """Return an RGB image in the network's size, uint8 of shape (1, height, width, 3)."""
         return (np.asarray(resize(one, self._width, self._height))[None],)
+
+
+def _network(settings: Settings, path: Path) -> Any:
+    """Read an ONNX file as a network that takes a uint8 image, [1, height, width, 3]."""
+    ov = import_openvino()
+    try:
+        model = ov.Core().read_model(path)
+    except RuntimeError as error:
+        raise InputError(
+            f"{settings.path} is no ONNX file that can be read: {_last_line(error)}"
+        ) from None
+    if len(model.inputs) != 1 or len(model.input(0).get_partial_shape()) != 4:
+        shapes = [str(entry.get_partial_shape()) for entry in model.inputs]
+        raise InputError(
+            f"{settings.path} takes {shapes}: it must take one batch of images, "
+            f"[batch, height, width, 3] or [batch, 3, height, width]"
+        )
+    shape = model.input(0).get_partial_shape()
+    channels_first = shape[3] != 3
+    if channels_first and shape[1] != 3:
+        raise InputError(f"{settings.path} takes {shape}: neither axis 1 nor 3 is of 3 colours")
+    height, width = (
+        DEFAULT_SIZE if shape[axis].is_dynamic else shape[axis].get_length()
+        for axis in ((2, 3) if channels_first else (1, 2))
+    )
+    try:
+        model.reshape([1, 3, height, width] if channels_first else [1, height, width, 3])
+    except RuntimeError as error:
+        raise InputError(
+            f"{settings.path} does not take images one by one: {_last_line(error)}"
+        ) from None
+    outputs = [output.get_partial_shape() for output in model.outputs]
+    if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0].is_dynamic:
+        raise InputError(
+            f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
+            f"vector of fixed size per image, [batch, size]"
+        )
+    return _with_normalisation(ov, model, settings, channels_first)
 
 
 def _with_normalisation(ov: Any, model: Any, settings: Settings, channels_first: bool) -> Any:

@@ -41,7 +41,7 @@ class SavedEncoder(Settings):
     weights: SavedWeights
     fields: list[str]
     backend: str
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "int8"]
 
 
 class SavedBlock(Settings):

@@ -220,7 +220,8 @@ def test_augmentation_counts_where_there_is_any(room, weights, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"name": "torch"}, {"precision": "bfloat16"}, {"device": "mps"}]
+    "changes",
+    [{"name": "torch"}, {"precision": "bfloat16"}, {"precision": "int8"}, {"device": "mps"}],
 )
 def test_another_backend_makes_another_key(changes):
     assert vector_key("network", replace(BACKEND, **changes)) != vector_key("network", BACKEND)

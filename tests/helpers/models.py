@@ -19,6 +19,7 @@ from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.images import open_jpeg
+from stages.encoders.int8 import write_network
 from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
@@ -70,10 +71,12 @@ def make_model(
     modality: str = "multimodal",
     kind: str = "logistic_regression",
     image: Settings = None,
+    precision: str = "float32",
 ) -> Path:
     """Write a packaged model into `folder` and return it; `modality` is multimodal or text.
 
-    `image` are the settings of its encoder of images, unless that is the network of colours.
+    `image` are the settings of its encoder of images, unless that is the network of colours;
+    `precision` is that encoder's, float32 or int8.
     """
     rows = [row_of(LABELS[i % len(LABELS)], i) for i in range(N_PRODUCTS)]
     labels = np.array([LABELS[i % len(LABELS)] for i in range(N_PRODUCTS)])
@@ -82,7 +85,7 @@ def make_model(
         schema=PRODUCTS,
     )
     names = ["ngrams"] if modality == "text" else ["colour", "ngrams"]
-    encoders = {name: _encoder(name, folder, image) for name in names}
+    encoders = {name: _encoder(name, folder, image, precision) for name in names}
     vectors = {}
     if "colour" in encoders:
         images = [open_jpeg(row["image"]) for row in rows]
@@ -108,7 +111,7 @@ def make_model(
     trained.model.save(folder / "fold-1")
     vectors = neighbor_vectors(trained.model.preprocessor, features)
     _write_neighbors(folder, vectors, features.blocks, rows, labels)
-    entries = {name: _entry(name, folder, image) for name in names}
+    entries = {name: _entry(name, folder, image, precision) for name in names}
     blocks = {
         name: {
             "encoder": name,
@@ -149,7 +152,7 @@ def _settings(name: str, folder: Path, image: Settings = None) -> dict[str, obje
     return {"kind": "hashed_ngrams", "n_features": 512, "fields": FIELDS[name]}
 
 
-def _encoder(name: str, folder: Path, image: Settings):
+def _encoder(name: str, folder: Path, image: Settings, precision: str):
     """Put an encoder's weights into the model's folder and load it."""
     if name == "colour":
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,11 +161,25 @@ def _encoder(name: str, folder: Path, image: Settings):
     kind, place = module_of(given["kind"]), folder / ENCODERS / name
     settings = kind.Settings.model_validate(given)
     place.mkdir(parents=True)
-    write_manifest(place, kind.fetch(settings, place), settings.weights_request())
-    return load_encoder(settings, place, Backend("openvino", "float32"))
+    if name != "colour" or precision == "float32":
+        write_manifest(place, kind.fetch(settings, place), settings.weights_request())
+        return load_encoder(settings, place, Backend("openvino", "float32"))
+    weights = folder.parent / "weights"
+    weights.mkdir()
+    write_manifest(weights, kind.fetch(settings, weights), settings.weights_request())
+    jpegs = {str(i): image_of(LABELS[i % len(LABELS)], i) for i in range(N_PRODUCTS)}
+    write_network(
+        name,
+        settings,
+        weights,
+        list(jpegs),
+        lambda chosen: [open_jpeg(jpegs[one]) for one in chosen],
+        place,
+    )
+    return load_encoder(settings, place, Backend("openvino", "int8"))
 
 
-def _entry(name: str, folder: Path, image: Settings) -> dict[str, object]:
+def _entry(name: str, folder: Path, image: Settings, precision: str) -> dict[str, object]:
     given = _settings(name, folder, image)
     settings = module_of(given["kind"]).Settings.model_validate(given)
     return {
@@ -170,7 +187,7 @@ def _entry(name: str, folder: Path, image: Settings) -> dict[str, object]:
         "weights": read_manifest(folder / ENCODERS / name).summary(),
         "fields": FIELDS[name],
         "backend": "openvino" if name == "colour" else "scikit-learn",
-        "precision": "float32",
+        "precision": precision if name == "colour" else "float32",
     }
 
 

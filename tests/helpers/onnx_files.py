@@ -71,3 +71,23 @@ def of_bytes(path, shape=("batch", 224, 224, 3), axes=(1, 2)):
         node("MatMul", ["colour", "weights"], "vector"),
     ]
     return model(path, nodes, [("x", UINT8, shape)], {"weights": WEIGHTS})
+
+
+def convolutional(path, size=32):
+    """A network of bytes with weights as trained ones have: two convolutions and a mean."""
+    rng = np.random.default_rng(5)
+    constants = {
+        f"w{i}": (rng.normal(size=shape) / np.sqrt(9 * shape[1])).astype(np.float32)
+        for i, shape in enumerate([(16, 3, 3, 3), (24, 16, 3, 3)])
+    }
+    constants["scale"] = np.array(1 / 255, dtype=np.float32)
+    nodes = [
+        node("Cast", ["x"], "real", to=FLOAT),
+        node("Mul", ["real", "scale"], "small"),
+        node("Conv", ["small", "w0"], "a", strides=(2, 2)),
+        node("Relu", ["a"], "b"),
+        node("Conv", ["b", "w1"], "c", strides=(2, 2)),
+        node("Relu", ["c"], "d"),
+        node("ReduceMean", ["d"], "vector", axes=(2, 3), keepdims=0),
+    ]
+    return model(path, nodes, [("x", UINT8, ("batch", 3, size, size))], constants)

@@ -261,6 +261,46 @@ def test_a_text_encoder_is_refused(repository, monkeypatch, capsys):
     assert "invalid choice: 'minilm' (choose from 'tiny')" in capsys.readouterr().err
 
 
+def test_in_int8_the_network_is_quantised_on_the_images_and_kept(repository, capsys):
+    fetch_weights.main()
+    coarse = np.random.default_rng(0).integers(0, 256, (24, 4, 4, 3), dtype=np.uint8)
+    images = []
+    for pixels in coarse:
+        file = io.BytesIO()
+        PIL.Image.fromarray(pixels).resize((224, 224)).save(file, "JPEG")
+        images.append(file.getvalue())
+    rows = {}
+    for precision in ("float32", "int8"):
+        write_table(Path("data/images/images-00000.parquet"), shard(*images), {"size": 224})
+        params = json.loads(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(json.dumps({**params, "precision": precision}))
+        embed_images.main()
+        table = read_table(Path("data/embeddings/image/tiny.parquet"))
+        rows[precision] = from_arrow(table["embedding"])[0]
+        assert metadata_of(table.schema)["precision"] == precision
+    network = json.loads(Path("data/networks/tiny/manifest.json").read_bytes())
+    assert metadata_of(table.schema)["weights"]["sha256"] == network["sha256"]
+    assert "tiny in int8: on 6 inputs that it was not quantised with" in capsys.readouterr().out
+    error = np.linalg.norm(rows["int8"] - rows["float32"])
+    assert 0 < error < 0.1 * np.linalg.norm(rows["float32"])
+
+    # The images in other shards and order, and nothing kept: the same network, the same vectors.
+    first = {file.name: file.read_bytes() for file in Path("data/networks/tiny").iterdir()}
+    shutil.rmtree(".cache")
+    write_table(
+        Path("data/images/images-00000.parquet"), shard(*images[12:], images[3]), {"size": 224}
+    )
+    write_table(
+        Path("data/images/images-00001.parquet"), shard(*images[:12], first=13), {"size": 224}
+    )
+    embed_images.main()
+    again = {file.name: file.read_bytes() for file in Path("data/networks/tiny").iterdir()}
+    assert again == first
+    table = read_table(Path("data/embeddings/image/tiny.parquet"))
+    moved = from_arrow(table["embedding"])[0]
+    assert np.array_equal(np.concatenate([moved[13:], moved[:12]]), rows["int8"])
+
+
 @pytest.mark.parametrize(("bears", "precision"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
     repository, monkeypatch, bears, precision

@@ -295,6 +295,24 @@ def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, 
     assert rows[[1]].nnz == 0
 
 
+def test_in_int8_the_network_is_quantised_on_the_texts(repository, capsys):
+    fetch_weights.main()
+    texts = [("A", f"Radio {i} with {i * i} channels and a {i}-year guarantee") for i in range(24)]
+    write_table(Path("data/products.parquet"), products(*texts))
+    rows = {}
+    for precision in ("float32", "int8"):
+        params = json.loads(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(json.dumps({**params, "precision": precision}))
+        embed_text.main()
+        table = read_table(Path("data/embeddings/text/tiny.parquet"))
+        rows[precision] = from_arrow(table["embedding"])[0]
+        assert metadata_of(table.schema)["precision"] == precision
+    names = {file.name for file in Path("data/networks/tiny").iterdir()}
+    assert names == {"manifest.json", "model.bin", "model.xml", "tokenizer.json"}
+    assert "tiny in int8: on 6 inputs that it was not quantised with" in capsys.readouterr().out
+    assert 0 < np.linalg.norm(rows["int8"] - rows["float32"]) < 0.1 * len(texts) ** 0.5
+
+
 def test_the_stage_says_what_it_lacks(repository):
     with pytest.raises(InputError, match=r"data/weights/tiny holds no weights: `dvc repro`"):
         embed_text.main()

@@ -154,6 +154,19 @@ def test_other_weights_than_the_model_was_trained_with_are_refused(trained):
     assert not paths.BEST_MODEL.exists()
 
 
+def test_a_model_in_int8_takes_its_network_along_and_not_the_weights(trained):
+    model = ModelFile.load(trained)
+    in_int8 = model.encoders["colour"].model_copy(update={"precision": "int8"})
+    encoders = {**model.encoders, "colour": in_int8}
+    model.model_copy(update={"encoders": encoders}).save(trained)
+    with pytest.raises(InputError, match="networks/colour holds no weights: `dvc repro`"):
+        package.main()
+    shutil.copytree(paths.weights("colour"), paths.network("colour"))
+    (paths.weights("colour") / "model.onnx").unlink()
+    package.main()
+    assert (paths.BEST_MODEL / "encoders/colour/model.onnx").is_file()
+
+
 @pytest.mark.parametrize("name", ["summary", "models"])
 def test_missing_metrics_are_named(trained, name):
     (paths.METRICS / f"{name}.json").unlink()

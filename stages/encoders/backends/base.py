@@ -18,8 +18,8 @@ class Backend:
     """How a network is run.
 
     `name` is openvino, torch or tensorflow, or what computes an encoder without a network;
-    `precision` is float32 or bfloat16, and `device` cpu, cuda or mps. With `low_latency` all cores
-    compute a row that comes alone, and a GPU gets no more rows than there are: both may round
+    `precision` is float32, bfloat16 or int8, and `device` cpu, cuda or mps. With `low_latency` all
+    cores compute a row that comes alone, and a GPU gets no more rows than there are: both may round
     differently.
     """
 

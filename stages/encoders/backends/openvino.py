@@ -96,7 +96,8 @@ class OpenVinoNetwork:
         return [self._compile("LATENCY").create_infer_request()]
 
     def _compile(self, hint: str) -> Any:
-        precision = {"float32": "f32", "bfloat16": "bf16"}[self._backend.precision]
+        # A network in int8 says itself which of its numbers are; the others are in float32.
+        precision = "bf16" if self._backend.precision == "bfloat16" else "f32"
         settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
         return import_openvino().Core().compile_model(self._model, "CPU", settings)
 
@@ -106,15 +107,20 @@ def network_of(
 ) -> tuple[Any, Path]:
     """Return an encoder's network and the folder that keeps it.
 
-    It is in `weights` where a model was exported, else converted; see `converted`. Raises
-    InputError where an exported network is damaged.
+    It is in `weights` where a model was exported or is in int8, else converted; see `converted`.
+    Raises InputError where such a network is damaged.
     """
     if not (weights / MODEL_FILE).is_file():
         return converted(key(), convert)
+    return exported_network(weights), weights
+
+
+def exported_network(folder: Path) -> Any:
+    """Read the network in a folder; raises InputError where it is damaged."""
     try:
-        return import_openvino().Core().read_model(weights / MODEL_FILE), weights
+        return import_openvino().Core().read_model(folder / MODEL_FILE)
     except RuntimeError:
-        raise InputError(f"{weights} holds no network that OpenVINO reads: copy it anew") from None
+        raise InputError(f"{folder} holds no network that OpenVINO reads: copy it anew") from None
 
 
 def converted(key: str, convert: Callable[[Path], Any]) -> tuple[Any, Path]:

@@ -17,7 +17,7 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
     `auto` is OpenVINO on a processor and the network's own framework on a GPU; in bfloat16 where
     the hardware computes in it, except in a framework on a processor: that is a reference. Whether
     a network bears bfloat16 is another matter (bfloat16_check.py). An encoder without a network is
-    computed in float32, whatever params.yaml says.
+    computed in float32, whatever params.yaml says. int8 is never chosen by auto.
     Raises InputError where the two do not go together, or not with the encoder or the hardware.
     """
     framework = settings.framework
@@ -31,6 +31,11 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
     device = "cpu" if backend == "openvino" or framework is None else _device(framework)
     if backend == "auto":
         backend = "openvino" if framework is None or device == "cpu" else framework
+    if precision == "int8" and backend != "openvino":
+        raise InputError(
+            f"precision: int8 is for openvino alone, and {backend} was to run the encoder: set "
+            "`backend: openvino`, or precision to auto"
+        )
     if precision == "auto":
         is_wanted = backend == "openvino" or device == "cuda"
         precision = "bfloat16" if is_wanted and _has_bfloat16(backend, device) else "float32"

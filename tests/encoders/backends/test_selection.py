@@ -56,6 +56,26 @@ def test_on_a_gpu_auto_is_the_network_s_own_framework(kind, found, processor):
     )
 
 
+@pytest.mark.parametrize("kind", ["keras", "huggingface_image", "huggingface_text", "onnx"])
+def test_int8_is_openvino_s_and_never_auto_s(kind, processor):
+    found = Backend("openvino", "int8", "cpu")
+    assert select_backend(SETTINGS[kind], "auto", "int8") == found
+    assert select_backend(SETTINGS[kind], "openvino", "int8") == found
+    for has_bfloat16 in (True, False):
+        processor["bfloat16"] = has_bfloat16
+        assert select_backend(SETTINGS[kind], "auto", "auto").precision != "int8"
+    processor["device"] = "cuda"
+    assert select_backend(SETTINGS[kind], "openvino", "int8") == found
+
+
+def test_int8_of_another_backend_is_refused(processor):
+    with pytest.raises(InputError, match="int8 is for openvino alone, and torch was to run the"):
+        select_backend(SETTINGS["huggingface_text"], "torch", "int8")
+    processor["device"] = "cuda"
+    with pytest.raises(InputError, match=r"and tensorflow was to .*: set `backend: openvino`"):
+        select_backend(SETTINGS["keras"], "auto", "int8")
+
+
 def test_a_framework_on_a_processor_is_a_reference_in_float32():
     assert select_backend(SETTINGS["keras"], "tensorflow", "auto") == Backend(
         "tensorflow", "float32", "cpu"
@@ -83,6 +103,6 @@ def test_a_pair_that_does_not_exist_is_refused(kind, name, fit):
 @pytest.mark.parametrize("name", ["auto", "openvino", "torch", "tensorflow"])
 def test_an_encoder_without_a_network_is_computed_the_same_everywhere(name, processor):
     processor["device"] = "cuda"
-    for precision in ("auto", "float32", "bfloat16"):
+    for precision in ("auto", "float32", "bfloat16", "int8"):
         found = select_backend(SETTINGS["hashed_ngrams"], name, precision)
         assert found == Backend("scikit-learn", "float32", "cpu")
