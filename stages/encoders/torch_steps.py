@@ -4,14 +4,12 @@ import functools
 
 import numpy as np
 import PIL.Image
-import pyarrow as pa
 from PIL.Image import Image, Resampling
 
 from stages.encoders.backends.base import Row
 from stages.encoders.image_steps import ImageSteps
 
 MODES = {Resampling.BILINEAR: "bilinear", Resampling.BICUBIC: "bicubic"}
-MAX_PIXELS = 2**21  # Pillow keeps a larger image in several pieces
 TRIALS = 3  # images of noise, of each size, on which it has to give Pillow's bytes
 
 
@@ -31,7 +29,7 @@ class TorchSteps:
         return self._resized(image) if self._is_exact(image.size) else self._steps.pixels(image)
 
     def _tried(self, size: tuple[int, int]) -> bool:
-        if Resampling(self._steps.resample) not in MODES or size[0] * size[1] > MAX_PIXELS:
+        if Resampling(self._steps.resample) not in MODES:
             return False
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (TRIALS, size[1], size[0], 3), dtype=np.uint8)
@@ -44,14 +42,9 @@ class TorchSteps:
         import torch
 
         width, height = self._steps.resized(image.size)
-        # Four bytes a pixel, as Pillow keeps them: to copy three would hold the other threads up.
-        pixels = torch.from_dlpack(pa.array(image).flatten()).view(1, image.height, image.width, 4)
+        planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         found = torch.nn.functional.interpolate(
-            pixels.permute(0, 3, 1, 2),
-            (height, width),
-            mode=MODES[Resampling(self._steps.resample)],
-            antialias=True,
+            planes, (height, width), mode=MODES[Resampling(self._steps.resample)], antialias=True
         )
         left, top, right, bottom = self._steps.crop(width, height)
-        kept = found.permute(0, 2, 3, 1)[:, top:bottom, left:right, :3]
-        return (kept.contiguous().numpy(),)
+        return (found.permute(0, 2, 3, 1)[:, top:bottom, left:right].numpy(),)
