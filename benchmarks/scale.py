@@ -131,6 +131,7 @@ def draw_vectors(top: Path, encoder: str) -> None:
         "n_features": size,
         "image_size": 224,
     }
+    (top / paths.network(encoder)).mkdir(parents=True)  # none in int8
     output = top / paths.embeddings("image", encoder)
     write_batches(output, embeddings_schema(size), tables(), metadata)
 
