@@ -23,7 +23,9 @@ def outputs() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in paths}
 
 
-def test_the_text_is_that_of_the_metrics_and_the_same_results_give_the_same_files(evaluated: Evaluated):
+def test_the_text_is_that_of_the_metrics_and_the_same_results_give_the_same_files(
+    evaluated: Evaluated,
+):
     evaluated.write({"text-svm": (0, 3)})
     report.main()
     first = outputs()
