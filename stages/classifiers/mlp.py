@@ -4,25 +4,19 @@ PyTorch trains it. NumPy predicts, from the same variables, so that nobody needs
 model and use it.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from stages.classifiers.base import ClassifierSettings, reading_description
+from stages.classifiers.base import ArrayClassifier, ClassifierSettings
 from stages.common.blocks import Blocks
-from stages.common.files import write_json
-from stages.common.keras_weights import load_variables, save_variables
 from stages.common.settings import Positive, PositiveFloat
 
-MODEL_FILE = "model.safetensors"
-BUILD_FILE = "network.json"
 # Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
 INPUT_LENGTH = 20
 BATCH = 4096  # rows that probabilities are computed for at a time
@@ -48,20 +42,11 @@ class Settings(ClassifierSettings):
     class_weight: Literal["balanced"] | None
 
 
-class Classifier:
+class Classifier(ArrayClassifier):
     """A network's variables, what it was built from, and its learning curves."""
 
-    def __init__(
-        self, settings: Settings | None, seed: int, block_weights: Mapping[str, float]
-    ) -> None:
-        """Take the settings; a classifier that was loaded has none."""
-        self.settings = settings
-        self.seed = seed
-        self.block_weights = dict(block_weights)
-        self.classes_: list[str] = []
-        self.history_: dict[str, list[float]] = {}
-        self._build: dict[str, Any] = {}
-        self._variables: dict[str, np.ndarray] = {}
+    settings: Settings | None
+    build_file = "network.json"
 
     def fit(
         self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
@@ -165,35 +150,24 @@ class Classifier:
         normalized = (np.concatenate(branches, axis=1) - mean) / deviation * gamma + beta
         return softmax(dense("classes", np.maximum(dense("hidden", normalized), 0)), axis=1)
 
-    def save(self, folder: Path) -> None:
-        """Write what the network is built from and its variables into `folder`."""
-        write_json(folder / BUILD_FILE, self._build)
-        save_variables(self._variables, folder / MODEL_FILE)
+    @staticmethod
+    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each block is multiplied with, by a description."""
+        return {name: scale / INPUT_LENGTH for name, scale in build["scales"].items()}
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
-        path = folder / BUILD_FILE
-        with reading_description(path, "network"):
-            build = json.loads(path.read_bytes())
-            weights = {name: scale / INPUT_LENGTH for name, scale in build["scales"].items()}
-            classifier = cls(None, 0, weights)
-            classifier._build, classifier.classes_ = build, build["classes"]
-            shapes = _shapes(build)
-        classifier._variables = load_variables(folder / MODEL_FILE, shapes)
-        return classifier
-
-
-def _shapes(build: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Return the shape and type of each variable of the network."""
-    blocks, units = build["blocks"], build["branch_units"]
-    joined, hidden, classes = units * len(blocks), build["hidden_units"], len(build["classes"])
-    layers = {f"{name}_dense": (size, units) for name, size in blocks.items()}
-    layers |= {"hidden": (joined, hidden), "classes": (hidden, classes)}
-    shapes: dict[str, tuple[int, ...]] = {f"{name}/kernel": ends for name, ends in layers.items()}
-    shapes |= {f"{name}/bias": (end,) for name, (_, end) in layers.items()}
-    shapes |= {f"normalized/{key}": (joined,) for key in NORMALIZATION}
-    return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
+    @staticmethod
+    def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and type of each variable of the network, by a description."""
+        blocks, units = build["blocks"], build["branch_units"]
+        joined, hidden, classes = units * len(blocks), build["hidden_units"], len(build["classes"])
+        layers = {f"{name}_dense": (size, units) for name, size in blocks.items()}
+        layers |= {"hidden": (joined, hidden), "classes": (hidden, classes)}
+        shapes: dict[str, tuple[int, ...]] = {
+            f"{name}/kernel": ends for name, ends in layers.items()
+        }
+        shapes |= {f"{name}/bias": (end,) for name, (_, end) in layers.items()}
+        shapes |= {f"normalized/{key}": (joined,) for key in NORMALIZATION}
+        return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
 
 
 def _layers(build: Mapping[str, Any]) -> dict[str, Any]:

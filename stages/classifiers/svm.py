@@ -9,24 +9,18 @@ scikit-learn fits both. Either is then a few vectors, and what the kernel betwee
 counts: matrix products, which take a tenth of the time of its own prediction.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from stages.classifiers.base import ClassifierSettings, reading_description
+from stages.classifiers.base import ArrayClassifier, ClassifierSettings
 from stages.common.blocks import Blocks, concatenate
-from stages.common.files import write_json
-from stages.common.keras_weights import load_variables, save_variables
 from stages.common.settings import Positive, PositiveFloat
 
-MODEL_FILE = "model.safetensors"
-BUILD_FILE = "machine.json"
 BATCH = 1024  # products that the kernel is computed for at a time
 
 
@@ -40,20 +34,11 @@ class Settings(ClassifierSettings):
     class_weight: Literal["balanced"] | None
 
 
-class Classifier:
+class Classifier(ArrayClassifier):
     """A machine for each pair of classes, or for each class where it is approximated."""
 
-    def __init__(
-        self, settings: Settings | None, seed: int, block_weights: Mapping[str, float]
-    ) -> None:
-        """Take the settings; a classifier that was loaded has none."""
-        self.settings = settings
-        self.seed = seed
-        self.block_weights = dict(block_weights)
-        self.classes_: list[str] = []
-        self.history_: dict[str, list[float]] = {}
-        self._build: dict[str, Any] = {}
-        self._variables: dict[str, np.ndarray] = {}
+    settings: Settings | None
+    build_file = "machine.json"
 
     def fit(
         self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
@@ -72,6 +57,7 @@ class Classifier:
             "is_exact": is_exact,
         }
         self._variables = fit(self.settings, matrix, y)
+        self._build["n_vectors"] = len(self._variables["vectors"])
         vars(self).pop("_vectors", None)  # of an earlier fit
         return self
 
@@ -148,29 +134,22 @@ class Classifier:
         vectors = self._variables["vectors"].astype(np.float64)
         return vectors, np.square(vectors).sum(axis=1)
 
-    def save(self, folder: Path) -> None:
-        """Write the vectors and what they count into `folder`."""
-        write_json(folder / BUILD_FILE, self._build | {"n_vectors": len(self._vectors[0])})
-        save_variables(self._variables, folder / MODEL_FILE)
+    @staticmethod
+    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each block is multiplied with, by a description."""
+        return build["block_weights"]
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
-        path = folder / BUILD_FILE
-        with reading_description(path, "machine"):
-            build = json.loads(path.read_bytes())
-            classifier = cls(None, 0, build["block_weights"])
-            classifier._build, classifier.classes_ = build, build["classes"]
-            n_vectors, n_classes = build["n_vectors"], len(build["classes"])
-            n_scores = n_classes * (n_classes - 1) // 2 if build["is_exact"] else n_classes
-            shapes: dict[str, tuple[tuple[int, ...], np.dtype]] = {
-                "vectors": ((n_vectors, build["n_features"]), np.dtype(np.float32)),
-                "weights": ((n_vectors, n_scores), np.dtype(np.float64)),
-                "intercepts": ((n_scores,), np.dtype(np.float64)),
-            }
-            np.exp(build["gamma"])
-        classifier._variables = load_variables(folder / MODEL_FILE, shapes)
-        return classifier
+    @staticmethod
+    def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and type of each array, by a description."""
+        np.exp(build["gamma"])  # a number
+        n_vectors, n_classes = build["n_vectors"], len(build["classes"])
+        n_scores = n_classes * (n_classes - 1) // 2 if build["is_exact"] else n_classes
+        return {
+            "vectors": ((n_vectors, build["n_features"]), np.dtype(np.float32)),
+            "weights": ((n_vectors, n_scores), np.dtype(np.float64)),
+            "intercepts": ((n_scores,), np.dtype(np.float64)),
+        }
 
 
 def pair_weights(duals: np.ndarray, n_support: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from helpers.repository import TOP
 from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
+from stages.classifiers.base import ARRAYS_FILE
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
 from stages.params import load_params
@@ -175,14 +176,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("change", ["shape", "missing"])
 def test_variables_of_another_network_are_refused_by_name(folder, tmp_path, change):
-    values = load_file(folder / mlp.MODEL_FILE)
+    values = load_file(folder / ARRAYS_FILE)
     key = "hidden/kernel"
     if change == "shape":
         values[key] = values[key][:-1].copy()
     else:
         del values[key]
-    (tmp_path / mlp.BUILD_FILE).write_bytes((folder / mlp.BUILD_FILE).read_bytes())
-    save_file(values, tmp_path / mlp.MODEL_FILE)
+    (tmp_path / mlp.Classifier.build_file).write_bytes(
+        (folder / mlp.Classifier.build_file).read_bytes()
+    )
+    save_file(values, tmp_path / ARRAYS_FILE)
     with pytest.raises(InputError, match=r"model\.safetensors holds no hidden/kernel of shape"):
         mlp.Classifier.load(tmp_path)
 
@@ -192,7 +195,7 @@ def test_it_predicts_what_its_network_says_and_without_a_framework(tmp_path):
     model = fitted(settings(max_epochs=3), train, None)
     model.save(tmp_path)
     rows = torch.from_numpy(train.X["b"]) * mlp.INPUT_LENGTH
-    variables = {n: torch.from_numpy(v) for n, v in load_file(tmp_path / mlp.MODEL_FILE).items()}
+    variables = {n: torch.from_numpy(v) for n, v in load_file(tmp_path / ARRAYS_FILE).items()}
 
     def dense(name: str, rows: torch.Tensor) -> torch.Tensor:
         return rows @ variables[f"{name}/kernel"] + variables[f"{name}/bias"]

@@ -9,7 +9,8 @@ from scipy.special import softmax
 from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 
-from stages.classifiers.svm import MODEL_FILE, Classifier, closest_duels
+from stages.classifiers.base import ARRAYS_FILE
+from stages.classifiers.svm import Classifier, closest_duels
 from stages.params import load_params
 
 SETTINGS = load_params(TOP / "params.yaml").classifiers["svm"]
@@ -109,5 +110,5 @@ def test_fewer_components_make_a_smaller_model(tmp_path):
     for n_components in (20, 200):
         settings = SETTINGS.model_copy(update={"nystroem_above": 0, "n_components": n_components})
         fitted(settings, *train).save(tmp_path / str(n_components))
-    few, many = ((tmp_path / name / MODEL_FILE).stat().st_size for name in ("20", "200"))
+    few, many = ((tmp_path / name / ARRAYS_FILE).stat().st_size for name in ("20", "200"))
     assert few < many / 4

@@ -535,7 +535,7 @@ def test_what_describes_no_model_is_refused_by_its_name(tmp_path, saved_mlp, pla
     shutil.copytree(saved_mlp, folder)
     for file in (folder / "text" / "network.json", folder / BUILD_FILE):
         file.write_bytes(planted)
-        with pytest.raises(InputError, match=rf"{file.name} describes no (network|model)"):
+        with pytest.raises(InputError, match=rf"{file.name} describes no (classifier|model)"):
             FusedModel.load(folder)
 
 
