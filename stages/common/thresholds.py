@@ -32,24 +32,26 @@ def promised_thresholds(
     whether they are right, and `groups`, str, which are near-duplicates; all of shape (n,). None
     where nothing can be promised, as there are too few products or too many mistakes.
     """
+    order = np.argsort(-confidence, kind="stable")
+    confidence, groups = confidence[order], groups[order]
+    accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    sizes, ends = effective_sizes(groups), _ends(confidence)
     found: dict[float, float | None] = {}
     lowest = None
     for target in sorted(TARGETS, reverse=True):  # what keeps a higher promise keeps a lower one
-        threshold = _promised_threshold(confidence, correct, groups, target)
+        row = _promised_row(accuracy, sizes, ends, target)
+        threshold = None if row is None else float(confidence[row])
         known = [each for each in (threshold, lowest) if each is not None]
         found[target] = lowest = min(known, default=None)
     return {target: found[target] for target in TARGETS}
 
 
-def _promised_threshold(
-    confidence: np.ndarray, correct: np.ndarray, groups: np.ndarray, target: float
-) -> float | None:
-    order = np.argsort(-confidence, kind="stable")
-    confidence, groups = confidence[order], groups[order]
-    accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
-    sizes = effective_sizes(groups)
+def _promised_row(
+    accuracy: np.ndarray, sizes: np.ndarray, ends: np.ndarray, target: float
+) -> int | None:
+    """Return the last row, the most confident being first, that is promised to reach `target`."""
     level = 1 - CONFIDENCE
-    tested = _tested(sizes, _ends(confidence), math.log(level * FIRST_SHARE, target))
+    tested = _tested(sizes, ends, math.log(level * FIRST_SHARE, target))
     first = FIRST_SHARE if len(tested) > 1 else 1.0
     found, passed_on = None, 0.0
     for number, i in enumerate(tested):
@@ -57,7 +59,7 @@ def _promised_threshold(
         its_level = level * share + passed_on
         holds = _p_value(accuracy[i], sizes[i], target) <= its_level
         found, passed_on = (i, its_level) if holds else (found, 0.0)
-    return None if found is None else float(confidence[found])
+    return found
 
 
 def reached_threshold(confidence: np.ndarray, correct: np.ndarray, target: float) -> float | None:

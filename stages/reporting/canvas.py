@@ -88,7 +88,7 @@ def png(figure: "Figure") -> bytes:
         canvas.draw()
     file = io.BytesIO()
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    drawn.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    drawn.quantize(256, dither=Image.Dither.NONE).save(file, "PNG")
     return file.getvalue()
 
 

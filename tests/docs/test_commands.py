@@ -88,7 +88,7 @@ def test_a_search_goes_on_where_it_stopped(copy):
     said = copy.run(*search, "--trials", "2")
     assert len(re.findall(r"classifiers\.svm\.C=[\d.]+ +text-svm +[01]\.\d{4}", said)) == 2
     copy.run(*shlex.split(re.search(r"take over the first: (dvc exp apply [\w-]+), then", said)[1]))
-    assert copy.repro()[0] == "package"
+    assert copy.repro("package") == ["package"]
 
 
 def test_a_sweep_is_shown_in_a_table(copy):

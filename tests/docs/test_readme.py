@@ -33,7 +33,7 @@ COMMANDS = {
     "dvc exp run -S fusion.strategy=early": TESTED + "test_an_experiment_is_compared_with_main",
     "python -m serving.predict new.csv --output predictions.csv": TESTED
     + "test_your_own_table_ends_in_predictions",
-    "make review BASE=main": "installs first: tests/pipeline/test_repro.py runs what it runs",
+    "make review BASE=main": "installs first: tests/pipeline/test_changes.py runs what it runs",
     "make serve": "serves until it is stopped: tests/serving/server/ starts it and stops it",
     "dvc add data/catalogue/products.csv": TESTED + "test_your_own_table_ends_in_predictions",
     "make sweep": "installs first, and takes minutes: the next one runs what it runs",

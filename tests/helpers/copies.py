@@ -45,6 +45,14 @@ class Copy:
         self.run("git", "config", "user.email", "test@example.com")
         self.edit(edit)
 
+    @classmethod
+    def of(cls, other: Path, top: Path) -> "Copy":
+        """Return a copy of another one, with all that was built in it."""
+        shutil.copytree(other, top, symlinks=True, dirs_exist_ok=True)
+        copied = cls.__new__(cls)
+        copied.top = top
+        return copied
+
     def environment(self, **more: str) -> dict[str, str]:
         """Return the variables under which `dvc` and `python` are those of this interpreter.
 
