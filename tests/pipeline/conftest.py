@@ -16,7 +16,7 @@ def pipeline(tmp_path_factory, request) -> Path:
     top, done = shared / "pipeline", shared / "pipeline.built"
     with FileLock(shared / "pipeline.lock"):
         if not done.exists():
-            top.mkdir()
+            top.mkdir(exist_ok=True)  # a try that failed has left it
             copy = Copy(top, small)
             copy.repro()
             copy.commit()
