@@ -122,7 +122,7 @@ def test_a_comment_and_a_new_kind_embed_nothing_anew_and_a_kind_is_a_file_and_an
         file.write_text(file.read_text() + "\n# a comment\n")
     (copy.top / "stages/encoders/word_lengths.py").write_text(ENCODER_KIND)
     (copy.top / "stages/classifiers/nearest.py").write_text(CLASSIFIER_KIND)
-    said = copy.run("dvc", "repro", "package")
+    said = copy.run("dvc", "repro")
     assert {"mobilenet": "0", "minilm": "0"}.items() <= dict(COMPUTED.findall(said)).items()
     assert "Running stage 'fuse'" not in said
     assert copy.outputs() == before
@@ -135,12 +135,12 @@ def test_a_comment_and_a_new_kind_embed_nothing_anew_and_a_kind_is_a_file_and_an
             del params["classifiers"][name]
 
     copy.edit(name_them)
-    computed = dict(COMPUTED.findall(copy.run("dvc", "repro", "package")))
+    computed = dict(COMPUTED.findall(copy.run("dvc", "repro")))
     assert computed == {"lengths": "236"}  # no other encoder runs again
     models = metrics_of(copy)["models"]
     assert models["text"]["weights"] == {"minilm": "bundled", "ngrams": "none", "lengths": "none"}
     assert models["multimodal"]["nearest"]["accuracy"] > 0.3
-    assert UP_TO_DATE in copy.run("dvc", "status", "--with-deps", "package")
+    assert UP_TO_DATE in copy.run("dvc", "status")
 
 
 def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):
