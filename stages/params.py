@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.catalog.settings import DataSettings, SplitSettings
-from stages.classifiers.base import ClassifierSettings
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.settings import Positive, Settings, Slug, TextFields

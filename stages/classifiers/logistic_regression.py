@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.classifiers.base.estimators import SklearnClassifier
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.settings import Positive, PositiveFloat
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
-from stages.classifiers.base import ArrayClassifier, ClassifierSettings
+from stages.classifiers.base.arrays import ArrayClassifier
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.blocks import Blocks
 from stages.common.settings import Positive, PositiveFloat
 

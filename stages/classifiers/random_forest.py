@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.classifiers.base.estimators import SklearnClassifier
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.blocks import Blocks
 from stages.common.settings import Positive, Share
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.classifiers.base import Classifier, module_of
+from stages.classifiers.base.interface import Classifier, module_of
 from stages.common.errors import InputError
 from stages.fusion.features import Features, FeaturesMetadata, scaled_weights
 

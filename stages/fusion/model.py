@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from stages.classifiers.base import Classifier, module_of
+from stages.classifiers.base.interface import Classifier, module_of
 from stages.common.errors import InputError
 from stages.common.files import write_json
 from stages.fusion.calibration import LogOpinionPool, even_pool

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.classifiers.base import Classifier
+from stages.classifiers.base.interface import Classifier
 from stages.common.errors import InputError
 from stages.common.splits import TEST, VALIDATION
 from stages.fusion.calibration import LogOpinionPool, fit_pool

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stages.classifiers.base import MODEL_FILE
+from stages.classifiers.base.estimators import MODEL_FILE
 from stages.classifiers.logistic_regression import Classifier
 from stages.common.errors import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.repository import TOP
 
-from stages.classifiers.base import module_of
+from stages.classifiers.base.interface import module_of
 from stages.common.files import sha256_of
 from stages.params import load_params
 

@@ -12,7 +12,7 @@ from helpers.repository import TOP
 from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
-from stages.classifiers.base import ARRAYS_FILE
+from stages.classifiers.base.arrays import ARRAYS_FILE
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
 from stages.params import load_params

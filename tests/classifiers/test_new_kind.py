@@ -21,7 +21,8 @@ MODULE = '''
 
 from typing import Any
 
-from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.classifiers.base.estimators import SklearnClassifier
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.settings import PositiveFloat
 
 

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 
-from stages.classifiers.base import ARRAYS_FILE
+from stages.classifiers.base.arrays import ARRAYS_FILE
 from stages.classifiers.svm import Classifier, closest_duels
 from stages.params import load_params
 

@@ -13,7 +13,7 @@ import PIL.Image
 import pyarrow as pa
 from helpers.onnx_files import of_bytes
 
-from stages.classifiers.base import module_of as classifier_of
+from stages.classifiers.base.interface import module_of as classifier_of
 from stages.common.tables import PRODUCTS, write_table
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of

@@ -48,7 +48,8 @@ CLASSIFIER_KIND = '''
 
 from typing import Any
 
-from stages.classifiers.base import ClassifierSettings, SklearnClassifier
+from stages.classifiers.base.estimators import SklearnClassifier
+from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.settings import Positive
 
 

@@ -1,11 +1,6 @@
-"""What every kind of classifier offers, and base classes for estimators and for arrays.
-
-A kind is a module of this package with two classes: `Settings`, which says what its entry in
-params.yaml may hold, and `Classifier`, which has the methods of the protocol below.
-"""
+"""A base class for scikit-learn's estimators, and how they are saved."""
 
 import io
-import json
 import re
 import sys
 import zipfile
@@ -13,119 +8,18 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
 from stages.common.blocks import Blocks, concatenate
 from stages.common.errors import InputError
-from stages.common.files import atomic_file, write_json
-from stages.common.keras_weights import load_variables, save_variables
-from stages.common.settings import Settings
+from stages.common.files import atomic_file
 
 MODEL_FILE = "model.skops"
-ARRAYS_FILE = "model.safetensors"
 # What skops does not trust by itself in the files that are written here; a file that holds any
 # other type is refused.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
-
-
-class ClassifierSettings(Settings):
-    """The settings of a classifier in params.yaml; each kind adds its own fields."""
-
-
-class Classifier(Protocol):
-    """A classifier of products by their blocks."""
-
-    classes_: list[str]
-    history_: dict[str, list[float]]  # losses and accuracies by epoch; empty without epochs
-
-    def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
-        """Take the kind's settings, and what each block is multiplied with."""
-
-    def fit(
-        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
-    ) -> Self:
-        """Fit on the training products and return the classifier.
-
-        `y` is str of shape (n,), with at least two classes. `validation` is used only to decide
-        when to stop; at least one of its products is of a class in `y`.
-        """
-
-    def predict_proba(self, X: Blocks) -> np.ndarray:
-        """Return the probability of each class, float32 of shape (n, len(classes_))."""
-
-    def save(self, folder: Path) -> None:
-        """Write the classifier into `folder`, in a format that runs no code when it is loaded."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
-
-
-def module_of(kind: str) -> ModuleType:
-    """Return the module of a kind of classifier; only this imports the library that it needs."""
-    return import_module(f"stages.classifiers.{kind}")
-
-
-class ArrayClassifier:
-    """A few arrays, and a description of what they are; a kind fits them and predicts by NumPy.
-
-    `_build` is the description, which is saved as JSON and has the `classes`.
-    """
-
-    build_file: str  # of the description
-
-    def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
-        """Take the settings; a classifier that was loaded has none."""
-        self.settings = settings
-        self.seed = seed
-        self.block_weights = dict(block_weights)
-        self.classes_: list[str] = []
-        self.history_: dict[str, list[float]] = {}
-        self._build: dict[str, Any] = {}
-        self._variables: dict[str, np.ndarray] = {}
-
-    @staticmethod
-    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
-        """Return what each block is multiplied with, by a description."""
-        raise NotImplementedError
-
-    @staticmethod
-    def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and type of each array, by a description."""
-        raise NotImplementedError
-
-    def save(self, folder: Path) -> None:
-        """Write the description and the arrays into `folder`."""
-        write_json(folder / self.build_file, self._build)
-        save_variables(self._variables, folder / ARRAYS_FILE)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
-        path = folder / cls.build_file
-        try:
-            build = json.loads(path.read_bytes())
-            classifier = cls(None, 0, cls.block_weights_of(build))
-            classifier._build, classifier.classes_ = build, build["classes"]
-            shapes = cls.shapes_of(build)
-        except FileNotFoundError:
-            raise InputError(f"{path} is not there: `dvc repro` builds it") from None
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-            OSError,
-        ) as error:
-            raise InputError(
-                f"{path} describes no classifier ({type(error).__name__}): `dvc repro -f` "
-                "rebuilds it"
-            ) from None
-        classifier._variables = load_variables(folder / ARRAYS_FILE, shapes)
-        return classifier
 
 
 class SklearnClassifier:

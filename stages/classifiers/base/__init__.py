@@ -1,0 +1,1 @@
+"""What kinds of classifier have in common: their interface, and base classes."""

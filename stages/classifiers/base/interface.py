@@ -1,0 +1,54 @@
+"""What every kind of classifier offers.
+
+A kind is a module of this room with two classes: `Settings`, which says what its entry in
+params.yaml may hold, and `Classifier`, which has the methods of the protocol below.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from stages.common.blocks import Blocks
+from stages.common.settings import Settings
+
+
+class ClassifierSettings(Settings):
+    """The settings of a classifier in params.yaml; each kind adds its own fields."""
+
+
+class Classifier(Protocol):
+    """A classifier of products by their blocks."""
+
+    classes_: list[str]
+    history_: dict[str, list[float]]  # losses and accuracies by epoch; empty without epochs
+
+    def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
+        """Take the kind's settings, and what each block is multiplied with."""
+
+    def fit(
+        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
+    ) -> Self:
+        """Fit on the training products and return the classifier.
+
+        `y` is str of shape (n,), with at least two classes. `validation` is used only to decide
+        when to stop; at least one of its products is of a class in `y`.
+        """
+
+    def predict_proba(self, X: Blocks) -> np.ndarray:
+        """Return the probability of each class, float32 of shape (n, len(classes_))."""
+
+    def save(self, folder: Path) -> None:
+        """Write the classifier into `folder`, in a format that runs no code when it is loaded."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load what `save` wrote, to predict with it; raises InputError for any other content."""
+
+
+def module_of(kind: str) -> ModuleType:
+    """Return the module of a kind of classifier; only this imports the library that it needs."""
+    return import_module(f"stages.classifiers.{kind}")
