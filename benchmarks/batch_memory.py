@@ -28,9 +28,9 @@ from stages.catalog.validation import clean_product
 from stages.classifiers.logistic_regression import Settings as ClassifierSettings
 from stages.common.settings import TextFields
 from stages.common.tables import PRODUCTS
+from stages.common.texts import texts_of
 from stages.encoders import hashed_ngrams
 from stages.encoders.backends.base import Backend
-from stages.encoders.texts import texts_of
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, ModelFile

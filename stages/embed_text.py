@@ -22,6 +22,7 @@ from stages.common.tables import (
     read_table,
     write_batches,
 )
+from stages.common.texts import texts_of
 from stages.encoders.embedding_cache import (
     Progress,
     TableEncoder,
@@ -32,7 +33,6 @@ from stages.encoders.embedding_cache import (
 )
 from stages.encoders.int8 import weights_to_run
 from stages.encoders.text_counts import TextCounter
-from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 

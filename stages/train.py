@@ -1,6 +1,7 @@
 """Train one classifier on every modality in each fold, and predict for the held-out products.
 
-Reads data/splits.parquet and data/features.parquet; writes models/trained/<classifier>/: for each
+Reads data/splits.parquet and data/features.parquet, and data/products.parquet and data/weights/ for
+a classifier that tunes an encoder's network; writes models/trained/<classifier>/: for each
 modality a model per fold, what the model is that new products are sorted by (model.json), and the
 folds' probabilities for the validation and test products that they can see; for test products that
 have image and text also without one. New products are sorted by the model of the only fold; with
@@ -17,7 +18,7 @@ from stages.common import paths
 from stages.common.files import atomic_folder, md5_of, write_csv
 from stages.common.process import run_stage
 from stages.common.splits import TEST, VALIDATION, Splits, read_splits
-from stages.common.tables import write_table
+from stages.common.tables import PRODUCTS, read_table, write_table
 from stages.fusion.features import check_skus, read_features, read_metadata
 from stages.fusion.members import plan_members
 from stages.fusion.model import FusedModel
@@ -30,6 +31,7 @@ from stages.fusion.out_of_fold import (
 )
 from stages.fusion.parallel import count_jobs
 from stages.fusion.saved_model import ALL, describe
+from stages.fusion.texts import TextReader, text_blocks
 from stages.fusion.training import History, Reader, Task, TrainedModel, fit_models
 from stages.params import load_params
 
@@ -43,10 +45,13 @@ def main() -> None:
     splits = read_splits()
     metadata = read_metadata(paths.FEATURES)
     check_skus(paths.FEATURES, splits.skus)
-    read = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
-    plan = plan_members(metadata, params.fusion.strategy)
-    classes = sorted(set(splits.labels.tolist()))
     settings, strategy = params.classifiers[name], params.fusion.strategy
+    read: Reader = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
+    if (encoder := settings.reads_texts_of) is not None:
+        products = read_table(paths.PRODUCTS, PRODUCTS)
+        read = TextReader(read, text_blocks(encoder, name, metadata, products))
+    plan = plan_members(metadata, strategy)
+    classes = sorted(set(splits.labels.tolist()))
     task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1

@@ -5,29 +5,33 @@ model and use it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field
 from scipy.special import softmax
 
 from stages.classifiers.base.arrays import ArrayClassifier
+from stages.classifiers.base.epochs import (
+    INPUT_LENGTH,
+    ClassWeight,
+    judge,
+    new_history,
+    record,
+    reproducible,
+    sample_weights,
+)
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.blocks import Blocks
 from stages.common.settings import Positive, PositiveFloat
 
-# Rows of unit length have tiny numbers: a network whose inputs are this long learns in few epochs.
-INPUT_LENGTH = 20
 BATCH = 4096  # rows that probabilities are computed for at a time
 NORMALIZATION_EPSILON = 1e-3
 # Averages must follow within an epoch or two: early stopping compares the first epochs.
 NORMALIZATION_MOMENTUM = 0.1
 ADAM_EPSILON = 1e-7
-EPSILON = 1e-7  # the smallest probability that a loss takes the logarithm of
 NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")  # its variables
-CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
 
 class Settings(ClassifierSettings):
@@ -40,7 +44,7 @@ class Settings(ClassifierSettings):
     batch_size: Annotated[int, Field(ge=2)]
     max_epochs: Positive
     patience: Positive
-    class_weight: Literal["balanced"] | None
+    class_weight: ClassWeight
 
 
 class Classifier(ArrayClassifier):
@@ -67,8 +71,8 @@ class Classifier(ArrayClassifier):
             "branch_units": self.settings.branch_units,
             "hidden_units": self.settings.hidden_units,
         }
-        self.history_ = {name: [] for name in CURVES}
-        with _reproducible(self.seed):
+        self.history_ = new_history()
+        with reproducible(self.seed):
             self._train(X, y, validation)
         return self
 
@@ -86,7 +90,7 @@ class Classifier(ArrayClassifier):
         scales = self._build["scales"]
         blocks = {name: torch.from_numpy(X[name]) for name in scales}
         columns = torch.from_numpy(np.searchsorted(self.classes_, y))
-        weights = torch.from_numpy(_sample_weights(y, settings.class_weight))
+        weights = torch.from_numpy(sample_weights(y, settings.class_weight))
         best_epoch, best_loss, best = 0, math.inf, _variables(layers)
         for epoch in range(settings.max_epochs):
             loss, right = 0.0, 0
@@ -98,33 +102,18 @@ class Classifier(ArrayClassifier):
                 step(torch.autograd.grad(weighted, trained))
                 loss += weighted.item() * len(rows)
                 right += int((logits.argmax(dim=1) == columns[rows]).sum())
-            self._record("train", loss / len(y), right / len(y))
+            record(self.history_, "train", loss / len(y), right / len(y))
             self._variables = _variables(layers)
             if validation is None:
                 continue
-            loss, accuracy = self._judge(*validation)
-            self._record("validation", loss, accuracy)
+            loss, accuracy = judge(self.predict_proba, self.classes_, *validation)
+            record(self.history_, "validation", loss, accuracy)
             if loss < best_loss:
                 best_epoch, best_loss, best = epoch, loss, self._variables
             if epoch - best_epoch >= settings.patience:
                 break
         if validation is not None:
             self._variables = best
-
-    def _record(self, part: str, loss: float, accuracy: float) -> None:
-        self.history_[f"{part}_loss"].append(loss)
-        self.history_[f"{part}_accuracy"].append(accuracy)
-
-    def _judge(self, X: Blocks, y: np.ndarray) -> tuple[float, float]:
-        """Return the loss and the accuracy on those products whose classes are known."""
-        known = np.isin(y, self.classes_)
-        if not known.all():
-            X, y = {name: rows[known] for name, rows in X.items()}, y[known]
-        columns = np.searchsorted(self.classes_, y)
-        probabilities = self.predict_proba(X)
-        of_label = probabilities[np.arange(len(y)), columns]
-        loss = -np.log(np.maximum(of_label, EPSILON)).mean()
-        return float(loss), float((probabilities.argmax(axis=1) == columns).mean())
 
     def predict_proba(self, X: Blocks) -> np.ndarray:
         """Return the probability of each class, float32 of shape (n, len(classes_))."""
@@ -248,28 +237,3 @@ def _batches(n: int, batch_size: int) -> tuple[Any, ...]:
     import torch
 
     return torch.randperm(n).tensor_split(max(min(math.ceil(n / batch_size), n // 2), 1))
-
-
-@contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """Let PyTorch draw from a seed and use one thread: each number of threads rounds differently.
-
-    Its own random numbers and threads are as before in the end.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _sample_weights(y: np.ndarray, class_weight: str | None) -> np.ndarray:
-    """Return how much each product counts, float32 (n,); "balanced" as in scikit-learn."""
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    return compute_sample_weight(class_weight, y).astype(np.float32)

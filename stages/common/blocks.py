@@ -1,10 +1,40 @@
-"""Blocks of vectors, as classifiers see them: each has a row per product."""
+"""Blocks, as classifiers see them: what each encoder makes of every product, or reads of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-Blocks = Mapping[str, np.ndarray]  # block names to float32 of shape (n, size), rows of unit length
+from stages.common.text_network import TextNetwork
+
+# Block names to float32 of shape (n, size), rows of unit length; for classifiers that read texts
+# themselves, names of `text_key` to TextBlock too.
+Blocks = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """The texts that an encoder read, objects of str of shape (n,); empty where there is none.
+
+    `network` is the encoder's own: None where nothing is to be fitted.
+    """
+
+    texts: np.ndarray
+    network: TextNetwork | None = None
+
+    def __len__(self) -> int:
+        """Return the number of products."""
+        return len(self.texts)
+
+    def __getitem__(self, rows: Any) -> "TextBlock":
+        """Return the texts of some products, by a boolean mask, indices or a slice."""
+        return replace(self, texts=self.texts[rows])
+
+
+def text_key(block: str) -> str:
+    """Return the name under which a block's texts lie beside its vectors."""
+    return f"{block}.text"  # no name of a block has a dot
 
 
 def concatenate(X: Blocks, block_weights: Mapping[str, float]) -> np.ndarray:

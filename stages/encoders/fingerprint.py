@@ -30,7 +30,11 @@ OPAQUE = {
     f"{ROOM}.{name}"
     for name in ("backends.base", "base", "embedding_cache", "fingerprint", "settings", "weights")
 }
-KERAS_WEIGHTS = "stages.common.keras_weights"  # of other rooms, all that a vector depends on
+# Of other rooms, all that a vector depends on.
+OTHERS = {
+    f"stages.common.{name}"
+    for name in ("huggingface", "keras_weights", "openvino", "openvino_conversion", "text_network")
+}
 NOT_COMPUTING = {"filelock", "pydantic"}  # libraries that change no number
 
 
@@ -76,7 +80,7 @@ def _import_closure(modules: Iterable[str], top: Path) -> dict[str, ast.Module]:
         name = pending.pop()
         file = top / f"{name.replace('.', '/')}.py"
         is_opaque = any(name == module or name.startswith(f"{module}.") for module in OPAQUE)
-        is_ours = name == KERAS_WEIGHTS or (name.startswith(f"{ROOM}.") and not is_opaque)
+        is_ours = name in OTHERS or (name.startswith(f"{ROOM}.") and not is_opaque)
         if name in trees or not is_ours or not file.is_file():
             continue
         trees[name] = ast.parse(file.read_bytes())

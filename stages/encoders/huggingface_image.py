@@ -10,12 +10,13 @@ import PIL.Image
 from PIL.Image import Image
 from pydantic import Field
 
+from stages.common import huggingface
+from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Sha256
-from stages.encoders import huggingface
 from stages.encoders.backends.base import Backend, Network, Row
 from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
-from stages.encoders.backends.torch import TorchNetwork, openvino_model
+from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.backends.torch import taking_bytes as torch_taking_bytes
 from stages.encoders.fingerprint import network_key
 from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taking_bytes

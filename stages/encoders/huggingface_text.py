@@ -7,13 +7,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from stages.common.errors import InputError
+from stages.common import huggingface
+from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Positive, Sha256
-from stages.encoders import huggingface
+from stages.common.text_network import TextNetwork, load_module, load_tokenizer, tokens_of
 from stages.encoders.backends.base import Backend, Network, Row
 from stages.encoders.backends.batching import GPU_TOKENS
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
-from stages.encoders.backends.torch import TorchNetwork, openvino_model
+from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.fingerprint import network_key
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import TextEncoderSettings
@@ -75,11 +76,12 @@ def torch_encoder(
 
     A text is padded to one of a few lengths, which depends on the text alone.
     """
-    tokenizer, module = _tokenizer(settings, folder), _masked(_module(settings, folder))
+    network = _network(settings, folder)
+    tokenizer, module = load_tokenizer(network), _masked(load_module(network, settings.normalize))
     padding = Padding(_padding_token(folder), settings.max_tokens)
-    example = padding.pad(_tokens(tokenizer, "an example"))
-    network = TorchNetwork(module, example, backend, lambda row: tokens // row[0].shape[1])
-    return HuggingFaceTextEncoder(network, tokenizer, padding)
+    example = padding.pad(tokens_of(tokenizer, "an example"))
+    running = TorchNetwork(module, example, backend, lambda row: tokens // row[0].shape[1])
+    return HuggingFaceTextEncoder(running, tokenizer, padding)
 
 
 def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
@@ -89,9 +91,10 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     """
 
     def build(place: Path) -> Any:
-        tokenizer, module = _tokenizer(settings, folder), _module(settings, folder)
+        network = _network(settings, folder)
+        tokenizer, module = load_tokenizer(network), load_module(network, settings.normalize)
         tokenizer.save(str(place / TOKENIZER_FILE))
-        return openvino_model(module, _tokens(tokenizer, "an example"), is_fixed=False)
+        return openvino_model(module, tokens_of(tokenizer, "an example"), is_fixed=False)
 
     return network_of(folder, lambda: network_key(settings, folder), build)
 
@@ -111,7 +114,7 @@ class HuggingFaceTextEncoder(NetworkEncoder):
 
     def prepare(self, one: str) -> Row:
         """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
-        row = _tokens(self._tokenizer, one)
+        row = tokens_of(self._tokenizer, one)
         return row if self._padding is None else self._padding.pad(row)
 
 
@@ -132,12 +135,6 @@ class Padding:
         return ids, mask
 
 
-def _tokens(tokenizer: Any, text: str) -> Row:
-    """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
-    ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
-    return ids, np.ones_like(ids)
-
-
 def _padding_token(folder: Path) -> int:
     """Return the id of the token that pads; some networks find a token's position by it."""
     from transformers import AutoTokenizer
@@ -145,55 +142,8 @@ def _padding_token(folder: Path) -> int:
     return huggingface.from_folder(AutoTokenizer, folder).pad_token_id or 0
 
 
-def _tokenizer(settings: Settings, folder: Path) -> Any:
-    """Load the tokeniser in `folder` and have it cut texts at the encoder's `max_tokens`.
-
-    Raises InputError where the tokenizers package cannot run it.
-    """
-    from transformers import AutoTokenizer
-
-    found = huggingface.from_folder(AutoTokenizer, folder)
-    if not found.is_fast:
-        raise InputError(f"{settings.model} has no fast tokeniser: choose a model that has one")
-    _check_length(settings, found.model_max_length)
-    tokenizer = found.backend_tokenizer
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(settings.max_tokens, direction=found.truncation_side)
-    return tokenizer
-
-
-def _check_length(settings: Settings, limit: int) -> None:
-    """Raise InputError if texts may be longer than `limit`: OpenVINO would make numbers up."""
-    if settings.max_tokens > limit:
-        raise InputError(
-            f"max_tokens is {settings.max_tokens}, and {settings.model} takes {limit} at most"
-        )
-
-
-def _module(settings: Settings, folder: Path) -> Any:
-    """Return the network in `folder` as a module that gives the encoder's pooling of its output."""
-    import torch
-
-    network = huggingface.load_network(folder, uses_pooler=settings.pooling == "pooler")
-    _check_length(settings, getattr(network.config, "max_position_embeddings", settings.max_tokens))
-
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            out = self.network(input_ids=input_ids, attention_mask=attention_mask)
-            if settings.pooling == "mean":
-                weights = attention_mask.unsqueeze(-1).to(out.last_hidden_state.dtype)
-                pooled = (out.last_hidden_state * weights).sum(1) / weights.sum(1)
-            elif settings.pooling == "cls":
-                pooled = out.last_hidden_state[:, 0]
-            else:
-                pooled = huggingface.pooled_output(out)
-            return torch.nn.functional.normalize(pooled) if settings.normalize else pooled
-
-    return Pooled()
+def _network(settings: Settings, folder: Path) -> TextNetwork:
+    return TextNetwork(folder, settings.model, settings.pooling, settings.max_tokens)
 
 
 def _masked(module: Any) -> Any:

@@ -16,8 +16,8 @@ import PIL.Image
 from PIL.Image import Image, Resampling
 
 from stages.common.files import write_json
+from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import Row
-from stages.encoders.backends.openvino import import_openvino
 from stages.encoders.images import DEFAULT_SIZE, resize
 
 FILE = "image.json"

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from stages.common.errors import InputError
 from stages.common.keras_weights import restore_variables
+from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
 from stages.encoders.backends.batching import GPU_IMAGES
-from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino, network_of
+from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
 from stages.encoders.fingerprint import network_key
 from stages.encoders.images import DEFAULT_SIZE, resize

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from stages.common import huggingface
 from stages.common.tables import Matrix
-from stages.encoders import huggingface
 from stages.encoders.settings import EncoderSettings
 
 TOKENIZER_FILE = "tokenizer.json"

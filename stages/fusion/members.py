@@ -91,9 +91,9 @@ def fit_member(
                 "train on: raise split.validation or lower split.validation_folds in params.yaml, "
                 "or give more products"
             )
-        pair = validation.blocks, validation.labels
+        pair = validation.X, validation.labels
     classifier = module_of(kind).Classifier(settings, seed, member.block_weights)
-    return classifier.fit(train.blocks, train.labels, pair), used
+    return classifier.fit(train.X, train.labels, pair), used
 
 
 def predict_member(
@@ -109,7 +109,7 @@ def predict_member(
     probabilities = np.zeros((len(sees), len(classes)), dtype=np.float32)
     if sees.any():
         columns = np.searchsorted(classes, classifier.classes_)
-        found = classifier.predict_proba(features.select_rows(sees).blocks)
+        found = classifier.predict_proba(features.select_rows(sees).X)
         probabilities[np.ix_(sees, columns)] = found
     return MemberPredictions(sees, probabilities)
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from stages.classifiers import mlp
 from stages.classifiers.base.arrays import ARRAYS_FILE
+from stages.classifiers.base.epochs import INPUT_LENGTH
 from stages.classifiers.mlp import Settings as MlpSettings
 from stages.common.errors import InputError
 from stages.params import load_params
@@ -125,12 +126,6 @@ def test_balanced_weights_find_more_of_a_rare_class():
     assert found["balanced"] > found[None] + 0.1
 
 
-def test_class_weights_are_the_inverse_of_the_classes_frequencies():
-    weights = mlp._sample_weights(np.array(["b", "a", "b", "b"]), "balanced")
-    np.testing.assert_allclose(weights, [4 / (2 * 3), 4 / 2, 4 / (2 * 3), 4 / (2 * 3)])
-    np.testing.assert_array_equal(mlp._sample_weights(np.array(["b", "a"]), None), [1, 1])
-
-
 def test_variables_are_drawn_as_keras_draws_them_under_the_names_that_a_saved_model_has():
     build = {"classes": ["c0", "c1", "c2"], "blocks": {"a": 5, "b": 3}}
     build |= {"branch_units": 300, "hidden_units": 4}
@@ -194,7 +189,7 @@ def test_it_predicts_what_its_network_says_and_without_a_framework(tmp_path):
     train = products([20, 20, 20], 1, noise=2)
     model = fitted(settings(max_epochs=3), train, None)
     model.save(tmp_path)
-    rows = torch.from_numpy(train.X["b"]) * mlp.INPUT_LENGTH
+    rows = torch.from_numpy(train.X["b"]) * INPUT_LENGTH
     variables = {n: torch.from_numpy(v) for n, v in load_file(tmp_path / ARRAYS_FILE).items()}
 
     def dense(name: str, rows: torch.Tensor) -> torch.Tensor:

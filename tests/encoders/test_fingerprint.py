@@ -111,7 +111,18 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
     [
         ("keras.py", "training=False", "training=True", {"keras"}),
         ("huggingface_text.py", "dtype=np.int64", "dtype=np.int32", {"huggingface_text"}),
-        ("huggingface.py", "flatten(1)", "flatten(2)", {"huggingface_image", "huggingface_text"}),
+        (
+            "../common/huggingface.py",
+            "flatten(1)",
+            "flatten(2)",
+            {"huggingface_image", "huggingface_text"},
+        ),
+        (
+            "../common/text_network.py",
+            "last_hidden_state[:, 0]",
+            "last_hidden_state[:, 1]",
+            {"huggingface_text"},
+        ),
         (
             "backends/torch.py",
             "allow_tf32 = False",

@@ -25,11 +25,11 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
+from stages.common.texts import texts_of
 from stages.encoders import embedding_cache
 from stages.encoders.base import BATCH
 from stages.encoders.embedding_cache import CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
-from stages.encoders.texts import texts_of
 from stages.encoders.weights.manifest import package_folder
 
 

@@ -19,6 +19,11 @@ from stages.common.settings import Settings
 class ClassifierSettings(Settings):
     """The settings of a classifier in params.yaml; each kind adds its own fields."""
 
+    @property
+    def reads_texts_of(self) -> str | None:
+        """The encoder whose texts the classifier reads itself, as a TextBlock; None for most."""
+        return None
+
 
 class Classifier(Protocol):
     """A classifier of products by their blocks."""

@@ -5,13 +5,11 @@ are as fast as a batch, need no padding, and make a row's vector a function of t
 """
 
 import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,21 +18,11 @@ from filelock import FileLock
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder
+from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import CORES, Backend, Row, collected
 
 MODEL_FILE = "model.xml"
 MAX_CONVERTED = 12  # converted networks that are kept: those used last
-
-
-def import_openvino() -> ModuleType:
-    """Return the package openvino, kept from telling Google Analytics of each conversion.
-
-    It does so unless the package openvino_telemetry cannot be imported.
-    """
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    import openvino
-
-    return openvino
 
 
 class OpenVinoNetwork:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from stages.common.errors import InputError
+from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import Backend, Row
-from stages.encoders.backends.openvino import OpenVinoNetwork, import_openvino
+from stages.encoders.backends.openvino import OpenVinoNetwork
 
 MIN_COSINE = 0.98  # on average; trained networks that lost no accuracy had 0.992 and more
 OF_TRANSFORMERS = {"MVN", "ScaledDotProductAttention", "Softmax"}  # MVN normalises a layer

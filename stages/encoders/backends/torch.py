@@ -1,4 +1,4 @@
-"""A PyTorch module that gives vectors: run on a GPU or as the reference, or made OpenVINO's."""
+"""A PyTorch module that gives vectors: run on a GPU, or as the reference on a processor."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 
 from stages.encoders.backends.base import CORES, Backend, Row, collected
 from stages.encoders.backends.batching import AT_ONCE, Batches, Wait
-from stages.encoders.backends.openvino import import_openvino
 
 
 class TorchNetwork:
@@ -111,21 +110,6 @@ def taking_bytes(module: Any, table: np.ndarray) -> Any:
             return self.module(values.permute(0, 3, 1, 2))  # channels last, as GPUs do best
 
     return TakingBytes()
-
-
-def openvino_model(module: Any, example: Row, is_fixed: bool) -> Any:
-    """Convert a module; `example` is a row, and if it `is_fixed` every row has its shapes."""
-    tensors = _tensors(example)
-    module(*tensors)  # what is wrong with the network is said here, in plainer words
-    shapes = {"input": [tuple(array.shape) for array in example]} if is_fixed else {}
-    ov = import_openvino()
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    # PyTorch would run the network three times more to check what it recorded of it.
-    decoder = TorchScriptPythonDecoder(
-        module, example_input=tuple(tensors), trace_kwargs={"check_trace": False}
-    )
-    return ov.convert_model(decoder, example_input=tuple(tensors), **shapes)
 
 
 def _tensors(row: Row) -> list[Any]:

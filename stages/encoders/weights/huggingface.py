@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stages.common.errors import InputError
+from stages.common.huggingface import quiet
 from stages.encoders.images import DEFAULT_SIZE
 from stages.encoders.weights.manifest import Manifest, check_sha256, digest, package_folder
 from stages.encoders.weights.unreachable import Unreachable
@@ -93,18 +94,6 @@ def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
     network.save_pretrained(folder)
     ConvNextImageProcessorPil(**_PLAIN_PROCESSOR).save_pretrained(folder)
     return Manifest("random", f"seed {seed}", None, digest(folder, WEIGHTS))
-
-
-def quiet() -> None:
-    """Keep Transformers and the tracing of its networks from filling a stage's output."""
-    import warnings
-
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module="transformers")
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
 def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:

@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from helpers.repository import TOP
 
+from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import Backend
-from stages.encoders.backends.openvino import (
-    MAX_CONVERTED,
-    OpenVinoNetwork,
-    converted,
-    import_openvino,
-)
+from stages.encoders.backends.openvino import MAX_CONVERTED, OpenVinoNetwork, converted
 
 ov = import_openvino()
 ops = ov.opset13
@@ -107,7 +103,7 @@ from pathlib import Path
 def refuse(*arguments):
     raise SystemExit(f"asked for {arguments}")
 socket.getaddrinfo = refuse
-from stages.encoders.backends.openvino import import_openvino
+from stages.common.openvino import import_openvino
 ov = import_openvino()
 import torch
 ov.convert_model(torch.nn.Linear(2, 2), example_input=torch.zeros(1, 2))

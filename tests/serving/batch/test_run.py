@@ -14,11 +14,11 @@ from helpers.workbooks import xlsx
 
 from stages.common.errors import InputError
 from stages.common.tables import PRODUCTS
+from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.images import open_jpeg
-from stages.encoders.texts import texts_of
 from stages.fusion.features import Features, unit_length
 from stages.fusion.model import FusedModel
 from stages.fusion.model_file import ENCODERS, ModelFile

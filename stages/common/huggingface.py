@@ -4,7 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
-from stages.encoders.weights.huggingface import quiet
+
+
+def quiet() -> None:
+    """Keep Transformers and the tracing of its networks from filling a stage's output."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module="transformers")
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:

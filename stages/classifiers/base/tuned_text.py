@@ -1,0 +1,101 @@
+"""A text network while PyTorch trains it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from stages.classifiers.base.saved_text import SavedText
+from stages.common.openvino_conversion import openvino_model
+from stages.common.text_network import TextNetwork, load_module, load_tokenizer, tokens_of
+
+WARM_UP = 0.1  # the share of steps in which learning rates rise
+SORTED_BATCHES = 16  # batches whose texts are sorted by length, so that little is padded
+
+Tokens = list[list[int]]  # of each text; empty where there is no text
+
+
+class TunedText:
+    """A network of which the last `layers` are trained, or all if that is None."""
+
+    def __init__(self, network: TextNetwork, layers: int | None) -> None:
+        self._tokenizer = load_tokenizer(network)
+        self._module = load_module(network, normalize=True)
+        self.parameters = _train_last(self._module, layers)
+        self.n_features: int = self._module.network.config.hidden_size
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of texts."""
+        found = self._tokenizer.encode_batch([text or "" for text in texts])
+        return [one.ids if text else [] for one, text in zip(found, texts, strict=True)]
+
+    def vectors(self, tokens: Tokens, is_training: bool) -> Any:
+        """Return a tensor of shape (n, size): vectors of unit length, zeros where no text is."""
+        import torch
+
+        self._module.train(is_training)
+        lengths = torch.tensor([len(ids) for ids in tokens])
+        padded = torch.zeros((len(tokens), max(1, int(lengths.max()))), dtype=torch.int64)
+        for row, ids in enumerate(tokens):
+            padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        mask = (torch.arange(padded.shape[1]) < lengths.clamp(min=1)[:, None]).long()
+        return self._module(padded, mask) * (lengths > 0)[:, None]
+
+    def saved(self) -> SavedText:
+        """Return the network as it is saved and predicts."""
+        example = tokens_of(self._tokenizer, "an example")
+        model = openvino_model(self._module.eval(), example, is_fixed=False)
+        # What predicts is what is saved, so that both give the same bits.
+        with TemporaryDirectory() as name:
+            SavedText(model, self._tokenizer).save(Path(name))
+            return SavedText.load(Path(name))
+
+
+def _train_last(module: Any, layers: int | None) -> list[Any]:
+    """Let the last `layers` of a network be trained, or all of it; return their parameters.
+
+    The layers are those of the longest list of modules in it, as every transformer has one.
+    """
+    import torch
+
+    if layers is None:
+        return list(module.parameters())
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    lists = [list(part) for part in module.modules() if isinstance(part, torch.nn.ModuleList)]
+    last = max(lists, key=len)[-layers:]
+    chosen = [parameter for layer in last for parameter in layer.parameters()]
+    for parameter in chosen:
+        parameter.requires_grad_(True)
+    return chosen
+
+
+def batches(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield the rows of each batch of an epoch, in a random order and of like lengths.
+
+    `lengths` are those of the n texts; a batch has `size` rows, the last of a part fewer.
+    """
+    import torch
+
+    order = torch.randperm(len(lengths)).numpy()
+    parts = []
+    for start in range(0, len(order), size * SORTED_BATCHES):
+        chunk = order[start : start + size * SORTED_BATCHES]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        parts += [chunk[first : first + size] for first in range(0, len(chunk), size)]
+    for place in torch.randperm(len(parts)).tolist():
+        yield parts[place]
+
+
+def count_batches(n: int, size: int) -> int:
+    """Return how many batches of n rows `batches` yields."""
+    whole, rest = divmod(n, size * SORTED_BATCHES)
+    return whole * SORTED_BATCHES + -(-rest // size)
+
+
+def rise_and_fall(steps: int) -> Callable[[int], float]:
+    """Return the factor of learning rates by step: from 0 to 1, and from there to 0 at the end."""
+    rising = max(1.0, WARM_UP * steps)
+    return lambda step: min(1.0, (step + 1) / rising, max(0.0, (steps - step) / (steps - rising)))

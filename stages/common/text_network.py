@@ -1,0 +1,83 @@
+"""Text networks of Transformers: from tokens to one vector of each text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.common import huggingface
+from stages.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class TextNetwork:
+    """A network in a folder; `model` is its name in errors.
+
+    `pooling` says what is made of its output: mean, cls or pooler. Texts are cut at `max_tokens`.
+    """
+
+    folder: Path
+    model: str
+    pooling: str
+    max_tokens: int
+
+
+def load_tokenizer(network: TextNetwork) -> Any:
+    """Load a network's tokeniser and have it cut texts at its `max_tokens`.
+
+    Raises InputError where the tokenizers package cannot run it.
+    """
+    from transformers import AutoTokenizer
+
+    found = huggingface.from_folder(AutoTokenizer, network.folder)
+    if not found.is_fast:
+        raise InputError(f"{network.model} has no fast tokeniser: choose a model that has one")
+    _check_length(network, found.model_max_length)
+    tokenizer = found.backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(network.max_tokens, direction=found.truncation_side)
+    return tokenizer
+
+
+def tokens_of(tokenizer: Any, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
+    ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
+    return ids, np.ones_like(ids)
+
+
+def load_module(network: TextNetwork, normalize: bool) -> Any:
+    """Return a network as a module that gives its pooled output, of unit length if `normalize`.
+
+    It takes `input_ids` and `attention_mask`, int64 of shape (n, length).
+    """
+    import torch
+
+    loaded = huggingface.load_network(network.folder, uses_pooler=network.pooling == "pooler")
+    _check_length(network, getattr(loaded.config, "max_position_embeddings", network.max_tokens))
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = loaded
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            out = self.network(input_ids=input_ids, attention_mask=attention_mask)
+            if network.pooling == "mean":
+                weights = attention_mask.unsqueeze(-1).to(out.last_hidden_state.dtype)
+                pooled = (out.last_hidden_state * weights).sum(1) / weights.sum(1)
+            elif network.pooling == "cls":
+                pooled = out.last_hidden_state[:, 0]
+            else:
+                pooled = huggingface.pooled_output(out)
+            return torch.nn.functional.normalize(pooled) if normalize else pooled
+
+    return Pooled()
+
+
+def _check_length(network: TextNetwork, limit: int) -> None:
+    """Raise InputError if texts may be longer than `limit`: OpenVINO would make numbers up."""
+    if network.max_tokens > limit:
+        raise InputError(
+            f"max_tokens is {network.max_tokens}, and {network.model} takes {limit} at most"
+        )
