@@ -47,6 +47,10 @@ class TunedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
         model = openvino_model(self._module.eval(), example, is_fixed=False)
+        # Their names count what was converted before in the process.
+        model.set_friendly_name("network")
+        for at, node in enumerate(model.get_ordered_ops()):
+            node.set_friendly_name(f"{node.get_type_name()}_{at}")
         # What predicts is what is saved, so that both give the same bits.
         with TemporaryDirectory() as name:
             SavedText(model, self._tokenizer).save(Path(name))
@@ -97,5 +101,5 @@ def count_batches(n: int, size: int) -> int:
 
 def rise_and_fall(steps: int) -> Callable[[int], float]:
     """Return the factor of learning rates by step: from 0 to 1, and from there to 0 at the end."""
-    rising = max(1.0, WARM_UP * steps)
-    return lambda step: min(1.0, (step + 1) / rising, max(0.0, (steps - step) / (steps - rising)))
+    rising = WARM_UP * steps
+    return lambda step: min(1.0, (step + 1) / max(1.0, rising), (steps - step) / (steps - rising))

@@ -1,0 +1,189 @@
+"""A tuned network learns what the frozen blocks do not say, and predicts without PyTorch."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.repository import TOP
+from helpers.text_networks import write_text_network
+
+from stages.classifiers.base.saved_text import MODEL_FILE, TOKENIZER_FILE
+from stages.classifiers.base.tuned_text import TunedText, batches, count_batches, rise_and_fall
+from stages.classifiers.finetuned import Classifier, Settings
+from stages.common.blocks import TextBlock
+from stages.common.errors import InputError
+from stages.common.text_network import TextNetwork
+
+WORDS = ["round", "square", "with", "strap", "wheel", "for", "home", "office", "garden"]
+CLASSES = ["balls", "boxes"]
+BLOCKS = {"photo": 0.6, "words": 0.8}
+QUICK = {"layers": 1, "max_epochs": 8, "batch_size": 8, "learning_rate": 0.003}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory) -> TextNetwork:
+    folder = tmp_path_factory.mktemp("network")
+    write_text_network(folder, WORDS)
+    return TextNetwork(folder, "a network", "mean", 16)
+
+
+@pytest.fixture(scope="module")
+def products(network):
+    """Give made-up products: a word of the text tells the class, the photo and vectors nothing."""
+
+    def products(n: int, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+        rng = np.random.default_rng(seed)
+        y = rng.integers(2, size=n)
+        texts = [
+            " ".join(rng.permutation([("round", "square")[at], *rng.choice(WORDS[2:], 4)]))
+            for at in y
+        ]
+        vectors = rng.normal(size=(2, n, 6)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+        text = TextBlock(np.array(texts, dtype=object), network)
+        X = {"photo": vectors[0], "words": vectors[1], "words.text": text}
+        return X, np.array(CLASSES)[y]
+
+    return products
+
+
+def fit(train, validation=None, **changes: Any) -> Classifier:
+    return Classifier(Settings(**QUICK | changes), 7, BLOCKS).fit(*train, validation)
+
+
+@pytest.fixture(scope="module")
+def fitted(products) -> Classifier:
+    return fit(products(160, 1), products(40, 2))
+
+
+def accuracy(classifier: Classifier, X: dict[str, Any], y: np.ndarray) -> float:
+    found = classifier.predict_proba(X)
+    assert found.dtype == np.float32 and found.shape == (len(y), 2)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    return float((np.array(classifier.classes_)[found.argmax(axis=1)] == y).mean())
+
+
+def hidden(X: dict[str, Any]) -> dict[str, Any]:
+    """Return products whose texts are empty."""
+    texts = np.full(len(X["photo"]), "", dtype=object)
+    return X | {"words.text": TextBlock(texts)}
+
+
+def test_it_learns_what_only_the_texts_say(fitted, products):
+    X, y = products(200, 3)
+    assert fitted.classes_ == CLASSES
+    assert accuracy(fitted, X, y) > 0.95
+    assert accuracy(fitted, hidden(X), y) < 0.7
+
+
+def test_tuning_more_layers_is_what_learns_it(fitted, products):
+    frozen = fit(products(160, 1), products(40, 2), learning_rate=1e-9, max_epochs=2)
+    X, y = products(200, 3)
+    assert accuracy(frozen, X, y) < accuracy(fitted, X, y) - 0.05
+
+
+def test_it_learns_from_the_other_blocks_too(products):
+    train, test = products(160, 1), products(200, 3)
+    for X, y in (train, test):
+        X["photo"][:, 0] = np.where(y == "balls", 3, -3)
+        X["words.text"] = hidden(X)["words.text"]
+        X["words.text"] = TextBlock(X["words.text"].texts, products(1, 0)[0]["words.text"].network)
+    assert accuracy(fit(train, max_epochs=3), *test) > 0.95
+
+
+def test_what_is_saved_predicts_the_same_and_needs_no_pytorch(fitted, products, tmp_path):
+    X, _ = products(20, 3)
+    texts = TextBlock(np.array([*X["words.text"].texts[:-1], ""], dtype=object))  # no network
+    X["words.text"] = texts
+    fitted.save(tmp_path)
+    expected = fitted.predict_proba(X)
+    np.testing.assert_array_equal(Classifier.load(tmp_path).predict_proba(X), expected)
+    np.save(tmp_path / "photo.npy", X["photo"])
+    np.save(tmp_path / "words.npy", X["words"])
+    code = f"""
+import sys, numpy as np
+from pathlib import Path
+from stages.classifiers.finetuned import Classifier
+from stages.common.blocks import TextBlock
+folder = Path({str(tmp_path)!r})
+X = {{name: np.load(folder / (name + ".npy")) for name in ("photo", "words")}}
+X["words.text"] = TextBlock(np.array({texts.texts.tolist()!r}, dtype=object))
+np.save(folder / "found.npy", Classifier.load(folder).predict_proba(X))
+assert not {{"torch", "transformers"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), expected)
+
+
+def test_two_fits_write_the_same_bytes(products, tmp_path):
+    train = products(40, 1)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        fit(train, max_epochs=2).save(tmp_path / name)
+    one, other = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
+        for name in ("one", "other")
+    )
+    assert one == other and MODEL_FILE in one
+
+
+def test_the_epoch_that_is_best_on_validation_is_kept(products):
+    train, (X, y) = products(60, 1), products(40, 2)
+    misled = X, np.where(y == "balls", "boxes", "balls")  # each epoch is worse than the one before
+    model = fit(train, misled, max_epochs=8, patience=2)
+    losses = model.history_["validation_loss"]
+    assert len(losses) == 3 and losses == sorted(losses)
+    found = model.predict_proba(X)[np.arange(40), np.searchsorted(CLASSES, misled[1])]
+    assert -np.log(found).mean() == pytest.approx(losses[0], abs=0.01)
+
+
+def test_only_the_last_layers_learn(network):
+    last, whole = TunedText(network, 1), TunedText(network, None)
+    layers = {"of one": len(last.parameters), "of all": len(whole.parameters)}
+    assert layers["of one"] * 2 < layers["of all"]
+    of_last = {id(one) for one in last._module.network.encoder.layer[-1].parameters()}
+    assert {id(one) for one in last.parameters} == of_last
+    assert {id(one) for one in last._module.parameters() if one.requires_grad} == of_last
+
+
+def test_without_texts_there_is_no_network(products, tmp_path):
+    X, y = products(40, 1)
+    X["photo"][:, 0] = np.where(y == "balls", 3, -3)
+    del X["words.text"]
+    model = fit((X, y), max_epochs=3)
+    model.save(tmp_path)
+    assert accuracy(Classifier.load(tmp_path), X, y) > 0.95
+    assert not (tmp_path / MODEL_FILE).exists()
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE])
+def test_a_damaged_network_is_refused(fitted, tmp_path, name):
+    fitted.save(tmp_path)
+    (tmp_path / name).write_text("damaged")
+    with pytest.raises(InputError, match="holds no text network"):
+        Classifier.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match="holds no text network"):
+        Classifier.load(tmp_path)
+
+
+def test_an_epoch_has_each_product_once_in_batches_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 100, size=333)
+    found = list(batches(lengths, 8))
+    assert sorted(np.concatenate(found).tolist()) == list(range(333))
+    assert len(found) == count_batches(333, 8)
+    assert max(map(len, found)) == 8
+    spread = np.mean([np.ptp(lengths[rows]) for rows in found if len(rows) > 1])
+    assert spread < np.ptp(lengths) / 4
+
+
+def test_learning_rates_rise_and_fall():
+    rate = rise_and_fall(100)
+    factors = [rate(step) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1)
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[-1] == pytest.approx(1 / 90)
+    assert 0 < rise_and_fall(1)(0) <= 1
