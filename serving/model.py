@@ -16,8 +16,9 @@ from serving.products import Product
 from stages.common.blocks import TextBlock
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
+from stages.fusion.ensemble import Ensemble, load_fitted
 from stages.fusion.features import Features, unit_length
-from stages.fusion.model import FusedModel, pool_predictions
+from stages.fusion.model import ALL, FusedModel
 from stages.fusion.model_file import NEIGHBORS, ModelFile
 from stages.packaging.neighbors import neighbor_vectors
 
@@ -43,13 +44,13 @@ class ServedModel:
     def __init__(
         self,
         file: ModelFile,
-        fused: FusedModel,
+        fitted: FusedModel | Ensemble,
         encoders: dict[str, ProductEncoder],
         index: NeighborIndex | None,
     ) -> None:
         self.file = file
         self.inputs = _inputs(file)
-        self._fused = fused
+        self._fitted = fitted
         self._encoders = encoders
         self._index = index
         self._lock = threading.Lock()
@@ -59,12 +60,12 @@ class ServedModel:
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
         """Load the model in `folder`; raises InputError where something is missing or damaged."""
         file = ModelFile.load(folder)
-        fused = FusedModel.load(folder / file.folder)
-        if fused.classes != file.labels or set(fused.pools) - {"both"} != _inputs(file):
+        fitted = load_fitted(folder / file.folder)
+        if fitted.classes != file.labels or fitted.inputs != _inputs(file):
             raise InputError(f"{folder / file.folder} is of another model: copy the model anew")
         encoders = load_encoders(file, folder, backend, precision)
         index = NeighborIndex.load(folder / NEIGHBORS, list(file.blocks))
-        return cls(file, fused, encoders, index)
+        return cls(file, fitted, encoders, index)
 
     def embed(self, products: Sequence[Product]) -> dict[str, tuple[Matrix, np.ndarray]]:
         """Return by block the products' vectors, and which there are, as the stages make them.
@@ -84,20 +85,18 @@ class ServedModel:
         """
         features = self._features(products)
         with self._lock, self._threads.limit(limits=1, user_api="blas"):
-            members = self._fused.predict_members(features)
-        pools = self._fused.pools
-        alone = {name: {name: members[name]} for name in sorted(self.inputs)}
+            found = self._fitted.predict_each(self._fitted.preprocessor.transform(features))
         return Answers(
-            pool_predictions(members, pools).probabilities,
-            {name: pool_predictions(one, pools).probabilities for name, one in alone.items()},
-            {name: features.has_modality(name) for name in alone},
+            found.pop(ALL),
+            found,
+            {name: features.has_modality(name) for name in found},
             self._neighbors(features, n_neighbors) if n_neighbors else None,
         )
 
     def _neighbors(self, features: Features, k: int) -> list[list[Neighbor]]:
         if self._index is None:
             return [[] for _ in features.labels]
-        return self._index.find(neighbor_vectors(self._fused.preprocessor, features), k)
+        return self._index.find(neighbor_vectors(self._fitted.preprocessor, features), k)
 
     def _features(self, products: Sequence[Product]) -> Features:
         """Return the products' blocks, of unit length as the classifiers were trained on."""

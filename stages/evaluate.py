@@ -42,7 +42,7 @@ def main() -> None:
     remove_unnamed_models(paths.MODELS, params.classifiers)
     trained = trained_modalities(paths.MODELS, params.modalities, params.classifiers)
     pairs = [(modality, name) for modality, name in params.models() if modality in trained]
-    models = [load_model(paths.MODELS, modality, name) for modality, name in pairs]
+    models = [load_model(paths.model(name, modality), modality, name) for modality, name in pairs]
     names = product_names(models)
     best = best_by_modality(models)
     chosen = best_on_validation(best.values())

@@ -1,8 +1,8 @@
 """Package the best model, so that it sorts new products wherever it is copied.
 
-Reads metrics/summary.json, which names it, its metrics, its folder in models/trained/ and its
-encoders' weights; writes models/best/: the model, its encoders with their weights, an index of
-training products to compare predictions with, and a card (README.md).
+Reads metrics/summary.json, which names it, its metrics, its folder in models/trained/ or
+models/ensemble/, and its encoders' weights; writes models/best/: the model, its encoders with their
+weights, an index of training products to compare predictions with, and a card (README.md).
 """
 
 import shutil
@@ -32,7 +32,7 @@ def main() -> None:
     """Write models/best/."""
     params = load_params()
     modality, classifier = read_json(paths.METRICS / "summary.json")["best_model"].split("-")
-    source = paths.MODELS / classifier / modality
+    source = paths.model(classifier, modality)
     model = ModelFile.load(source)
     products = f"md5 of {paths.PRODUCTS}"
     model = model.model_copy(

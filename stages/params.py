@@ -24,6 +24,7 @@ from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.fusion.settings import (
     Block,
+    EnsembleSettings,
     FusionSettings,
     ModalitySettings,
     all_blocks,
@@ -77,6 +78,7 @@ class Params(Settings):
     modalities: Annotated[dict[Slug, ModalitySettings], Field(min_length=1)]
     classifiers: Annotated[dict[Slug, InstanceOf[ClassifierSettings]], Field(min_length=1)]
     train: TrainSettings
+    ensemble: EnsembleSettings
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Params":
@@ -87,6 +89,8 @@ class Params(Settings):
             fit = [name for name, entry in self.encoders.items() if entry.modality == section]
             _check_names(f"{section}.encoders", names, fit, f"the {section} encoders are")
         _check_names("fusion.encoders", self.fusion.encoders, self.encoders, "under `encoders` are")
+        kinds = [file.stem for file in (HERE / "classifiers").glob("*.py")]
+        _check_names("ensemble.classifiers", self.ensemble.classifiers, kinds, "the kinds are")
         for name, modality in self.modalities.items():
             folder = modality.model_copy(update={"encoders": None})
             there = [block.encoder for block in blocks_of(folder, self.blocks()).values()]
@@ -105,9 +109,16 @@ class Params(Settings):
         """Return the blocks that a modality sees, by name."""
         return blocks_of(self.modalities[modality], self.blocks())
 
+    def ensemble_members(self) -> list[str]:
+        """Return the classifiers that are pooled: those of the ensemble that are trained."""
+        return [name for name in self.ensemble.classifiers if name in self.classifiers]
+
     def models(self) -> list[tuple[str, str]]:
-        """Return every (modality, classifier) for which a model is trained."""
-        return [(modality, name) for modality in self.modalities for name in self.classifiers]
+        """Return every (modality, classifier) of which there is a model, with the ensemble's."""
+        names = list(self.classifiers)
+        if len(self.ensemble_members()) > 1:
+            names.append(paths.ENSEMBLE_NAME)
+        return [(modality, name) for modality in self.modalities for name in names]
 
 
 def _check_names(place: str, names: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -14,11 +14,19 @@ NETWORKS = Path("data/networks")
 EMBEDDINGS = Path("data/embeddings")
 FEATURES = Path("data/features.parquet")
 MODELS = Path("models/trained")
+ENSEMBLE = Path("models/ensemble")
 BEST_MODEL = Path("models/best")
 PREDICTIONS = Path("data/predictions")
 LABEL_ISSUES = Path("data/label_issues.csv")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+
+ENSEMBLE_NAME = "ensemble"  # that stands for a classifier's
+
+
+def model(classifier: str, modality: str) -> Path:
+    """Return the folder of a classifier's model, or of the ensemble's."""
+    return (ENSEMBLE if classifier == ENSEMBLE_NAME else MODELS / classifier) / modality
 
 
 def weights(encoder: str) -> Path:

@@ -119,12 +119,12 @@ def trained_modalities(
 
 
 def load_model(folder: Path, modality: str, classifier: str) -> Model:
-    """Read the predictions of a model in `folder`.
+    """Read the predictions of a classifier's model of a modality in `folder`.
 
     Raises InputError where the table is missing or malformed, or a fold has no validation or no
     test products.
     """
-    path = folder / classifier / modality / "probabilities.parquet"
+    path = folder / "probabilities.parquet"
     table = read_table(path)
     metadata = metadata_of(table.schema)
     missing = [key for key in ("classes", "weights", "n_without_input") if key not in metadata]

@@ -48,6 +48,13 @@ def even_pool(models: Mapping[str, np.ndarray]) -> np.ndarray:
     return LogOpinionPool(weights, 0, [1 / n_classes] * n_classes).predict_proba(models)
 
 
+def pool_present(pool: LogOpinionPool, models: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Pool probabilities, float32 of shape (n, classes); where all are zeros, so is the result."""
+    found = pool.predict_proba(models)
+    found[~np.logical_or.reduce([rows.any(axis=1) for rows in models.values()])] = 0
+    return found
+
+
 def fit_pool(
     models: Mapping[str, np.ndarray], y_true: np.ndarray, frequencies: np.ndarray
 ) -> LogOpinionPool:

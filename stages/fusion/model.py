@@ -25,6 +25,7 @@ from stages.fusion.members import BOTH, MemberPredictions, predict_member, rows_
 from stages.fusion.preprocessing import BlockPreprocessor
 
 BUILD_FILE = "fusion.json"
+ALL = "all"  # that a product has, image or text or both
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,29 @@ class FusedModel:
 
         `features` hold the blocks of the model, as the encoders' vectors of unit length.
         """
-        return pool_predictions(self.predict_members(features), self.pools)
+        members = self._predict_members(self.preprocessor.transform(features))
+        return pool_predictions(members, self.pools)
 
-    def predict_members(self, features: Features) -> dict[str, MemberPredictions]:
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What the model sees, image or text or both."""
+        return frozenset(self.pools) - {BOTH}
+
+    def predict_each(self, features: Features) -> dict[str, np.ndarray]:
+        """Classify products that were preprocessed by all that they have, and by each input alone.
+
+        Return probabilities, float32 of shape (n, classes), by input, and by ALL; zeros where a
+        product has nothing.
+        """
+        members = self._predict_members(features)
+        found = {ALL: pool_predictions(members, self.pools).probabilities}
+        for name in sorted(self.inputs):
+            alone = pool_predictions({name: members[name]}, self.pools)
+            found[name] = alone.probabilities
+        return found
+
+    def _predict_members(self, features: Features) -> dict[str, MemberPredictions]:
         """Return what each member predicts for the products that it sees, before any pooling."""
-        features = self.preprocessor.transform(features)
         return {
             name: predict_member(
                 member,
@@ -90,8 +109,11 @@ class FusedModel:
         write_json(folder / BUILD_FILE, build)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Load what `save` wrote; raises InputError where a part is missing or malformed."""
+    def load(cls, folder: Path, preprocessor: BlockPreprocessor | None = None) -> Self:
+        """Load what `save` wrote, but for the preprocessor where one is given.
+
+        Raises InputError where a part is missing or malformed.
+        """
         path = folder / BUILD_FILE
         try:
             build = json.loads(path.read_bytes())
@@ -114,7 +136,7 @@ class FusedModel:
                 f"{path} describes no model ({type(error).__name__}): `dvc repro -f` rebuilds it"
             ) from None
         members = {name: module.Classifier.load(folder / name) for name in names}
-        return cls(kind, classes, BlockPreprocessor.load(folder), members, pools)
+        return cls(kind, classes, preprocessor or BlockPreprocessor.load(folder), members, pools)
 
 
 def pool_predictions(

@@ -22,6 +22,12 @@ class FusionSettings(Settings):
     svd_components: Positive
 
 
+class EnsembleSettings(Settings):
+    """Which classifiers are pooled into one more model of each modality; of those trained."""
+
+    classifiers: list[Slug]
+
+
 class ModalitySettings(Settings):
     """What a model sees: every embedding of a folder, or those of the encoders that it names."""
 

@@ -20,7 +20,7 @@ LEVELS = [
     {"common"},
 ]
 SCRIPTS = {"prepare", "download_images", "split", "fetch_weights", "embed_images", "embed_text"}
-SCRIPTS |= {"fuse", "train", "evaluate", "package", "report"}
+SCRIPTS |= {"fuse", "train", "ensemble", "evaluate", "package", "report"}
 MODULES = sorted((TOP / "stages").rglob("*.py"))
 HEAVY = ["torch", "tensorflow", "keras", "openvino", "sklearn", "skops", "transformers", "cleanlab"]
 

@@ -52,8 +52,9 @@ def own_state() -> State:
     lock = Path(LOCK).read_text(encoding="utf-8") if Path(LOCK).exists() else ""
     headline = _known(read_json(HEADLINE), HEADLINE)
     models = {
-        name: load_model(paths.MODELS, name, headline[name]["model"])
+        name: load_model(paths.model(classifier, name), name, classifier)
         for name in modalities(headline)
+        for classifier in [headline[name]["model"]]
     }
     return State(None, headline, _outputs(lock), models)
 
@@ -72,8 +73,9 @@ def committed_state(revision: str) -> Iterator[State]:
         models = {}
         for modality in modalities(headline):
             classifier = headline[modality]["model"]
-            _fetch(commit, f"{classifier}/{modality}/probabilities.parquet", folder)
-            models[modality] = load_model(folder, modality, classifier)
+            source = paths.model(classifier, modality)
+            _fetch(commit, source / "probabilities.parquet", folder)
+            models[modality] = load_model(folder / source, modality, classifier)
         yield State(commit, headline, outputs, models)
 
 
@@ -116,14 +118,13 @@ def _outputs(lock: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
-def _fetch(commit: str, name: str, folder: Path) -> None:
-    """Copy what a commit has in models/trained/ into `folder`."""
+def _fetch(commit: str, path: Path, folder: Path) -> None:
+    """Copy a file that a commit has built into `folder`, with the folders that it lies in."""
     from dvc.api import DVCFileSystem
 
-    path = f"{paths.MODELS.as_posix()}/{name}"
-    (folder / name).parent.mkdir(parents=True)
+    (folder / path).parent.mkdir(parents=True)
     try:
-        DVCFileSystem(".", rev=commit).get_file(path, str(folder / name))
+        DVCFileSystem(".", rev=commit).get_file(path.as_posix(), str(folder / path))
     except Exception as error:  # of DVC, or of one of its remotes
         raise InputError(
             f"{path} of {commit[:7]} cannot be had ({type(error).__name__}): `dvc pull` what it "
