@@ -11,12 +11,14 @@ from stages.common.process import run_stage
 from stages.common.tables import metadata_of, read_table, write_table
 from stages.fusion.ensemble_training import describe_ensemble, pool_tables, save_ensemble
 from stages.fusion.model_file import ModelFile
+from stages.fusion.orphans import remove_unnamed_models
 from stages.params import load_params
 
 
 def main() -> None:
     """Pool the models that params.yaml names."""
     params = load_params()
+    remove_unnamed_models(paths.MODELS, params.classifiers)
     names = params.ensemble_members()
     with atomic_folder(paths.ENSEMBLE) as folder:
         if len(names) < 2:

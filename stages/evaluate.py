@@ -28,7 +28,6 @@ from stages.evaluation.predictions import (
     Model,
     load_model,
     prediction_table,
-    remove_unnamed_models,
     trained_modalities,
 )
 from stages.evaluation.summary import summary
@@ -39,7 +38,6 @@ def main() -> None:
     """Evaluate the models that params.yaml names."""
     params = load_params()
     refuse_reserved_names(params.modalities)
-    remove_unnamed_models(paths.MODELS, params.classifiers)
     trained = trained_modalities(paths.MODELS, params.modalities, params.classifiers)
     pairs = [(modality, name) for modality, name in params.models() if modality in trained]
     models = [load_model(paths.model(name, modality), modality, name) for modality, name in pairs]

@@ -1,6 +1,5 @@
 """What a trained model predicts for held-out products: read from train, written for users."""
 
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,20 +185,6 @@ def concatenate(first: PredictionSet, second: PredictionSet) -> PredictionSet:
         both(first.calibrated, second.calibrated),
         both(first.uncalibrated, second.uncalibrated),
     )
-
-
-def remove_unnamed_models(folder: Path, classifiers: Collection[str]) -> None:
-    """Remove the models of classifiers that params.yaml no longer names; `dvc repro` keeps them.
-
-    Raises InputError for a folder that holds no model.
-    """
-    for path in sorted(path for path in folder.glob("*") if path.is_dir()):
-        if path.name in classifiers or path.name.startswith("."):
-            continue
-        if not any(path.rglob("probabilities.parquet")):
-            raise InputError(f"{path} is no model that params.yaml names: move it elsewhere")
-        print(f"removing {path}: params.yaml no longer names it (DVC's cache still has it)")
-        shutil.rmtree(path)
 
 
 def prediction_table(model: Model, names: Mapping[str, str]) -> pa.Table:

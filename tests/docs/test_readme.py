@@ -30,6 +30,8 @@ COMMANDS = {
     " -S 'image.encoders=[dino]'": "downloads DINOv2 from the hub",
     "dvc exp run -S '+encoders.mine={kind: onnx, path: /models/mine.onnx, tta: [identity, hflip]}'"
     " -S 'image.encoders=[mine]'": "needs an ONNX file of the user's",
+    "dvc exp run -S '+classifiers.finetuned={encoder: minilm}'": "tunes MiniLM for minutes; "
+    "tests/stages/test_train_finetuned.py tunes a small network",
     "dvc exp run -S fusion.strategy=early": TESTED + "test_an_experiment_is_compared_with_main",
     "python -m serving.predict new.csv --output predictions.csv": TESTED
     + "test_your_own_table_ends_in_predictions",

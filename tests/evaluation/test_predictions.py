@@ -34,7 +34,7 @@ def write(folder: Path, rows: list[tuple[str, int, str, str]]) -> None:
         "weights": {},
         "n_without_input": {"validation": 0, "test": 1},
     }
-    write_table(folder / "svm/text" / "probabilities.parquet", table, metadata)
+    write_table(folder / "probabilities.parquet", table, metadata)
 
 
 def test_rows_are_separated_by_role_and_by_ablated_modality(tmp_path: Path):

@@ -31,6 +31,7 @@ class TrainedModels:
         self.params: dict[str, Any] = YAML(typ="safe").load(TOP / "params.yaml")
         known = self.params["classifiers"]
         self.params["classifiers"] = {name: known[name] for name in classifiers}
+        self.params["ensemble"]["classifiers"] = []
         self.labels = [CLASSES[i % 3] for i in range(30)]
         self.skus = [f"s{i}" for i in range(30)]
         self.folds = {1: {"validation": list(range(12, 18)), "test": list(range(18, 30))}}

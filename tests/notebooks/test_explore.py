@@ -31,7 +31,7 @@ for top, images in (("with images", ["colour"]), ("texts alone", [])):
     commands += [f"fetch_weights --encoder {name}" for name in ("ngrams", *images)]
     commands += [f"embed_images --encoder {name}" for name in images]
     commands += ["embed_text --encoder ngrams", "fuse", "train --classifier svm"]
-    for command in [*commands, "evaluate", "package"]:
+    for command in [*commands, "ensemble", "evaluate", "package"]:
         name, *sys.argv[1:] = command.split()
         import_module(f"stages.{name}").main()
 """

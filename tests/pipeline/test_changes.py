@@ -67,7 +67,7 @@ class Classifier(SklearnClassifier):
 
 def test_a_classifiers_parameter_reruns_its_models_and_nothing_else(copy):
     copy.edit(lambda params: params["classifiers"]["svm"].update(C=0.03))
-    assert copy.repro() == ["train@svm", "evaluate", "package", "report"]
+    assert copy.repro() == ["train@svm", "ensemble", "evaluate", "package", "report"]
     shown = copy.run("dvc", "metrics", "diff").splitlines()
     assert any(line.startswith("metrics/headline.json  scores.text.svm") for line in shown)
     assert len(shown) <= 30
@@ -91,7 +91,7 @@ def test_what_is_not_changed_or_not_built_is_said_in_a_review(copy):
     headline.write_bytes(kept)
     copy.edit(lambda params: params["classifiers"]["svm"].update(C=0.03))
     with pytest.raises(
-        AssertionError, match=r"error: the pipeline is stale \(evaluate, train@svm\): run"
+        AssertionError, match=r"error: the pipeline is stale \(ensemble, evaluate, train@svm\): run"
     ):
         copy.run(*review)
     with pytest.raises(AssertionError, match="name a commit that has built results"):
@@ -101,7 +101,7 @@ def test_what_is_not_changed_or_not_built_is_said_in_a_review(copy):
 
 def test_an_edit_of_a_classifier_reruns_its_models_and_what_follows(copy):
     copy.edit_code("stages/classifiers/svm.py", "C=settings.C,", "C=settings.C / 10,")
-    assert copy.repro("package") == ["train@svm", "evaluate", "package"]
+    assert copy.repro("package") == ["train@svm", "ensemble", "evaluate", "package"]
 
 
 def test_an_edit_of_text_cleaning_reruns_what_reads_texts_and_stops_where_nothing_changed(copy):
@@ -162,7 +162,7 @@ def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):
 
 def test_a_shrunken_list_of_classifiers_leaves_no_model_behind(copy):
     copy.edit(lambda params: params["classifiers"].pop("logistic_regression"))
-    assert copy.repro("package") == ["evaluate", "package"]
+    assert copy.repro("package") == ["ensemble", "evaluate", "package"]
     assert set(metrics_of(copy)["models"]["text"]) == {"svm", "weights"}
     assert not (copy.top / "models/trained/logistic_regression").exists()
 

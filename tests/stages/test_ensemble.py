@@ -165,7 +165,7 @@ def test_one_classifier_is_no_ensemble(tmp_path, monkeypatch, capsys):
         b"[]",
         b"{}",
         b'{"classes": ["a"], "pool": {"weights": {}, "prior_exponent": 0, "frequencies": [1]}}',
-        b'{"classes": [], "pool": {"weights": {"../x": 1}, "prior_exponent": 0, "frequencies": []}}',
+        b'{"classes": [], "pool": {"weights": {"../x": 1}, "prior_exponent": 0, "frequencies": 1}}',
     ],
 )
 def test_what_describes_no_ensemble_is_refused(tmp_path, planted):

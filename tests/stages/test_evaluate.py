@@ -340,31 +340,18 @@ def test_without_an_mlp_the_learning_curves_have_no_rows(repository: TrainedMode
     assert read_csv("plots/evaluation/learning_curves.csv") == []
 
 
-def test_what_former_params_left_behind_goes(
-    repository: TrainedModels, capsys: pytest.CaptureFixture[str]
-):
+def test_what_former_params_left_behind_goes(repository: TrainedModels):
     repository.write()
     evaluate.main()
     del repository.params["modalities"]["text"]
     del repository.params["classifiers"]["mlp"]
     repository.write()
     evaluate.main()
-    assert [path.name for path in Path("models/trained").iterdir()] == ["svm"]
-    assert "removing models/trained/mlp" in capsys.readouterr().out
     assert sorted(path.name for path in Path("plots/evaluation/confusion").iterdir()) == [
         "image.csv",
         "multimodal.csv",
     ]
     assert len(list(Path("data/predictions").iterdir())) == 4
-
-
-@pytest.mark.parametrize("name", ["notes", "image-svm-old"])
-def test_a_folder_that_is_no_model_is_named_and_left_alone(repository: TrainedModels, name: str):
-    repository.write()
-    (Path("models/trained") / name).mkdir()
-    with pytest.raises(InputError, match=f"models/trained/{name} is no model"):
-        evaluate.main()
-    assert (Path("models/trained") / name).is_dir()
 
 
 def test_the_same_models_give_the_same_bytes(repository: TrainedModels):

@@ -56,8 +56,17 @@ def test_the_repository_s_own_params_are_good():
     assert params.models() == [
         (modality, classifier)
         for modality in CONTENT["modalities"]
-        for classifier in CONTENT["classifiers"]
+        for classifier in [*CONTENT["classifiers"], "ensemble"]
     ]
+
+
+def test_an_ensemble_needs_two_classifiers_that_are_trained_and_known():
+    names = ["svm", "finetuned"]  # which is known, and not trained
+    params = parse_params(changed("ensemble.classifiers", names))
+    assert params.ensemble_members() == ["svm"]
+    assert "ensemble" not in {classifier for _, classifier in params.models()}
+    said = refusal(changed("ensemble.classifiers", ["svm", "boosting"]))
+    assert "ensemble.classifiers names 'boosting'; the kinds are " in said
 
 
 def weights_of(params, modality):
