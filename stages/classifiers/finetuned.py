@@ -1,16 +1,14 @@
-"""A linear layer on all blocks, and the network of a text encoder that is tuned with it.
+"""The network of a text encoder, tuned to the products' classes, and a linear layer on it.
 
-The blocks are side by side as in early fusion. In place of the encoder's vectors stand those of its
-network, whose last layers are trained together with the linear layer, by AdamW (Loshchilov and
-Hutter 2019, Decoupled Weight Decay Regularization) at rates that rise and fall. So the network
-learns what the other blocks, such as n-grams and images, do not say. PyTorch trains; OpenVINO and
-NumPy predict, so that nobody needs PyTorch to use a model.
+The last layers of the network and the linear layer are trained together on the texts. Where a model
+sees images as well, the linear layer then learns from both, side by side as in early fusion, with
+the network as it was tuned. PyTorch trains; OpenVINO and NumPy predict, so that nobody needs
+PyTorch to use a model.
 """
 
-import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,42 +21,37 @@ from stages.classifiers.base.arrays import ArrayClassifier
 from stages.classifiers.base.epochs import (
     INPUT_LENGTH,
     ClassWeight,
+    History,
     judge,
-    new_history,
-    record,
     reproducible,
-    sample_weights,
 )
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.classifiers.base.saved_text import SavedText
-from stages.classifiers.base.tuned_text import (
-    Tokens,
-    TunedText,
-    batches,
-    count_batches,
-    rise_and_fall,
-)
-from stages.common.blocks import Blocks, concatenate, text_key
+from stages.classifiers.base.training_loop import train_epochs
+from stages.classifiers.base.tuned_text import Tokens, TunedText
+from stages.classifiers.base.tuning_cache import Tuned, tuned_once
+from stages.common.blocks import Blocks, TextBlock, concatenate, text_key
 from stages.common.settings import Positive, PositiveFloat, Slug
+from stages.common.text_network import TextNetwork
 
-WEIGHT_DECAY = 0.01
-MAX_GRADIENT = 1.0  # a longer one is cut to this length
 JUDGED = 64  # validation products at a time
+
+Labeled = tuple[TextBlock, np.ndarray]  # texts, and labels of shape (n,)
 
 
 class Settings(ClassifierSettings):
-    """A linear layer, and the network of `encoder`, one of kind huggingface_text, tuned with it.
+    """The network of `encoder`, one of kind huggingface_text, and a linear layer.
 
     Of the network, the last `layers` learn at `learning_rate`; the linear layer learns at
     `head_learning_rate`.
     """
 
     encoder: Slug = "minilm"
-    layers: Positive | Literal["all"] = 3
+    layers: Positive | Literal["all"] = "all"
     learning_rate: PositiveFloat = 1e-4
     head_learning_rate: PositiveFloat = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 32
-    max_epochs: Positive = 6
+    max_epochs: Positive = 8
     patience: Positive = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weight: ClassWeight = "sqrt"
@@ -86,151 +79,127 @@ class Classifier(ArrayClassifier):
 
         What is kept is of the epoch that is best on validation; without validation products, of the
         last of `settings.max_epochs`. A network is tuned for the block whose texts X has, by its
-        `text_key`. Progress goes to standard error.
+        `text_key`: it stands for all blocks of the text. Progress goes to standard error.
         """
         assert self.settings is not None
-        tuned = [name for name in self.block_weights if text_key(name) in X]
+        tuned = next((name for name in self.block_weights if text_key(name) in X), None)
+        if tuned is not None and len(set(_with_text(X[text_key(tuned)], y)[1].tolist())) < 2:
+            tuned = None  # the texts tell no classes apart
+        replaced = X[text_key(tuned)].replaces if tuned else ()
+        weights = self.block_weights
         self.classes_ = sorted(set(y.tolist()))
         self._build = {
             "classes": self.classes_,
-            "block_weights": self.block_weights,
-            "tuned": tuned[0] if tuned else None,
+            "block_weights": weights,
+            "tuned": tuned,
+            "frozen": [name for name in weights if name not in replaced],
+            "text_weight": sum(weights[name] ** 2 for name in weights if name in replaced) ** 0.5,
         }
-        self.history_ = new_history()
-        with reproducible(self.seed):
-            self._train(self.settings, X, y, validation)
+        head = None
+        if tuned is not None:
+            with reproducible(self.seed):
+                found = self._tune(self.settings, X, y, validation)
+            self._network, self.history_ = found.network, found.history
+            head = found.variables
+        if self._build["frozen"]:
+            with reproducible(self.seed):  # anew: what was tuned before draws nothing
+                head, history = self._fit_head(self.settings, X, y, validation, head)
+                self.history_ = self.history_ or history
+        assert head is not None
+        self._variables = head
+        self._build["n_features"] = len(head["kernel"])
         return self
 
-    def _train(
+    def _tune(
         self,
         settings: Settings,
         X: Blocks,
         y: np.ndarray,
         validation: tuple[Blocks, np.ndarray] | None,
-    ) -> None:
-        """Train epoch by epoch; leave the variables and the network to keep."""
-        import torch
-
-        text = self._text_to_tune(settings, X)
-        frozen, tokens = self._inputs(X, text)
-        size = frozen.shape[1] + (text.n_features if text else 0)
-        layer = torch.nn.Linear(size, len(self.classes_))
-        for parameter in layer.parameters():
-            torch.nn.init.zeros_(parameter)
-        head, tuned = list(layer.parameters()), text.parameters if text else []
-        groups = [
-            {"params": head, "lr": settings.head_learning_rate},
-            {"params": tuned, "lr": settings.learning_rate},
-        ]
-        trained = [*head, *tuned]
-        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-        steps = settings.max_epochs * count_batches(len(y), settings.batch_size)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps))
-        columns = torch.from_numpy(np.searchsorted(self.classes_, y))
-        weights = torch.from_numpy(sample_weights(y, settings.class_weight))
-        lengths = np.array([len(ids) for ids in tokens])
-        smoothing = settings.label_smoothing
-        best_epoch, best_loss, best = 0, math.inf, _copies(trained)
-        for epoch in range(settings.max_epochs):
-            start, loss, right = time.monotonic(), 0.0, 0
-            for rows in batches(lengths, settings.batch_size):
-                logits = layer(self._joined(frozen, tokens, rows, text, is_training=True))
-                losses = torch.nn.functional.cross_entropy(
-                    logits, columns[rows], reduction="none", label_smoothing=smoothing
-                )
-                weighted = (losses * weights[rows]).mean()
-                optimizer.zero_grad()
-                weighted.backward()
-                torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
-                optimizer.step()
-                rates.step()
-                loss += weighted.item() * len(rows)
-                right += int((logits.argmax(dim=1) == columns[rows]).sum())
-            record(self.history_, "train", loss / len(y), right / len(y))
-            if validation is not None:
-                found = judge(partial(self._probabilities, layer, text), self.classes_, *validation)
-                record(self.history_, "validation", *found)
-                if found[0] < best_loss:
-                    best_epoch, best_loss, best = epoch, found[0], _copies(trained)
-            if text is not None:
-                self._say(len(y), time.monotonic() - start)
-            if validation is not None and epoch - best_epoch >= settings.patience:
-                break
+    ) -> Tuned:
+        """Tune the network to the products that have a text; the same ones are tuned to once."""
+        name = text_key(self._build["tuned"])
+        train = _with_text(X[name], y)
+        held_out = None
         if validation is not None:
-            _restore(trained, best)
-        kernel, bias = (one.detach().numpy().copy() for one in (layer.weight.T, layer.bias))
-        self._build["n_features"] = size
-        self._variables = {"kernel": kernel, "bias": bias}
-        self._network = text.saved() if text else None
+            texts, labels = _with_text(validation[0][name], validation[1])
+            if np.isin(labels, self.classes_).any():
+                held_out = texts, labels
+        key = [
+            settings.model_dump(mode="json"),
+            self.seed,
+            self.classes_,
+            *(
+                [block.texts.tolist(), labels.tolist()]
+                for block, labels in (train, *([held_out] if held_out else []))
+            ),
+        ]
+        network = train[0].network
+        assert network is not None
+        run = partial(tune, settings, self.classes_, network, train, held_out)
+        return tuned_once(key, network, run)
 
-    def _text_to_tune(self, settings: Settings, X: Blocks) -> TunedText | None:
-        """Return the network to tune, loaded; None where no block has texts."""
-        if self._build["tuned"] is None:
-            return None
-        network = X[text_key(self._build["tuned"])].network
-        return TunedText(network, None if settings.layers == "all" else settings.layers)
-
-    def _inputs(self, X: Blocks, text: TunedText | None) -> tuple[Any, Tokens]:
-        """Return what stays as it is, float32 (n, size), and the tokens of the tuned block."""
+    def _fit_head(
+        self,
+        settings: Settings,
+        X: Blocks,
+        y: np.ndarray,
+        validation: tuple[Blocks, np.ndarray] | None,
+        start: dict[str, np.ndarray] | None,
+    ) -> tuple[dict[str, np.ndarray], History]:
+        """Train the linear layer on all that it sees, from where the tuning left it."""
         import torch
 
-        tokens: Tokens = [[] for _ in range(len(next(iter(X.values()))))]
-        if text is not None:
-            tokens = text.tokens(X[text_key(self._build["tuned"])].texts)
-        return torch.from_numpy(self._frozen(X)), tokens
+        rows = torch.from_numpy(self._rows(X))
+        layer = _linear(rows.shape[1], len(self.classes_))
+        if start is not None:  # what the network gives stands last
+            with torch.no_grad():
+                n = len(start["kernel"])
+                layer.weight[:, -n:] = (
+                    torch.from_numpy(start["kernel"].T) / self._build["text_weight"]
+                )
+                layer.bias.copy_(torch.from_numpy(start["bias"]))
+        judged = None
+        if validation is not None:
+            held_out = self._rows(validation[0])
 
-    def _frozen(self, X: Blocks) -> np.ndarray:
-        """Return the blocks that stay as they are, side by side, float32 of shape (n, size)."""
-        scales = {name: INPUT_LENGTH * weight for name, weight in self.block_weights.items()}
-        scales.pop(self._build["tuned"], None)
-        if not scales:
-            return np.zeros((len(next(iter(X.values()))), 0), dtype=np.float32)
-        return concatenate(X, scales)
+            def judged() -> tuple[float, float]:
+                X = {"rows": held_out}
+                return judge(
+                    lambda X: _softmax(_variables(layer), X["rows"]),
+                    self.classes_,
+                    X,
+                    validation[1],
+                )
 
-    def _joined(
-        self, frozen: Any, tokens: Tokens, rows: Any, text: TunedText | None, is_training: bool
-    ) -> Any:
-        """Return what the linear layer takes of some products, a tensor of shape (n, size)."""
-        import torch
+        history = train_epochs(
+            settings,
+            [{"params": list(layer.parameters()), "lr": settings.head_learning_rate}],
+            lambda chosen: layer(rows[chosen]),
+            np.zeros(len(y)),
+            y,
+            self.classes_,
+            judged,
+            lambda history: None,
+        )
+        return _variables(layer), history
 
-        if text is None:
-            return frozen[rows]
-        vectors = text.vectors([tokens[row] for row in rows], is_training)
-        return torch.cat([frozen[rows], self._tuned_scale * vectors], dim=1)
-
-    @property
-    def _tuned_scale(self) -> float:
-        """What the tuned network's vectors are multiplied with."""
-        return INPUT_LENGTH * self.block_weights[self._build["tuned"]]
-
-    def _probabilities(self, layer: Any, text: TunedText | None, X: Blocks) -> np.ndarray:
-        """Return the probabilities of products while the network is trained."""
-        import torch
-
-        frozen, tokens = self._inputs(X, text)
-        order = np.argsort([len(ids) for ids in tokens], kind="stable")
-        found = np.empty((len(tokens), len(self.classes_)), dtype=np.float32)
-        with torch.no_grad():
-            for start in range(0, len(order), JUDGED):
-                rows = order[start : start + JUDGED]
-                logits = layer(self._joined(frozen, tokens, rows, text, is_training=False))
-                found[rows] = logits.softmax(dim=1).numpy()
-        return found
-
-    def _say(self, n: int, seconds: float) -> None:
-        """Say on standard error how the last epoch went."""
-        curves = {name: values[-1] for name, values in self.history_.items() if values}
-        parts = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in curves.items())
-        done = len(self.history_["train_loss"])
-        print(f"tuning on {n:,} products, epoch {done}, {seconds:.0f} s: {parts}", file=sys.stderr)
+    def _rows(self, X: Blocks) -> np.ndarray:
+        """Return what the linear layer sees, float32 of shape (n, n_features)."""
+        n = len(next(iter(X.values())))
+        parts = [np.zeros((n, 0), dtype=np.float32)]
+        if scales := {
+            name: INPUT_LENGTH * self.block_weights[name] for name in self._build["frozen"]
+        }:
+            parts.append(concatenate({name: X[name] for name in scales}, scales))
+        if self._network is not None:
+            scale = np.float32(INPUT_LENGTH * self._build["text_weight"])
+            parts.append(scale * self._network.encode(X[text_key(self._build["tuned"])].texts))
+        return np.hstack(parts)
 
     def predict_proba(self, X: Blocks) -> np.ndarray:
         """Return the probability of each class, float32 of shape (n, len(classes_))."""
-        rows = self._frozen(X)
-        if self._network is not None:
-            vectors = self._network.encode(X[text_key(self._build["tuned"])].texts.tolist())
-            rows = np.hstack([rows, np.float32(self._tuned_scale) * vectors])
-        return softmax(rows @ self._variables["kernel"] + self._variables["bias"], axis=1)
+        return _softmax(self._variables, self._rows(X))
 
     def save(self, folder: Path) -> None:
         """Write the description, the arrays and the tuned network into `folder`."""
@@ -254,8 +223,10 @@ class Classifier(ArrayClassifier):
     @staticmethod
     def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and type of each array, by a description."""
-        if build["tuned"] not in (None, *build["block_weights"]):
-            raise ValueError("no block is tuned")
+        known = set(build["block_weights"])
+        float(build["text_weight"])
+        if build["tuned"] not in (None, *known) or not set(build["frozen"]) <= known:
+            raise ValueError("blocks that it has no weights of")
         shapes = {
             "kernel": (build["n_features"], len(build["classes"])),
             "bias": (len(build["classes"]),),
@@ -263,14 +234,94 @@ class Classifier(ArrayClassifier):
         return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
 
 
-def _copies(parameters: list[Any]) -> list[Any]:
-    return [one.detach().clone() for one in parameters]
+def tune(
+    settings: Settings,
+    classes: Sequence[str],
+    network: TextNetwork,
+    train: Labeled,
+    validation: Labeled | None,
+) -> Tuned:
+    """Tune a network to texts, together with a linear layer on it."""
+    block, y = train
+    text = TunedText(network, None if settings.layers == "all" else settings.layers)
+    layer = _linear(text.n_features, len(classes))
+    tokens = text.tokens(block.texts.tolist())
+    lengths = np.array([len(ids) for ids in tokens])
+
+    def logits(tokens: Tokens, is_training: bool) -> Any:
+        return layer(INPUT_LENGTH * text.vectors(tokens, is_training))
+
+    judged = None
+    if validation is not None:
+        held_out, labels = validation
+        judged = partial(
+            _judge, logits, text.tokens(held_out.texts.tolist()), labels, list(classes)
+        )
+    history = train_epochs(
+        settings,
+        [
+            {"params": list(layer.parameters()), "lr": settings.head_learning_rate},
+            {"params": text.parameters, "lr": settings.learning_rate},
+        ],
+        lambda rows: logits([tokens[row] for row in rows], True),
+        lengths,
+        y,
+        classes,
+        judged,
+        partial(_say, len(y), time.monotonic()),
+    )
+    return Tuned(text.saved(), _variables(layer), history)
 
 
-def _restore(parameters: list[Any], kept: list[Any]) -> None:
-    """Give parameters the values that were kept."""
+def _with_text(block: TextBlock, y: np.ndarray) -> Labeled:
+    """Return the texts that are there, and their labels."""
+    has = np.array([bool(text) for text in block.texts], dtype=bool)
+    return block[has], y[has]
+
+
+def _judge(
+    logits: Callable[[Tokens, bool], Any],
+    tokens: Tokens,
+    y: np.ndarray,
+    classes: list[str],
+) -> tuple[float, float]:
+    """Return the loss and the accuracy on validation products while a network is tuned."""
     import torch
 
+    order = np.argsort([len(ids) for ids in tokens], kind="stable")
+    found = np.empty((len(tokens), len(classes)), dtype=np.float32)
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=True):
-            parameter.copy_(value)
+        for start in range(0, len(order), JUDGED):
+            rows = order[start : start + JUDGED]
+            found[rows] = logits([tokens[row] for row in rows], False).softmax(dim=1).numpy()
+    return judge(lambda X: X["found"], classes, {"found": found}, y)
+
+
+def _say(n: int, start: float, history: History) -> None:
+    """Say on standard error how the last epoch went."""
+    curves = {name.replace("_", " "): values[-1] for name, values in history.items() if values}
+    parts = ", ".join(f"{name} {value:.4f}" for name, value in curves.items())
+    done, seconds = len(history["train_loss"]), time.monotonic() - start
+    print(f"tuning on {n:,} texts, epoch {done}, {seconds:.0f} s: {parts}", file=sys.stderr)
+
+
+def _linear(size: int, n_classes: int) -> Any:
+    """Return a linear layer of zeros."""
+    import torch
+
+    layer = torch.nn.Linear(size, n_classes)
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    return layer
+
+
+def _variables(layer: Any) -> dict[str, np.ndarray]:
+    """Return a copy of a linear layer's variables."""
+    return {
+        "kernel": layer.weight.detach().numpy().T.copy(),
+        "bias": layer.bias.detach().numpy().copy(),
+    }
+
+
+def _softmax(variables: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    return softmax(rows @ variables["kernel"] + variables["bias"], axis=1)

@@ -17,11 +17,13 @@ Blocks = Mapping[str, Any]
 class TextBlock:
     """The texts that an encoder read, objects of str of shape (n,); empty where there is none.
 
-    `network` is the encoder's own: None where nothing is to be fitted.
+    `network` is the encoder's own, None where nothing is to be fitted; `replaces` names the blocks
+    that it may stand for: all of the text.
     """
 
     texts: np.ndarray
     network: TextNetwork | None = None
+    replaces: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """Return the number of products."""

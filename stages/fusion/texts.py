@@ -39,7 +39,8 @@ def text_blocks(
         texts = texts_of(products, saved["fields"], settings["prefix"])
         keys = ("model", "pooling", "max_tokens")
         network = TextNetwork(paths.weights(encoder), *(settings[key] for key in keys))
-        found[block] = TextBlock(np.array(texts, dtype=object), network)
+        of_text = frozenset(name for name, input in metadata.inputs.items() if input == "text")
+        found[block] = TextBlock(np.array(texts, dtype=object), network, of_text)
     if not found:
         seen = ", ".join(metadata.seen_blocks)
         raise InputError(

@@ -1,18 +1,13 @@
 """A text network while PyTorch trains it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer, tokens_of
-
-WARM_UP = 0.1  # the share of steps in which learning rates rise
-SORTED_BATCHES = 16  # batches whose texts are sorted by length, so that little is padded
 
 Tokens = list[list[int]]  # of each text; empty where there is no text
 
@@ -74,32 +69,3 @@ def _train_last(module: Any, layers: int | None) -> list[Any]:
     for parameter in chosen:
         parameter.requires_grad_(True)
     return chosen
-
-
-def batches(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield the rows of each batch of an epoch, in a random order and of like lengths.
-
-    `lengths` are those of the n texts; a batch has `size` rows, the last of a part fewer.
-    """
-    import torch
-
-    order = torch.randperm(len(lengths)).numpy()
-    parts = []
-    for start in range(0, len(order), size * SORTED_BATCHES):
-        chunk = order[start : start + size * SORTED_BATCHES]
-        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        parts += [chunk[first : first + size] for first in range(0, len(chunk), size)]
-    for place in torch.randperm(len(parts)).tolist():
-        yield parts[place]
-
-
-def count_batches(n: int, size: int) -> int:
-    """Return how many batches of n rows `batches` yields."""
-    whole, rest = divmod(n, size * SORTED_BATCHES)
-    return whole * SORTED_BATCHES + -(-rest // size)
-
-
-def rise_and_fall(steps: int) -> Callable[[int], float]:
-    """Return the factor of learning rates by step: from 0 to 1, and from there to 0 at the end."""
-    rising = WARM_UP * steps
-    return lambda step: min(1.0, (step + 1) / max(1.0, rising), (steps - step) / (steps - rising))

@@ -1,0 +1,125 @@
+"""Training in epochs by AdamW, at rates that rise and fall, until validation gets no better.
+
+AdamW: Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from stages.classifiers.base.epochs import (
+    ClassWeight,
+    History,
+    new_history,
+    record,
+    sample_weights,
+)
+
+WARM_UP = 0.1  # the share of steps in which learning rates rise
+SORTED_BATCHES = 16  # batches whose texts are sorted by length, so that little is padded
+WEIGHT_DECAY = 0.01
+MAX_GRADIENT = 1.0  # a longer one is cut to this length
+
+
+class LoopSettings(Protocol):
+    """What settings of a classifier say of its training."""
+
+    batch_size: int
+    max_epochs: int
+    patience: int
+    label_smoothing: float
+    class_weight: ClassWeight
+
+
+def train_epochs(
+    settings: LoopSettings,
+    groups: Sequence[dict[str, Any]],
+    logits: Callable[[np.ndarray], Any],
+    lengths: np.ndarray,
+    y: np.ndarray,
+    classes: Sequence[str],
+    judged: Callable[[], tuple[float, float]] | None,
+    say: Callable[[History], None],
+) -> History:
+    """Train the parameters of `groups`, each with its rate; return the curves.
+
+    `logits` gives a tensor of shape (k, classes) for k rows of the n products, whose texts have
+    `lengths` and whose labels are `y`, both of shape (n,). `judged` returns the loss and the
+    accuracy on validation products: then the epoch of the least loss is kept, and training stops
+    `patience` epochs after it. Without it the last of `max_epochs` is kept. `say` is called after
+    each epoch.
+    """
+    import torch
+
+    trained = [parameter for group in groups for parameter in group["params"]]
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    steps = settings.max_epochs * count_batches(len(y), settings.batch_size)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps))
+    columns = torch.from_numpy(np.searchsorted(classes, y))
+    weights = torch.from_numpy(sample_weights(y, settings.class_weight))
+    history = new_history()
+    best_epoch, best_loss, best = 0, math.inf, _copies(trained)
+    for epoch in range(settings.max_epochs):
+        loss, right = 0.0, 0
+        for rows in batches(lengths, settings.batch_size):
+            found = logits(rows)
+            losses = torch.nn.functional.cross_entropy(
+                found, columns[rows], reduction="none", label_smoothing=settings.label_smoothing
+            )
+            weighted = (losses * weights[rows]).mean()
+            optimizer.zero_grad()
+            weighted.backward()
+            torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
+            optimizer.step()
+            rates.step()
+            loss += weighted.item() * len(rows)
+            right += int((found.argmax(dim=1) == columns[rows]).sum())
+        record(history, "train", loss / len(y), right / len(y))
+        if judged is not None:
+            held_out = judged()
+            record(history, "validation", *held_out)
+            if held_out[0] < best_loss:
+                best_epoch, best_loss, best = epoch, held_out[0], _copies(trained)
+        say(history)
+        if judged is not None and epoch - best_epoch >= settings.patience:
+            break
+    if judged is not None:
+        with torch.no_grad():
+            for parameter, kept in zip(trained, best, strict=True):
+                parameter.copy_(kept)
+    return history
+
+
+def batches(lengths: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield the rows of each batch of an epoch, in a random order and of like lengths.
+
+    `lengths` are those of the n texts; a batch has `size` rows, the last of a part fewer.
+    """
+    import torch
+
+    order = torch.randperm(len(lengths)).numpy()
+    parts = []
+    for start in range(0, len(order), size * SORTED_BATCHES):
+        chunk = order[start : start + size * SORTED_BATCHES]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        parts += [chunk[first : first + size] for first in range(0, len(chunk), size)]
+    for place in torch.randperm(len(parts)).tolist():
+        yield parts[place]
+
+
+def count_batches(n: int, size: int) -> int:
+    """Return how many batches of n rows `batches` yields."""
+    whole, rest = divmod(n, size * SORTED_BATCHES)
+    return whole * SORTED_BATCHES + -(-rest // size)
+
+
+def rise_and_fall(steps: int) -> Callable[[int], float]:
+    """Return the factor of learning rates by step: from 0 to 1, and from there to 0 at the end."""
+    rising = WARM_UP * steps
+    return lambda step: min(1.0, (step + 1) / max(1.0, rising), (steps - step) / (steps - rising))
+
+
+def _copies(parameters: Sequence[Any]) -> list[Any]:
+    return [one.detach().clone() for one in parameters]

@@ -1,0 +1,85 @@
+"""Tuned networks that are kept in .cache: what was tuned once is not tuned again.
+
+Two members of a model tune one network to the same texts, and a run that was killed goes on from
+the networks that were done. The cache may be deleted at any time.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.classifiers.base.epochs import History
+from stages.classifiers.base.saved_text import SavedText
+from stages.common.cache import cache_folder
+from stages.common.errors import InputError
+from stages.common.files import atomic_folder, read_json, sha256_of, write_json
+from stages.common.keras_weights import load_variables, save_variables
+from stages.common.text_network import TextNetwork
+
+MAX_TUNED = 32  # networks that are kept: those used last
+LIBRARIES = ("numpy", "openvino", "tokenizers", "torch", "transformers")
+ARRAYS_FILE = "head.safetensors"
+HISTORY_FILE = "history.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned network, the linear layer that was trained on it, and how that went."""
+
+    network: SavedText
+    variables: dict[str, np.ndarray]
+    history: History
+
+
+def tuned_once(key: Any, network: TextNetwork, tune: Callable[[], Tuned]) -> Tuned:
+    """Return what `tune` returns for a network in its folder, from the cache if it is there.
+
+    `key`, which can be written as JSON, is all that the result depends on beside the network, the
+    code and the libraries.
+    """
+    folder = cache_folder() / "tuned" / _hash(key, network)
+    try:
+        found = _read(folder)
+    except (InputError, LookupError, TypeError, AttributeError):  # not there, or damaged
+        made = tune()
+        with atomic_folder(folder) as part:
+            made.network.save(part)
+            save_variables(made.variables, part / ARRAYS_FILE)
+            shapes = {name: list(array.shape) for name, array in made.variables.items()}
+            write_json(part / HISTORY_FILE, {"history": made.history, "shapes": shapes})
+        found = _read(folder)
+    folder.touch()
+    by_use = sorted(folder.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime_ns)
+    for old in by_use[:-MAX_TUNED]:
+        shutil.rmtree(old, ignore_errors=True)
+    return found
+
+
+def _read(folder: Path) -> Tuned:
+    """Read what was kept; raises InputError where it is missing or damaged."""
+    described = read_json(folder / HISTORY_FILE)
+    shapes = {
+        name: (tuple(shape), np.dtype(np.float32)) for name, shape in described["shapes"].items()
+    }
+    variables = load_variables(folder / ARRAYS_FILE, shapes)
+    return Tuned(SavedText.load(folder), variables, described["history"])
+
+
+def _hash(key: Any, network: TextNetwork) -> str:
+    """Return the hash of all that a tuned network depends on."""
+    code = [Path(__file__).parents[1] / "finetuned.py", *sorted(Path(__file__).parent.glob("*.py"))]
+    files = sorted(file for file in network.folder.iterdir() if file.is_file())
+    parts = [
+        key,
+        [network.pooling, network.max_tokens],
+        [(file.name, sha256_of(file)) for file in (*code, *files)],
+        [(name, version(name)) for name in LIBRARIES],
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
