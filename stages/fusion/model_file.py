@@ -18,7 +18,7 @@ from stages.common.settings import Name, Positive, Settings, Slug
 FILE = "model.json"
 ENCODERS = "encoders"
 NEIGHBORS = "neighbors.parquet"
-ENSEMBLE_FILE = "ensemble.json"  # in the folder of the fitted model, where it is an ensemble
+ENSEMBLE_FILE = "pool.json"  # in the folder of the fitted model, where it is an ensemble
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -162,9 +162,18 @@ def _made_of(model: ModelFile) -> str:
     )
     labels = ", ".join(model.labels)
     return (
-        f"A classifier of kind `{model.classifier['kind']}`, fusion `{model.fusion}`.\n\n"
+        f"{_classifier(model.classifier)}, fusion `{model.fusion}`.\n\n"
         f"{table}\n\nClasses: {labels}."
     )
+
+
+def _classifier(saved: Mapping[str, Any]) -> str:
+    """Say what classifies: one classifier, or several that are pooled."""
+    trust = saved.get("trust")
+    if trust is None:
+        return f"A classifier of kind `{saved['kind']}`"
+    parts = ", ".join(f"`{name}` ({weight:.2f})" for name, weight in trust.items() if weight > 0)
+    return f"A pool of classifiers, by how far each is trusted: {parts}"
 
 
 def _provenance(model: ModelFile) -> str:

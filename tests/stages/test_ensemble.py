@@ -170,5 +170,5 @@ def test_one_classifier_is_no_ensemble(tmp_path, monkeypatch, capsys):
 )
 def test_what_describes_no_ensemble_is_refused(tmp_path, planted):
     (tmp_path / ENSEMBLE_FILE).write_bytes(planted)
-    with pytest.raises(InputError, match=r"ensemble\.json describes no ensemble"):
+    with pytest.raises(InputError, match=r"pool\.json describes no ensemble"):
         load_fitted(tmp_path)
