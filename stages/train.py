@@ -55,7 +55,7 @@ def main() -> None:
     task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1
-    jobs = count_jobs(params.jobs, metadata.bytes_of(len(splits.labels)))
+    jobs = count_jobs(params.jobs, metadata.bytes_of(len(splits.labels)), encoder is not None)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
         fits = fit_models(task, read, splits.roles, splits.turns, is_refit, jobs)

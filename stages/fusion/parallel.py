@@ -19,6 +19,7 @@ GIB = 2**30
 # What a process that fits takes, beside a GiB of libraries: the features as they were read,
 # preprocessed and side by side, and what a library makes of them.
 TIMES_FEATURES = 5
+TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
 
@@ -55,19 +56,20 @@ class SavedFiles:
                 part.write_bytes(content)
 
 
-def count_jobs(jobs: int | Literal["auto"], features_bytes: int) -> int:
+def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool = False) -> int:
     """Return how many processes may fit at the same time, 1 or more.
 
     `auto` is one per core, fewer where memory has no room for the features in each, and one where
-    these are few. `features_bytes` is what all features take.
+    these are few, unless networks are to be tuned. `features_bytes` is what all features take.
     """
     if jobs != "auto":
         return jobs
-    if features_bytes < SMALL:
+    if features_bytes < SMALL and not is_tuning:
         return 1
     from joblib import cpu_count
 
-    return max(1, min(cpu_count(), free_memory() // (GIB + TIMES_FEATURES * features_bytes)))
+    each = GIB + TIMES_FEATURES * features_bytes + (TUNING if is_tuning else 0)
+    return max(1, min(cpu_count(), free_memory() // each))
 
 
 def free_memory() -> int:

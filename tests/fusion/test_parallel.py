@@ -96,20 +96,25 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
 
 
 @pytest.mark.parametrize(
-    ("jobs", "features", "free", "wanted"),
+    ("jobs", "features", "free", "is_tuning", "wanted"),
     [
-        (3, SMALL, GIB, 3),
-        ("auto", SMALL - 1, 99 * GIB, 1),
-        ("auto", GIB, 99 * GIB, 4),
-        ("auto", GIB, 13 * GIB, 2),
-        ("auto", GIB, GIB, 1),
+        (3, SMALL, GIB, False, 3),
+        ("auto", SMALL - 1, 99 * GIB, False, 1),
+        ("auto", GIB, 99 * GIB, False, 4),
+        ("auto", GIB, 13 * GIB, False, 2),
+        ("auto", GIB, GIB, False, 1),
+        ("auto", SMALL - 1, 99 * GIB, True, 4),
+        ("auto", 0, 7 * GIB, True, 2),
     ],
-    ids=["as given", "few features", "a core each", "room for two", "no room"],
+    ids=[
+        *("as given", "few features", "a core each", "room for two", "no room"),
+        *("networks to tune", "room for two networks"),
+    ],
 )
-def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, wanted):
+def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, is_tuning, wanted):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(parallel, "free_memory", lambda: free)
-    assert count_jobs(jobs, features) == wanted
+    assert count_jobs(jobs, features, is_tuning) == wanted
 
 
 @pytest.mark.parametrize(
