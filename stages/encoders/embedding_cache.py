@@ -213,8 +213,9 @@ def open_encoder(
             key = vector_key(network, backend)
             if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
                 backend = replace(backend, precision="float32")
-        key = vector_key(network, backend)
-        yield CachedEncoder(load(backend), key, cache, prepare), backend
+        key = network if settings.is_remote else vector_key(network, backend)
+        write_s = 0.0 if settings.is_remote else WRITE_S  # what was paid for is kept at once
+        yield CachedEncoder(load(backend), key, cache, prepare, write_s), backend
 
 
 def load_encoder(settings: EncoderSettings, folder: Path, backend: Backend) -> Encoder:

@@ -42,8 +42,11 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
     """Return the hash of a network and of what prepares its input.
 
     That is: the encoder's settings, its weights in `folder`, the code of its kind and the versions
-    of the libraries that this code imports. A text's prefix is part of the input.
+    of the libraries that this code imports. Of a network on another machine, it is the settings
+    alone. A text's prefix is part of the input.
     """
+    if settings.is_remote:
+        return _hash(settings.model_dump(mode="json", exclude={"prefix", *settings.costs}))
     modules = [f"{ROOM}.{settings.kind}"]
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")

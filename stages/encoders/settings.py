@@ -16,13 +16,16 @@ class EncoderSettings(Settings):
     tensorflow, torch, or None where only OpenVINO can; an encoder that has no network names what
     computes it instead, such as scikit-learn. `is_sparse` says that its vectors are mostly zeros:
     they are csr arrays and are not cached. `usage` names the settings that say how the weights are
-    used, and not which weights they are.
+    used, and not which weights they are. `is_remote` says that another machine computes vectors,
+    and `costs` names the settings that change what they cost, and no vector.
     """
 
     modality: ClassVar[str]
     framework: ClassVar[str | None] = None
     is_sparse: ClassVar[bool] = False
     usage: ClassVar[frozenset[str]] = frozenset({"fields", "prefix", "tta"})
+    is_remote: ClassVar[bool] = False
+    costs: ClassVar[frozenset[str]] = frozenset()
 
     kind: str
 

@@ -1,0 +1,240 @@
+"""Texts are embedded by an endpoint: each is paid for once, within a limit, whatever goes wrong."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from helpers.embeddings_api import EmbeddingsApi, embeddings_api, good, vector_of
+from helpers.repository import TOP
+from ruamel.yaml import YAML
+
+from stages import embed_text, fetch_weights
+from stages.common.cache import cache_folder
+from stages.common.errors import InputError
+from stages.common.paths import PRODUCTS, embeddings
+from stages.common.tables import PRODUCTS as SCHEMA
+from stages.common.tables import from_arrow, metadata_of, read_table, write_table
+from stages.encoders import openai as kind
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.embedding_cache import open_encoder
+from stages.encoders.openai import OpenAIEncoder, Settings
+from stages.encoders.settings import CacheSettings
+
+SECRET = "sk-secret-of-a-test"
+DIMENSIONS = 5
+TEXTS = ["a cable", "a charger, black", "abba", "x", "a toaster for two slices"]
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(kind.KEY, SECRET)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+    with embeddings_api() as api:
+        yield api
+
+
+def settings_for(api: EmbeddingsApi, **changes: Any) -> Settings:
+    entry = {"kind": "openai", "model": "small", "dimensions": DIMENSIONS, "base_url": api.url}
+    return Settings.model_validate(entry | changes)
+
+
+def encoder_for(api: EmbeddingsApi, **changes: Any) -> OpenAIEncoder:
+    settings = settings_for(api, **changes)
+    return kind.load(settings, Path(), select_backend(settings, "auto", "auto"))
+
+
+def vectors_of(texts: list[str]) -> np.ndarray:
+    return np.array([vector_of(text, DIMENSIONS) for text in texts], dtype=np.float32)
+
+
+def embed(api: EmbeddingsApi, texts: list[str], **changes: Any) -> np.ndarray:
+    """Embed texts through the cache, as the stage does."""
+    settings = settings_for(api, **changes)
+    Path("weights").mkdir(exist_ok=True)
+    with open_encoder(settings, Path("weights"), "auto", "auto", CacheSettings(max_gb=1)) as (
+        encoder,
+        backend,
+    ):
+        assert (backend.name, backend.precision) == ("openai", "float32")
+        return encoder.encode(texts, [f"hash of {text}" for text in texts], lambda n: None)
+
+
+def test_each_text_has_its_vector_whatever_the_order_of_the_answer(api):
+    encoder = encoder_for(api, batch_size=2)
+    found = encoder.encode(TEXTS)
+    assert found.dtype == np.float32 and encoder.n_features == DIMENSIONS
+    np.testing.assert_array_equal(found, vectors_of(TEXTS))
+    assert [len(request["input"]) for request in api.requests] == [2, 2, 1]
+    assert {request["path"] for request in api.requests} == {"/v1/embeddings"}
+    assert {request["dimensions"] for request in api.requests} == {DIMENSIONS}
+    assert set(api.keys) == {f"Bearer {SECRET}"}
+    assert encoder.encode([]).shape == (0, DIMENSIONS)
+
+
+def test_a_long_text_is_cut(api):
+    encoder_for(api, max_chars=4).encode(["abcdefgh"])
+    assert api.texts == ["abcd"]
+
+
+def refused(status: int, **headers: str):
+    return lambda asked: (status, headers, {"error": {"message": f"no {SECRET}"}})
+
+
+def changed(change) -> Any:
+    """Return an answer that is 200 and wrong."""
+
+    def fault(asked):
+        status, headers, body = good(asked)
+        change(body["data"])
+        return status, headers, body
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refused(429, **{"Retry-After": "0.01"}),
+        refused(500),
+        refused(503),
+        changed(lambda data: data.pop()),
+        changed(lambda data: data[0].update(index=7)),
+        changed(lambda data: data[0]["embedding"].__setitem__(0, float("nan"))),
+    ],
+    ids=["429", "500", "503", "half an answer", "another index", "not a number"],
+)
+def test_a_passing_fault_is_got_over(api, fault):
+    api.faults = [fault, fault]
+    np.testing.assert_array_equal(encoder_for(api).encode(TEXTS), vectors_of(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "said"),
+    [
+        (refused(401), 1, rf"answers 401 for small \(.*\): see {kind.KEY}"),
+        (refused(400), 1, "answers 400 for small .* see the encoder's entry"),
+        (refused(500), 9, "answers 500"),
+        (changed(lambda data: data.pop()), 9, "answers with 4 vectors for 5 texts"),
+        (
+            changed(lambda data: [one["embedding"].pop() for one in data]),
+            1,
+            "small gives vectors of 4 numbers, not of 5: correct the encoder's dimensions",
+        ),
+    ],
+    ids=["no key", "bad request", "always 500", "always half", "wrong dimensions"],
+)
+def test_a_lasting_fault_is_said_without_the_key(api, fault, times, said):
+    api.faults = [fault] * times
+    with pytest.raises(InputError, match=said) as caught:
+        encoder_for(api).encode(TEXTS)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_endpoint_that_does_not_answer_is_named(api, monkeypatch):
+    monkeypatch.setattr(kind, "MAX_RETRIES", 0)
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9/v1 does not answer"):
+        encoder_for(api, base_url="http://127.0.0.1:9/v1").encode(TEXTS)
+
+
+def test_openai_needs_a_key_and_an_endpoint_of_one_s_own_does_not(api, monkeypatch):
+    monkeypatch.delenv(kind.KEY)
+    with pytest.raises(InputError, match=f"set the environment variable {kind.KEY}"):
+        encoder_for(api, base_url=kind.OPENAI)
+    assert len(encoder_for(api).encode(TEXTS)) == len(TEXTS)
+
+
+def test_no_text_is_paid_for_twice_where_a_later_request_fails(api):
+    api.faults = [good, refused(400)]
+    with pytest.raises(InputError, match="what was embedded so far is kept"):
+        embed(api, TEXTS, batch_size=2)
+    assert len(api.texts) == 2
+    found = embed(api, TEXTS, batch_size=2, max_usd=9.0, usd_per_million_tokens=1.0)  # other costs
+    np.testing.assert_array_equal(found, vectors_of(TEXTS))
+    assert sorted(api.texts) == sorted(TEXTS)
+
+
+def test_what_an_answer_brought_is_kept_before_the_next_request(api):
+    kept = []
+
+    def looks(asked):
+        settings = settings_for(api, batch_size=2)
+        with open_encoder(settings, Path("weights"), "auto", "auto", CacheSettings(max_gb=1)) as (
+            encoder,
+            _,
+        ):
+            kept.append(len(encoder._look_up([f"hash of {text}" for text in TEXTS])))
+        return good(asked)
+
+    api.faults = [looks, looks, looks]
+    embed(api, TEXTS, batch_size=2)
+    assert kept == [0, 2, 4]
+
+
+def test_another_model_or_size_is_asked_anew(api):
+    embed(api, TEXTS)
+    embed(api, TEXTS, model="large")
+    assert len(api.texts) == 2 * len(TEXTS)
+
+
+def test_a_run_that_would_cost_too_much_sends_nothing(api):
+    with pytest.raises(InputError, match=r"5 texts have about \d+ tokens, .* raise .* max_usd"):
+        embed(api, TEXTS, usd_per_million_tokens=1e6, max_usd=5.0)
+    assert api.requests == []
+
+
+def test_a_run_that_costs_more_than_was_estimated_stops_and_keeps_what_was_paid_for(api):
+    def dear(asked):
+        status, headers, body = good(asked)
+        body["usage"]["total_tokens"] = 10**6
+        return status, headers, body
+
+    api.faults = [dear]
+    with pytest.raises(InputError, match=r"1,000,000 tokens cost 2\.0000 USD, more than"):
+        embed(api, TEXTS, batch_size=2, usd_per_million_tokens=2.0, max_usd=1.5)
+    assert len(api.texts) == 2
+    embed(api, TEXTS, batch_size=2, usd_per_million_tokens=2.0, max_usd=1.5)
+    assert sorted(api.texts) == sorted(TEXTS)
+
+
+def test_requests_keep_their_distance(api, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(kind.time, "sleep", waits.append)
+    encoder_for(api, batch_size=1, requests_per_minute=2).encode(TEXTS[:3])
+    assert waits[0] == 0 and all(29 < wait <= 30 for wait in waits[1:]) and len(waits) == 3
+
+
+def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatch, capfd):
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    entry = settings_for(api, usd_per_million_tokens=0.02).model_dump(mode="json")
+    params["encoders"]["small"] = entry
+    params["text"]["encoders"] = ["small"]
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(params, file)
+    columns = [
+        ["s1", "s2", "s3"],
+        ["a cable", "", "abba"],
+        [""] * 3,
+        [""] * 3,
+        ["x"] * 3,
+        [None] * 3,
+    ]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
+    write_table(PRODUCTS, pa.table(arrays, schema=SCHEMA))
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    fetch_weights.main()
+    embed_text.main()
+    table = read_table(embeddings("text", "small"))
+    rows, present = from_arrow(table["embedding"])
+    assert present.tolist() == [True, False, True]
+    np.testing.assert_array_equal(rows[present], vectors_of(["a cable", "abba"]))
+    assert metadata_of(table.schema)["weights"]["kind"] == "none"
+    said = capfd.readouterr()
+    assert "small: 3 tokens, 0.0000 USD" in said.out
+    assert SECRET not in said.out + said.err
+    written = [file for file in Path().rglob("*") if file.is_file()]
+    assert any(cache_folder() in file.parents for file in written)
+    assert not [file for file in written if SECRET.encode() in file.read_bytes()]
