@@ -77,6 +77,8 @@ def main() -> None:
         open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
         tqdm(total=total, desc=name, unit=" texts") as bar,
     ):
+        if settings.is_remote:
+            encoder.check_cost(texts, [hash_of(text) if text else None for text in texts])
         # All before the first is written: the counts are written with them.
         tables = [
             embed_texts(encoder, products["sku"][chunk], texts[chunk], bar.update)

@@ -27,6 +27,7 @@ from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest
 
 CACHE_FILE = "embeddings.sqlite"
+LOOKED_UP = 4096  # vectors that are in memory while it is counted which are there
 WRITE_S = 0.5  # seconds between two writes to the cache: what a killed run loses
 
 Progress = Callable[[int], Any]
@@ -49,6 +50,9 @@ class TableEncoder(Protocol):
 
         `hashes` are the inputs' SHA-256. `progress` is called with how many more inputs are done.
         """
+
+    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
+        """Raise InputError where computing all inputs of a run would cost too much money."""
 
 
 class CachedEncoder:
@@ -104,6 +108,18 @@ class CachedEncoder:
         self.cache_hits += len(known)
         self.computed += len(new)
         return vectors
+
+    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
+        """Raise InputError where computing those that are not in the cache would cost too much."""
+        check = getattr(self._encoder, "check_cost", None)
+        if check is None:
+            return
+        given = {sha256: one for sha256, one in zip(hashes, inputs, strict=True) if sha256}
+        keys = list(given)
+        for start in range(0, len(keys), LOOKED_UP):
+            for sha256 in self._look_up(keys[start : start + LOOKED_UP]):
+                del given[sha256]
+        check(list(given.values()))
 
     def _look_up(self, hashes: Iterable[str]) -> dict[str, np.ndarray]:
         """Return the vectors that are in the cache."""
@@ -165,6 +181,9 @@ class UncachedEncoder:
         progress(count)
         return vectors
 
+    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
+        """Do nothing: it costs no money."""
+
 
 class IdleEncoder:
     """Stands for an encoder that has no input at all, so that none is loaded."""
@@ -181,6 +200,9 @@ class IdleEncoder:
         """Return zeros, float32 (n, 1)."""
         zeros = np.zeros((len(hashes), self.n_features), dtype=np.float32)
         return csr_array(zeros) if self._is_sparse else zeros
+
+    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
+        """Do nothing: it costs no money."""
 
 
 @contextmanager

@@ -46,7 +46,9 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
     alone. A text's prefix is part of the input.
     """
     if settings.is_remote:
-        return _hash(settings.model_dump(mode="json", exclude={"prefix", *settings.costs}))
+        return _hash(
+            settings.model_dump(mode="json", exclude={"prefix", "fields", *settings.costs})
+        )
     modules = [f"{ROOM}.{settings.kind}"]
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")

@@ -5,6 +5,7 @@ the only kind of encoder that needs the network to embed, and texts leave the ma
 """
 
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stages.common.errors import InputError
 from stages.common.settings import HttpUrl, Positive, PositiveFloat
@@ -21,19 +22,19 @@ from stages.encoders.settings import TextEncoderSettings
 from stages.encoders.weights.manifest import Manifest
 
 KEY = "OPENAI_API_KEY"  # the environment variable
-NO_KEY = "none"  # what is sent where an endpoint of one's own needs no key
 OPENAI = "https://api.openai.com/v1"
-BYTES_PER_TOKEN = (
-    3  # fewer than English has, so that the estimate is high; of rare scripts it is low
-)
+BYTES_PER_TOKEN = 3  # English has four or more
+MAX_BYTES = 250_000  # of the texts in a request: OpenAI takes 300,000 tokens
 MAX_RETRIES = 6
 TIMEOUT_S = 120
+FIRST_PAUSE_S = 0.5  # before an answer that was malformed is asked for again; doubled each time
 
 
 class Settings(TextEncoderSettings):
     """A model behind `base_url` that gives `dimensions` numbers for a text.
 
-    A text is cut at `max_chars`. A request has at most `batch_size` texts, and there are at most
+    They are asked for unless the model has one size alone (`asks_dimensions: false`). A text is cut
+    at `max_chars`. A request has at most `batch_size` texts, and there are at most
     `requests_per_minute`. With `usd_per_million_tokens`, a run that would cost more than `max_usd`
     is refused.
     """
@@ -45,7 +46,8 @@ class Settings(TextEncoderSettings):
     kind: Literal["openai"]
     model: str
     dimensions: Positive
-    base_url: HttpUrl = OPENAI
+    asks_dimensions: bool = True
+    base_url: Annotated[HttpUrl, AfterValidator(lambda url: url.rstrip("/"))] = OPENAI
     max_chars: Positive = 8000
     batch_size: Annotated[int, Field(ge=1, le=2048)] = 64
     requests_per_minute: Positive | None = None
@@ -61,34 +63,59 @@ def fetch(settings: Settings, folder: Path) -> Manifest:
 def load(settings: Settings, folder: Path, backend: Backend) -> "OpenAIEncoder":
     """Make an encoder; it needs nothing of `folder`.
 
-    Raises InputError where the environment has no key for OpenAI's endpoint.
+    Raises InputError where the environment has no key for OpenAI's endpoint, or none that can be
+    one.
     """
-    key = os.environ.get(KEY)
+    key = os.environ.get(KEY, "").strip()
     if not key and settings.base_url == OPENAI:
         raise InputError(
             f"{settings.model} needs a key of OpenAI: set the environment variable {KEY}"
         )
-    return OpenAIEncoder(settings, key or NO_KEY)
+    if not key.isascii() or len(key.split()) > 1:
+        raise InputError(f"the environment variable {KEY} holds no key: set it anew")
+    return OpenAIEncoder(settings, key)
 
 
 class OpenAIEncoder:
-    """Asks an endpoint for vectors, and counts what they cost."""
+    """Asks an endpoint for vectors. Its costs are counted, and limited once they were estimated."""
 
     def __init__(self, settings: Settings, key: str) -> None:
         try:
-            from openai import OpenAI
+            import openai
         except ImportError:
             raise InputError(f"{settings.model} needs the package openai: install it") from None
         self.n_features = settings.dimensions
         self.tokens = 0
         self._settings = settings
-        self._client = OpenAI(
-            api_key=key,
+        self._key = key
+        self._is_limited = False
+        self._last = -np.inf
+        self._client = openai.OpenAI(
+            api_key=key or "none",
             base_url=settings.base_url,
             max_retries=MAX_RETRIES,  # with exponential back-off; Retry-After is heeded
             timeout=TIMEOUT_S,
         )
-        self._last = -np.inf
+
+    def check_cost(self, texts: Sequence[str]) -> None:
+        """Say what texts will cost; raise InputError where that is more than `max_usd`.
+
+        From then on the encoder stops where it has cost more than that.
+        """
+        settings = self._settings
+        if not texts or settings.usd_per_million_tokens is None:
+            return
+        self._is_limited = True
+        cut = [text[: settings.max_chars] for text in texts]
+        tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in cut)
+        usd = self._usd(tokens)
+        what = f"{len(texts):,} texts have about {tokens:,} tokens, which cost about {usd:.4f} USD"
+        if usd > settings.max_usd:
+            raise InputError(
+                f"{what} with {settings.model}: raise the encoder's max_usd, which is "
+                f"{settings.max_usd}"
+            )
+        print(f"{settings.model}: {what}", file=sys.stderr)
 
     def encode(self, batch: Sequence[str]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each text, in their order."""
@@ -98,53 +125,61 @@ class OpenAIEncoder:
     def stream(self, inputs: Iterable[Any], opened: Callable[[Any], Any]) -> Iterator[np.ndarray]:
         """Yield float32 (k, n_features): the vectors that each answer brings, in order.
 
-        Raises InputError before the first request where all would cost too much, and where an
-        endpoint refuses, fails for good or answers with something else.
+        Raises InputError where an endpoint refuses, fails for good or answers with something else,
+        and where all that was asked for has cost too much.
         """
-        texts = [opened(one)[: self._settings.max_chars] for one in inputs]
-        self._check_cost(texts)
-        size = self._settings.batch_size
-        for start in range(0, len(texts), size):
-            yield self._ask(texts[start : start + size])
-        if texts and self._settings.usd_per_million_tokens is not None:
+        texts = (opened(one)[: self._settings.max_chars] for one in inputs)
+        for batch in _batches(texts, self._settings.batch_size):
+            yield self._ask(batch)
+        if self._is_limited:
             print(
                 f"{self._settings.model}: {self.tokens:,} tokens, {self._usd(self.tokens):.4f} USD"
             )
-
-    def _check_cost(self, texts: Sequence[str]) -> None:
-        """Say what texts will cost at most; raise InputError where that is too much."""
-        if not texts or self._settings.usd_per_million_tokens is None:
-            return
-        tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts)
-        usd = self._usd(self.tokens + tokens)
-        name, limit = self._settings.model, self._settings.max_usd
-        if usd > limit:
-            raise InputError(
-                f"{len(texts):,} texts have about {tokens:,} tokens, and with {name} the run would "
-                f"cost about {usd:.4f} USD: raise the encoder's max_usd, which is {limit}"
-            )
-        print(f"{name}: about {tokens:,} tokens to embed, {usd:.4f} USD at most", file=sys.stderr)
 
     def _usd(self, tokens: int) -> float:
         return tokens * (self._settings.usd_per_million_tokens or 0) / 1e6
 
     def _ask(self, texts: Sequence[str]) -> np.ndarray:
-        """Ask for the vectors of some texts, as often as an answer is cut short or malformed."""
-        if self._usd(self.tokens) > self._settings.max_usd:
-            raise InputError(
-                f"{self.tokens:,} tokens cost {self._usd(self.tokens):.4f} USD, more than the "
-                f"encoder's max_usd ({self._settings.max_usd}): raise it; what was paid for is kept"
-            )
-        reason = ""
-        for _ in range(1 + MAX_RETRIES):
+        """Ask for the vectors of some texts, several times where an answer is malformed."""
+        fault = ""
+        for attempt in range(1 + MAX_RETRIES):
+            self._check_spent()
+            if fault:
+                time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1))
             self._wait()
             answer = self._request(texts)
-            self.tokens += answer.usage.total_tokens if answer.usage else 0
-            reason = self._fault(answer, len(texts))
-            if not reason:
-                by_index = sorted(answer.data, key=lambda one: one.index)
-                return np.array([one.embedding for one in by_index], dtype=np.float32)
-        raise InputError(f"{self._settings.base_url} answers with {reason}: try again later")
+            try:
+                self.tokens += answer.usage.total_tokens if answer.usage else 0
+                vectors = sorted(answer.data, key=lambda one: one.index)
+                indices = [one.index for one in vectors]
+                sizes = {len(one.embedding) for one in vectors}
+                rows = np.array([one.embedding for one in vectors], dtype=np.float32)
+            except (AttributeError, TypeError, ValueError):
+                fault = "something else than vectors of one size"
+                continue
+            if indices != list(range(len(texts))):
+                fault = f"{len(vectors)} vectors for {len(texts)} texts"
+            elif sizes != {self.n_features}:
+                raise InputError(
+                    f"{self._settings.model} gives vectors of {rows.shape[1]} numbers, not of "
+                    f"{self.n_features}: correct the encoder's dimensions"
+                )
+            elif not np.isfinite(rows).all():
+                fault = "numbers that are not finite"
+            else:
+                return rows
+        raise InputError(
+            f"{self._settings.base_url} answers with {fault}: see its address, or try later"
+        )
+
+    def _check_spent(self) -> None:
+        """Raise InputError where what was asked for has cost more than `max_usd`."""
+        spent, limit = self._usd(self.tokens), self._settings.max_usd
+        if self._is_limited and spent > limit:
+            raise InputError(
+                f"{self.tokens:,} tokens cost {spent:.4f} USD, more than the encoder's max_usd "
+                f"({limit}): raise it; what was paid for is kept"
+            )
 
     def _request(self, texts: Sequence[str]) -> Any:
         """Send a request; raise InputError where it is refused, or fails for good."""
@@ -155,8 +190,9 @@ class OpenAIEncoder:
             return self._client.embeddings.create(
                 model=settings.model,
                 input=list(texts),
-                dimensions=settings.dimensions,
+                dimensions=settings.dimensions if settings.asks_dimensions else openai.omit,
                 encoding_format="float",
+                extra_headers=None if self._key else {"Authorization": openai.Omit()},
             )
         except openai.APIConnectionError:
             raise InputError(
@@ -164,7 +200,8 @@ class OpenAIEncoder:
                 "was embedded so far is kept"
             ) from None
         except openai.APIStatusError as error:
-            reason = " ".join(str(error.message).split())[:300].replace(self._client.api_key, "***")
+            words = " ".join(str(error.message).split())
+            reason = (words.replace(self._key, "***") if self._key else words)[:300]
             remedy = f"see {KEY}" if error.status_code in (401, 403) else "see the encoder's entry"
             raise InputError(
                 f"{settings.base_url} answers {error.status_code} for {settings.model} ({reason}): "
@@ -174,25 +211,20 @@ class OpenAIEncoder:
     def _wait(self) -> None:
         """Wait until the next request may be sent."""
         if self._settings.requests_per_minute is not None:
-            time.sleep(
-                max(0, self._last + 60 / self._settings.requests_per_minute - time.monotonic())
-            )
+            pause = self._last + 60 / self._settings.requests_per_minute - time.monotonic()
+            time.sleep(max(0.0, pause))
             self._last = time.monotonic()
 
-    def _fault(self, answer: Any, count: int) -> str:
-        """Say what is wrong with an answer; an empty string where nothing is.
 
-        Raises InputError where vectors have another size than the encoder's.
-        """
-        vectors = answer.data or []
-        if sorted(one.index for one in vectors) != list(range(count)):
-            return f"{len(vectors)} vectors for {count} texts"
-        sizes = {len(one.embedding) for one in vectors}
-        if sizes != {self.n_features}:
-            raise InputError(
-                f"{self._settings.model} gives vectors of {', '.join(map(str, sorted(sizes)))} "
-                f"numbers, not of {self.n_features}: correct the encoder's dimensions"
-            )
-        if not np.isfinite([one.embedding for one in vectors]).all():
-            return "numbers that are not finite"
-        return ""
+def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield at most `size` texts at a time, and no more than MAX_BYTES of them."""
+    batch: list[str] = []
+    n_bytes = 0
+    for text in texts:
+        if batch and (len(batch) == size or n_bytes + len(text.encode()) > MAX_BYTES):
+            yield batch
+            batch, n_bytes = [], 0
+        batch.append(text)
+        n_bytes += len(text.encode())
+    if batch:
+        yield batch

@@ -33,6 +33,7 @@ def api(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(kind.KEY, SECRET)
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+    monkeypatch.setattr(kind, "FIRST_PAUSE_S", 0.0001)
     with embeddings_api() as api:
         yield api
 
@@ -60,7 +61,9 @@ def embed(api: EmbeddingsApi, texts: list[str], **changes: Any) -> np.ndarray:
         backend,
     ):
         assert (backend.name, backend.precision) == ("openai", "float32")
-        return encoder.encode(texts, [f"hash of {text}" for text in texts], lambda n: None)
+        hashes = [f"hash of {text}" for text in texts]
+        encoder.check_cost(texts, hashes)
+        return encoder.encode(texts, hashes, lambda n: None)
 
 
 def test_each_text_has_its_vector_whatever_the_order_of_the_answer(api):
@@ -104,8 +107,14 @@ def changed(change) -> Any:
         changed(lambda data: data.pop()),
         changed(lambda data: data[0].update(index=7)),
         changed(lambda data: data[0]["embedding"].__setitem__(0, float("nan"))),
+        changed(lambda data: data[0]["embedding"].__setitem__(0, None)),
+        changed(lambda data: data[0].pop("index")),
+        lambda asked: (200, {"Content-Type": "text/html"}, {"sign": "in"}),
     ],
-    ids=["429", "500", "503", "half an answer", "another index", "not a number"],
+    ids=[
+        *("429", "500", "503", "half an answer", "another index", "not a number", "null"),
+        *("no index", "a page"),
+    ],
 )
 def test_a_passing_fault_is_got_over(api, fault):
     api.faults = [fault, fault]
@@ -134,6 +143,24 @@ def test_a_lasting_fault_is_said_without_the_key(api, fault, times, said):
     assert SECRET not in str(caught.value)
 
 
+def test_a_key_is_not_shown_where_a_long_message_is_cut(api):
+    message = "x" * 290 + SECRET
+    api.faults = [lambda asked: (401, {}, {"error": {"message": message}})]
+    with pytest.raises(InputError) as caught:
+        encoder_for(api).encode(TEXTS)
+    assert SECRET[:5] not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["two words", "kéy"])
+def test_what_can_be_no_key_is_refused(api, monkeypatch, key):
+    monkeypatch.setenv(kind.KEY, key)
+    with pytest.raises(InputError, match=f"the environment variable {kind.KEY} holds no key"):
+        encoder_for(api)
+    monkeypatch.setenv(kind.KEY, f"{SECRET}\n")
+    encoder_for(api).encode(TEXTS)
+    assert api.keys == [f"Bearer {SECRET}"]
+
+
 def test_an_endpoint_that_does_not_answer_is_named(api, monkeypatch):
     monkeypatch.setattr(kind, "MAX_RETRIES", 0)
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9/v1 does not answer"):
@@ -143,8 +170,9 @@ def test_an_endpoint_that_does_not_answer_is_named(api, monkeypatch):
 def test_openai_needs_a_key_and_an_endpoint_of_one_s_own_does_not(api, monkeypatch):
     monkeypatch.delenv(kind.KEY)
     with pytest.raises(InputError, match=f"set the environment variable {kind.KEY}"):
-        encoder_for(api, base_url=kind.OPENAI)
+        encoder_for(api, base_url=f"{kind.OPENAI}/")
     assert len(encoder_for(api).encode(TEXTS)) == len(TEXTS)
+    assert api.keys == [None]
 
 
 def test_no_text_is_paid_for_twice_where_a_later_request_fails(api):
@@ -174,10 +202,28 @@ def test_what_an_answer_brought_is_kept_before_the_next_request(api):
     assert kept == [0, 2, 4]
 
 
-def test_another_model_or_size_is_asked_anew(api):
+def test_another_model_is_asked_anew_and_other_fields_or_a_slash_are_not(api):
     embed(api, TEXTS)
+    embed(api, TEXTS, fields=["name"], base_url=f"{api.url}/", batch_size=1)
+    assert len(api.texts) == len(TEXTS)
     embed(api, TEXTS, model="large")
     assert len(api.texts) == 2 * len(TEXTS)
+
+
+def test_a_model_of_one_size_is_not_asked_for_another(api):
+    found = encoder_for(api, asks_dimensions=False).encode(TEXTS)
+    np.testing.assert_array_equal(found, vectors_of(TEXTS))
+    assert "dimensions" not in api.requests[0]
+
+
+def test_a_request_has_no_more_text_than_an_endpoint_takes(api, monkeypatch):
+    monkeypatch.setattr(kind, "MAX_BYTES", 16)
+    found = encoder_for(api).encode(TEXTS)
+    np.testing.assert_array_equal(found, vectors_of(TEXTS))
+    sizes = [sum(len(text.encode()) for text in one["input"]) for one in api.requests]
+    assert len(sizes) > 2 and all(
+        size <= 16 or len(one["input"]) == 1 for size, one in zip(sizes, api.requests, strict=True)
+    )
 
 
 def test_a_run_that_would_cost_too_much_sends_nothing(api):
@@ -198,6 +244,26 @@ def test_a_run_that_costs_more_than_was_estimated_stops_and_keeps_what_was_paid_
     assert len(api.texts) == 2
     embed(api, TEXTS, batch_size=2, usd_per_million_tokens=2.0, max_usd=1.5)
     assert sorted(api.texts) == sorted(TEXTS)
+
+
+def test_malformed_answers_are_paid_for_up_to_the_limit(api):
+    def half(asked):
+        status, headers, body = changed(lambda data: data.pop())(asked)
+        body["usage"]["total_tokens"] = 10**6
+        return status, headers, body
+
+    api.faults = [half] * 9
+    with pytest.raises(InputError, match=r"2,000,000 tokens cost 2\.0000 USD, more than"):
+        embed(api, TEXTS, usd_per_million_tokens=1.0, max_usd=1.5)
+    assert len(api.requests) == 2
+
+
+def test_new_products_are_not_limited_by_what_a_run_may_cost(api, capsys):
+    encoder = encoder_for(api, usd_per_million_tokens=1e6, max_usd=0.5)
+    for _ in range(3):
+        encoder.encode(TEXTS)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
 
 
 def test_requests_keep_their_distance(api, monkeypatch):

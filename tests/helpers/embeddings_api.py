@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+SIZE = 5  # of a vector, unless another is asked for
+
 Fault = Callable[[dict[str, Any]], tuple[int, dict[str, str], dict[str, Any]]]
 
 
@@ -33,7 +35,11 @@ class EmbeddingsApi:
 def good(asked: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
     """Answer a request, the vectors in another order than the texts."""
     data = [
-        {"object": "embedding", "index": i, "embedding": vector_of(text, asked["dimensions"])}
+        {
+            "object": "embedding",
+            "index": i,
+            "embedding": vector_of(text, asked.get("dimensions", SIZE)),
+        }
         for i, text in enumerate(asked["input"])
     ]
     tokens = sum(len(text.split()) for text in asked["input"])
