@@ -19,9 +19,10 @@ class Manifest:
     """What an encoder's weights are.
 
     `kind` is pretrained (given by path, or from the hub or Keras' store), bundled (from an
-    installed package), random, or none where an encoder has no weights or they stay elsewhere; `origin` says where from,
-    `revision` which version of it (null where there is none) and `sha256` which bytes. `request`
-    holds the settings that they were fetched for, `files` the SHA-256 of each file.
+    installed package), random, or none where an encoder has no weights or they stay elsewhere;
+    `origin` says where from, `revision` which version of it (null where there is none) and `sha256`
+    which bytes. `request` holds the settings that they were fetched for, `files` the SHA-256 of
+    each file.
     """
 
     kind: str
