@@ -164,11 +164,16 @@ def calibration_chart(rows: Sequence[Row], best_modality: str) -> Spec:
 
 
 def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
-    """Return a metric by epoch, on training and on validation products; folds are averaged."""
+    """Return a metric by epoch, on training and on validation products; folds are averaged.
+
+    Of several classifiers, each has lines of its own width.
+    """
+    classifiers = list(dict.fromkeys(row["classifier"] for row in rows))
     values = [
         {
             "model": f"{row['modality']} · {row['classifier']}",
             "modality": row["modality"],
+            "classifier": row["classifier"],
             "part": part,
             "epoch": int(row["epoch"]),
             "value": float(row[f"{part}_{metric}"]),
@@ -178,7 +183,7 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
     ]
     chart = (
         alt.Chart(alt.Data(values=values))
-        .mark_line(strokeWidth=1.5)
+        .mark_line()
         .encode(
             x=alt.X("epoch:Q"),
             y=alt.Y("mean(value):Q", title=title, scale=_from_data()),
@@ -192,6 +197,12 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
             ],
             detail="model:N",
         )
+    )
+    widths = [1.5 + 2 * at for at in range(len(classifiers))]
+    scale = alt.Scale(domain=classifiers, range=widths)
+    legend = alt.Legend() if len(classifiers) > 1 else None
+    chart = chart.encode(
+        strokeWidth=alt.StrokeWidth("classifier:N", title=None, scale=scale, legend=legend)
     )
     return _spec(chart, f"{title} by epoch", 240)
 

@@ -23,6 +23,7 @@ EPOCHS = [
     }
     for epoch in (1, 2)
 ]
+TUNED = [row | {"classifier": "finetuned"} for row in EPOCHS]
 COVERAGE = [{"modality": "text", "coverage": "0.5", "risk": "0.1"}]
 CALIBRATION = [
     {
@@ -59,11 +60,21 @@ def points(count: int) -> list[dict[str, str]]:
         charts.coverage_chart(COVERAGE),
         charts.calibration_chart(CALIBRATION, "text"),
         charts.learning_chart(EPOCHS, "loss", "loss"),
+        charts.learning_chart([*EPOCHS, *TUNED], "loss", "loss"),
         charts.map_chart(points(12), {"0-0": 3}),
     ],
 )
 def test_every_chart_is_valid_vega_lite(spec):
     alt.Chart.from_dict(spec, validate=True)
+
+
+def test_learning_curves_of_two_classifiers_are_told_apart():
+    one, two = (
+        charts.learning_chart(rows, "loss", "loss")["encoding"]["strokeWidth"]
+        for rows in (EPOCHS, [*EPOCHS, *TUNED])
+    )
+    assert one["legend"] is None and two["legend"] is not None
+    assert two["scale"] == {"domain": ["mlp", "finetuned"], "range": [1.5, 3.5]}
 
 
 def test_of_many_classes_the_weakest_are_shown():
