@@ -202,7 +202,7 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
     scale = alt.Scale(domain=classifiers, range=widths)
     legend = alt.Legend() if len(classifiers) > 1 else None
     chart = chart.encode(
-        strokeWidth=alt.StrokeWidth("classifier:N", title=None, scale=scale, legend=legend)
+        strokeWidth=alt.StrokeWidth("classifier:O", title=None, scale=scale, legend=legend)
     )
     return _spec(chart, f"{title} by epoch", 240)
 
