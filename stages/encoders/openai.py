@@ -4,6 +4,7 @@ Each text is paid for once: what an answer brings is cached before the next requ
 the only kind of encoder that needs the network to embed, and texts leave the machine.
 """
 
+import json
 import os
 import random
 import sys
@@ -107,7 +108,7 @@ class OpenAIEncoder:
             return
         self._is_limited = True
         cut = [text[: settings.max_chars] for text in texts]
-        tokens = sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in cut)
+        tokens = _estimated_tokens(cut)
         usd = self._usd(tokens)
         what = f"{len(texts):,} texts have about {tokens:,} tokens, which cost about {usd:.4f} USD"
         if usd > settings.max_usd:
@@ -148,8 +149,8 @@ class OpenAIEncoder:
                 time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1))
             self._wait()
             answer = self._request(texts)
+            self.tokens += _tokens_of(answer, texts)
             try:
-                self.tokens += answer.usage.total_tokens if answer.usage else 0
                 vectors = sorted(answer.data, key=lambda one: one.index)
                 indices = [one.index for one in vectors]
                 sizes = {len(one.embedding) for one in vectors}
@@ -182,7 +183,10 @@ class OpenAIEncoder:
             )
 
     def _request(self, texts: Sequence[str]) -> Any:
-        """Send a request; raise InputError where it is refused, or fails for good."""
+        """Send a request and return its answer, None where that is no JSON.
+
+        Raises InputError where the request is refused, or fails for good.
+        """
         import openai
 
         settings = self._settings
@@ -194,6 +198,8 @@ class OpenAIEncoder:
                 encoding_format="float",
                 extra_headers=None if self._key else {"Authorization": openai.Omit()},
             )
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return None
         except openai.APIConnectionError:
             raise InputError(
                 f"{settings.base_url} does not answer: see that it runs and can be reached; what "
@@ -202,7 +208,7 @@ class OpenAIEncoder:
         except openai.APIStatusError as error:
             words = " ".join(str(error.message).split())
             reason = (words.replace(self._key, "***") if self._key else words)[:300]
-            remedy = f"see {KEY}" if error.status_code in (401, 403) else "see the encoder's entry"
+            remedy = _remedy(error.status_code)
             raise InputError(
                 f"{settings.base_url} answers {error.status_code} for {settings.model} ({reason}): "
                 f"{remedy}; what was embedded so far is kept"
@@ -214,6 +220,25 @@ class OpenAIEncoder:
             pause = self._last + 60 / self._settings.requests_per_minute - time.monotonic()
             time.sleep(max(0.0, pause))
             self._last = time.monotonic()
+
+
+def _estimated_tokens(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts)
+
+
+def _tokens_of(answer: Any, texts: Sequence[str]) -> int:
+    """Return the tokens that an answer reports; where it reports none, those estimated of texts."""
+    reported = getattr(getattr(answer, "usage", None), "total_tokens", None)
+    if isinstance(reported, int) and reported >= 0:
+        return reported
+    return _estimated_tokens(texts)
+
+
+def _remedy(status: int) -> str:
+    """Return what to do where an endpoint answers with a status that is an error."""
+    if status in (401, 403):
+        return f"see {KEY}"
+    return "try again later" if status == 429 or status >= 500 else "see the encoder's entry"
 
 
 def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:

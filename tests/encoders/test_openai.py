@@ -110,10 +110,13 @@ def changed(change) -> Any:
         changed(lambda data: data[0]["embedding"].__setitem__(0, None)),
         changed(lambda data: data[0].pop("index")),
         lambda asked: (200, {"Content-Type": "text/html"}, {"sign": "in"}),
+        lambda asked: (200, {}, b'{"data": [{"ind'),
+        lambda asked: (200, {}, b'{"data": "\xff"}'),
+        lambda asked: (200, {}, b""),
     ],
     ids=[
         *("429", "500", "503", "half an answer", "another index", "not a number", "null"),
-        *("no index", "a page"),
+        *("no index", "a page", "cut JSON", "no UTF-8", "an empty body"),
     ],
 )
 def test_a_passing_fault_is_got_over(api, fault):
@@ -126,7 +129,9 @@ def test_a_passing_fault_is_got_over(api, fault):
     [
         (refused(401), 1, rf"answers 401 for small \(.*\): see {kind.KEY}"),
         (refused(400), 1, "answers 400 for small .* see the encoder's entry"),
-        (refused(500), 9, "answers 500"),
+        (refused(500), 9, "answers 500 .* try again later"),
+        (refused(429, **{"Retry-After": "3600"}), 1, "answers 429 .* try again later"),
+        (lambda asked: (200, {}, b"{"), 9, "answers with something else than vectors"),
         (changed(lambda data: data.pop()), 9, "answers with 4 vectors for 5 texts"),
         (
             changed(lambda data: [one["embedding"].pop() for one in data]),
@@ -134,7 +139,10 @@ def test_a_passing_fault_is_got_over(api, fault):
             "small gives vectors of 4 numbers, not of 5: correct the encoder's dimensions",
         ),
     ],
-    ids=["no key", "bad request", "always 500", "always half", "wrong dimensions"],
+    ids=[
+        *("no key", "bad request", "always 500", "a long wait", "always cut JSON", "always half"),
+        "wrong dimensions",
+    ],
 )
 def test_a_lasting_fault_is_said_without_the_key(api, fault, times, said):
     api.faults = [fault] * times
@@ -255,6 +263,25 @@ def test_malformed_answers_are_paid_for_up_to_the_limit(api):
     api.faults = [half] * 9
     with pytest.raises(InputError, match=r"2,000,000 tokens cost 2\.0000 USD, more than"):
         embed(api, TEXTS, usd_per_million_tokens=1.0, max_usd=1.5)
+    assert len(api.requests) == 2
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 3}, {"total_tokens": "many"}])
+def test_tokens_that_are_not_reported_are_estimated(api, usage):
+    def silent(asked):
+        status, headers, body = good(asked)
+        return status, headers, body | {"usage": usage}
+
+    api.faults = [silent] * 9
+    encoder = encoder_for(api)
+    np.testing.assert_array_equal(encoder.encode(TEXTS), vectors_of(TEXTS))
+    assert len(api.requests) == 1 and encoder.tokens >= len(TEXTS)
+
+
+def test_answers_that_cannot_be_read_are_paid_for_up_to_the_limit(api):
+    api.faults = [lambda asked: (200, {}, b"{")] * 9
+    with pytest.raises(InputError, match="more than the encoder's max_usd"):
+        embed(api, TEXTS, usd_per_million_tokens=1e6, max_usd=40.0)
     assert len(api.requests) == 2
 
 

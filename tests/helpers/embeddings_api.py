@@ -9,7 +9,8 @@ from typing import Any
 
 SIZE = 5  # of a vector, unless another is asked for
 
-Fault = Callable[[dict[str, Any]], tuple[int, dict[str, str], dict[str, Any]]]
+Answer = tuple[int, dict[str, str], dict[str, Any] | bytes]  # status, headers and body
+Fault = Callable[[dict[str, Any]], Answer]
 
 
 def vector_of(text: str, dimensions: int) -> list[float]:
@@ -62,7 +63,7 @@ def embeddings_api() -> Iterator[EmbeddingsApi]:
                 status, headers, body = good(asked)
             if status == 200:
                 api.requests.append(asked | {"path": self.path})
-            content = json.dumps(body).encode()
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in ({"Content-Type": "application/json"} | headers).items():
                 self.send_header(name, value)

@@ -17,9 +17,7 @@ from stages import train
 from stages.common.errors import InputError
 from stages.common.paths import FEATURES, PRODUCTS, SPLITS, weights
 from stages.common.splits import Splits, write_splits
-from stages.common.tables import (
-    PRODUCTS as PRODUCTS_SCHEMA,
-)
+from stages.common.tables import PRODUCTS as PRODUCTS_SCHEMA
 from stages.common.tables import (
     features_schema,
     from_arrow,
