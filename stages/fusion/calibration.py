@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 EPSILON = 1e-7  # the least probability: a forest may give 0, which has no logarithm
+CAUTION = 100  # validation products that count as much as a pool's main model
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,22 @@ def pool_present(pool: LogOpinionPool, models: Mapping[str, np.ndarray]) -> np.n
 
 
 def fit_pool(
-    models: Mapping[str, np.ndarray], y_true: np.ndarray, frequencies: np.ndarray
+    models: Mapping[str, np.ndarray],
+    y_true: np.ndarray,
+    frequencies: np.ndarray,
+    main: str | None = None,
 ) -> LogOpinionPool:
     """Fit the pool of models under which the labels are the likeliest.
 
     `models` holds the probabilities of each, of shape (n, classes), n > 0; `y_true` is int of shape
     (n,), the labels' columns; `frequencies`, of shape (classes,), are those of the classes among
-    the products that the models were fitted on.
+    the products that the models were fitted on. `main` names the model to trust where the labels
+    are too few to tell.
 
     A few labels that are all predicted well must not make a pool sure of everything. So a share
     1 / (n + 2) of each is spread over all classes (as Platt 1999, Probabilistic Outputs for Support
-    Vector Machines, does for two), and a `prior_exponent` far from 0 is penalised.
+    Vector Machines, does for two), and a `prior_exponent` far from 0 is penalised. So is trust in
+    models other than `main`: a ridge penalty on their weights, the smaller the larger n is.
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
@@ -76,11 +82,14 @@ def fit_pool(
     targets = np.full((n, classes), 1 / (n + 2) / classes)
     targets[np.arange(n), y_true] += 1 - 1 / (n + 2)
 
+    others = [0 if main is None or name == main else CAUTION for name in models]
+    penalties = np.array([*others, 1]) / n
+
     def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
         logs = log_softmax(np.tensordot(powers, terms, 1), axis=1)
         slopes = ((np.exp(logs) - targets) * terms).sum(axis=2).mean(axis=1)
-        slopes[-1] += 2 * powers[-1] / n
-        return -(targets * logs).sum(axis=1).mean() + powers[-1] ** 2 / n, slopes
+        penalty = penalties @ powers**2
+        return penalty - (targets * logs).sum(axis=1).mean(), slopes + 2 * penalties * powers
 
     start = np.append(np.full(len(models), 1 / len(models)), 0)
     bounds = [(0, None)] * len(models) + [(-2, 2)]

@@ -21,6 +21,7 @@ from stages.common.splits import TEST, VALIDATION
 from stages.fusion.calibration import LogOpinionPool, fit_pool
 from stages.fusion.features import Features
 from stages.fusion.members import (
+    BOTH,
     Member,
     MemberPredictions,
     fit_member,
@@ -301,7 +302,7 @@ def calibrate(
             for name in names
         }
         y_true = np.searchsorted(classes, out_of_fold.labels[usable])
-        pools[pool] = fit_pool(given, y_true, frequencies)
+        pools[pool] = fit_pool(given, y_true, frequencies, BOTH if BOTH in given else None)
     return classes, pools
 
 

@@ -122,6 +122,16 @@ def test_independent_opinions_count_in_full():
     assert loss(joined, y_true) < min(loss(rows, y_true) for rows in models) - 0.1
 
 
+def test_only_many_labels_lead_away_from_the_main_model():
+    models, y_true = opinions(looks=2)
+    named = dict(zip(("main", "other"), models, strict=True))
+    few = {name: rows[:20] for name, rows in named.items()}
+    by_few = fit_pool(few, y_true[:20], EVEN, "main").weights
+    assert by_few["other"] < by_few["main"] / 2
+    by_many = fit_pool(named, y_true, EVEN, "main").weights
+    assert by_many == pytest.approx({"main": 1, "other": 1}, rel=0.1)
+
+
 def test_an_opinion_given_twice_counts_once():
     (model,), y_true = opinions(1)
     assert sum(fit_and_pool([model, model], y_true)[0]) == pytest.approx(1, abs=0.05)
