@@ -110,7 +110,7 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
     ("file", "old", "new", "changed"),
     [
         ("keras.py", "training=False", "training=True", {"keras"}),
-        ("huggingface_text.py", "dtype=np.int64", "dtype=np.int32", {"huggingface_text"}),
+        ("text_network_encoder.py", "dtype=np.int64", "dtype=np.int32", {"huggingface_text"}),
         (
             "../common/huggingface.py",
             "flatten(1)",

@@ -1,0 +1,13 @@
+"""From a text to the tokens that a network takes, by a tokeniser of the package tokenizers."""
+
+from typing import Any
+
+import numpy as np
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def tokens_of(tokenizer: Any, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
+    ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
+    return ids, np.ones_like(ids)
