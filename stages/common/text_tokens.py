@@ -8,6 +8,9 @@ TOKENIZER_FILE = "tokenizer.json"
 
 
 def tokens_of(tokenizer: Any, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
-    ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
+    """Return a text's tokens and which of them count, int64 of shape (1, tokens).
+
+    A text without any has the token 0, as a network makes nothing of no tokens.
+    """
+    ids = np.asarray([tokenizer.encode(text).ids or [0]], dtype=np.int64)
     return ids, np.ones_like(ids)
