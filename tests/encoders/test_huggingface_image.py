@@ -170,15 +170,6 @@ def test_other_networks_are_transformers_too(small, images):
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
 
 
-def test_an_image_has_the_same_vector_whatever_is_around_it(small, images):
-    encoder = small[1]
-    rows = encoded(encoder, images)
-    order = np.random.default_rng(0).permutation(len(images))
-    assert np.array_equal(encoded(encoder, [images[i] for i in order]), rows[order])
-    for i, image in enumerate(images):
-        assert np.array_equal(encoded(encoder, [image])[0], rows[i])
-
-
 @pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
 def test_the_whole_network_too_gives_a_image_one_vector(convnextv2, images, backend):
     settings = load_params().encoders["convnextv2"]
