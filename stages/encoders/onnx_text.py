@@ -156,20 +156,20 @@ def _check_vocabulary(settings: Settings, tokens: Any, tokenizer: Any) -> None:
 def _output(settings: Settings, model: Any) -> Any:
     """Return the one output of a network that `pooling` can be applied to."""
     rank = 2 if settings.pooling == "none" else 3
+    shapes = [output.get_partial_shape() for output in model.outputs]
     fit = [
         output
-        for output in model.outputs
-        if len(shape := output.get_partial_shape()) == rank and shape[rank - 1].is_static
+        for output, shape in zip(model.outputs, shapes, strict=True)
+        if shape.rank.is_static and len(shape) == rank and shape[rank - 1].is_static
     ]
     if len(fit) != 1:
-        shapes = ", ".join(
-            f"{output.any_name} {output.get_partial_shape()}" for output in model.outputs
-        )
+        given = zip(model.outputs, shapes, strict=True)
+        found = ", ".join(f"{output.any_name} {shape}" for output, shape in given)
         wanted = "vector of each text, [batch, size]"
         if settings.pooling != "none":
             wanted = "vector of each token, [batch, tokens, size]"
         raise InputError(
-            f"{settings.path} gives {shapes}: with pooling {settings.pooling} it must give one "
+            f"{settings.path} gives {found}: with pooling {settings.pooling} it must give one "
             f"{wanted}; pooling is mean or cls for vectors of tokens, none for one of each text"
         )
     return fit[0].get_node().input_value(0)
