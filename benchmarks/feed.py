@@ -17,12 +17,13 @@ from transformers import ConvNextImageProcessorPil
 from benchmarks import inputs
 from benchmarks.encoders import figures
 from benchmarks.measure import in_turn, machine, ratio, table
+from stages.common.text_tokens import TOKENIZER_FILE
 from stages.encoders.backends.base import CORES, Row
 from stages.encoders.huggingface_image import HuggingFaceImageEncoder
-from stages.encoders.huggingface_text import TOKENIZER_FILE, HuggingFaceTextEncoder, Padding
 from stages.encoders.image_steps import pixel_values, steps_of
 from stages.encoders.images import open_jpeg
 from stages.encoders.network_encoder import NetworkEncoder
+from stages.encoders.text_network_encoder import Padding, TextNetworkEncoder
 from stages.encoders.torch_steps import TorchSteps
 from stages.encoders.weights.manifest import package_folder
 from stages.params import load_params
@@ -74,7 +75,7 @@ def main() -> None:
         one: fed(HuggingFaceImageEncoder(Free(0), fast.pixels), jpegs, open_jpeg),
         all_cores: fed(HuggingFaceImageEncoder(Free(CORES), fast.pixels), jpegs, open_jpeg),
         "texts: one thread": fed(
-            HuggingFaceTextEncoder(Free(1), tokenizer, Padding(0, MAX_TOKENS)), texts, str
+            TextNetworkEncoder(Free(1), tokenizer, Padding(0, MAX_TOKENS)), texts, str
         ),
     }
     images = list(map(open_jpeg, jpegs))

@@ -21,8 +21,8 @@ def quiet() -> None:
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
     """Have one of Transformers' Auto classes load what `folder` holds; the hub is not asked.
 
-    Raises InputError where the folder lacks something, holds something else in its place, or needs
-    code of its own to be run.
+    Raises InputError where the folder lacks something, holds something else in its place, needs
+    code of its own to be run, or packages that are not installed.
     """
     quiet()
     try:
@@ -31,6 +31,12 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
         )
     except Exception as error:  # whatever Transformers stumbles over in files not its own
         reason = " ".join(str(error).split())
+        is_of_package = isinstance(error, ImportError | RuntimeError)
+        if is_of_package and ("timm" in reason or "torchvision" in reason):
+            raise InputError(
+                f"{folder} holds a network of timm: install the packages timm and torchvision, "
+                f"torchvision from where torch is, or choose another model ({reason})"
+            ) from None
         raise InputError(
             f"{kind.__name__} cannot load {folder}: {reason} ({type(error).__name__})"
         ) from None

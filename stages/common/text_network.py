@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages.common import huggingface
 from stages.common.errors import InputError
 
@@ -38,12 +36,6 @@ def load_tokenizer(network: TextNetwork) -> Any:
     tokenizer.no_padding()
     tokenizer.enable_truncation(network.max_tokens, direction=found.truncation_side)
     return tokenizer
-
-
-def tokens_of(tokenizer: Any, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
-    ids = np.asarray([tokenizer.encode(text).ids], dtype=np.int64)
-    return ids, np.ones_like(ids)
 
 
 def load_module(network: TextNetwork, normalize: bool) -> Any:

@@ -33,7 +33,14 @@ OPAQUE = {
 # Of other rooms, all that a vector depends on.
 OTHERS = {
     f"stages.common.{name}"
-    for name in ("huggingface", "keras_weights", "openvino", "openvino_conversion", "text_network")
+    for name in (
+        "huggingface",
+        "keras_weights",
+        "openvino",
+        "openvino_conversion",
+        "text_network",
+        "text_tokens",
+    )
 }
 NOT_COMPUTING = {"filelock", "pydantic"}  # libraries that change no number
 

@@ -53,6 +53,8 @@ class HashedNgrams:
         from sklearn.feature_extraction.text import HashingVectorizer
         from sklearn.preprocessing import normalize
 
+        if not batch:
+            return csr_array((0, self.n_features), dtype=np.float32)
         halves = []
         for analyzer, ngrams in (("word", (1, 2)), ("char_wb", (3, 5))):
             vectorizer = HashingVectorizer(

@@ -1,28 +1,24 @@
 """Text networks of the Hugging Face hub, through Transformers: MiniLM, BERT and their like."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from stages.common import huggingface
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Positive, Sha256
-from stages.common.text_network import TextNetwork, load_module, load_tokenizer, tokens_of
-from stages.encoders.backends.base import Backend, Network, Row
+from stages.common.text_network import TextNetwork, load_module, load_tokenizer
+from stages.common.text_tokens import TOKENIZER_FILE, tokens_of
+from stages.encoders.backends.base import Backend
 from stages.encoders.backends.batching import GPU_TOKENS
-from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
+from stages.encoders.backends.openvino import network_of
 from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.fingerprint import network_key
-from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import TextEncoderSettings
+from stages.encoders.text_network_encoder import Padding, TextNetworkEncoder
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
-
-MIN_LENGTH = 16  # tokens to which a short text is padded on a GPU
-TOKENIZER_FILE = "tokenizer.json"
 
 
 class Settings(TextEncoderSettings):
@@ -51,7 +47,7 @@ def fetch(settings: Settings, folder: Path) -> Manifest:
     return weights.fetch(settings, folder, remedy)
 
 
-def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceTextEncoder":
+def load(settings: Settings, folder: Path, backend: Backend) -> TextNetworkEncoder:
     """Make an encoder of what `fetch` put into `folder`.
 
     Raises InputError where that lacks something, or takes fewer tokens than `max_tokens`.
@@ -60,18 +56,13 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceText
         return torch_encoder(
             settings, folder, backend, 1 if backend.device == "cpu" else GPU_TOKENS
         )
-
-    from tokenizers import Tokenizer
-
-    # With the converted network and its tokeniser, neither PyTorch nor Transformers is loaded.
     model, place = convert(settings, folder)
-    tokenizer = Tokenizer.from_file(str(place / TOKENIZER_FILE))
-    return HuggingFaceTextEncoder(OpenVinoNetwork(model, backend), tokenizer)
+    return TextNetworkEncoder.of_openvino(model, place, backend)
 
 
 def torch_encoder(
     settings: Settings, folder: Path, backend: Backend, tokens: int
-) -> "HuggingFaceTextEncoder":
+) -> TextNetworkEncoder:
     """Make an encoder that PyTorch runs, `tokens` in a batch where memory holds so many.
 
     A text is padded to one of a few lengths, which depends on the text alone.
@@ -81,7 +72,7 @@ def torch_encoder(
     padding = Padding(_padding_token(folder), settings.max_tokens)
     example = padding.pad(tokens_of(tokenizer, "an example"))
     running = TorchNetwork(module, example, backend, lambda row: tokens // row[0].shape[1])
-    return HuggingFaceTextEncoder(running, tokenizer, padding)
+    return TextNetworkEncoder(running, tokenizer, padding)
 
 
 def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
@@ -97,42 +88,6 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
         return openvino_model(module, tokens_of(tokenizer, "an example"), is_fixed=False)
 
     return network_of(folder, lambda: network_key(settings, folder), build)
-
-
-class HuggingFaceTextEncoder(NetworkEncoder):
-    """A network that turns texts into vectors, pooled over their tokens.
-
-    Texts are cut at the encoder's `max_tokens`. Texts of like length side by side are fastest.
-    """
-
-    max_feeders = 1  # the tokeniser lets one thread work at a time
-
-    def __init__(self, network: Network, tokenizer: Any, padding: "Padding | None" = None) -> None:
-        super().__init__(network)
-        self._tokenizer = tokenizer
-        self._padding = padding
-
-    def prepare(self, one: str) -> Row:
-        """Return a text's tokens and which of them count, int64 of shape (1, tokens)."""
-        row = tokens_of(self._tokenizer, one)
-        return row if self._padding is None else self._padding.pad(row)
-
-
-@dataclass(frozen=True)
-class Padding:
-    """Pads texts with a token to 16, 32, 64 tokens and so on, `max_tokens` at most."""
-
-    token: int
-    max_tokens: int
-
-    def pad(self, row: Row) -> Row:
-        """Return a text's tokens and which of them count, padded, int64 of shape (1, length)."""
-        count = row[0].shape[1]
-        length = min(max(MIN_LENGTH, 1 << (count - 1).bit_length()), self.max_tokens)
-        ids = np.full((1, length), self.token, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        ids[:, :count], mask[:, :count] = row
-        return ids, mask
 
 
 def _padding_token(folder: Path) -> int:

@@ -77,7 +77,8 @@ def pixel_values(processor: Any, image: Image, **options: Any) -> np.ndarray:
     """Return what a processor makes of an image, float32 of shape (1, 3, height, width)."""
     if not getattr(processor, "do_resize", True):
         image = resize(image, DEFAULT_SIZE, DEFAULT_SIZE)
-    return np.asarray(processor(image, return_tensors="np", **options)["pixel_values"])
+    tensors = "pt" if hasattr(processor, "val_transforms") else "np"  # timm's gives no other
+    return np.asarray(processor(image, return_tensors=tensors, **options)["pixel_values"])
 
 
 def steps_of(processor: Any) -> tuple[ImageSteps, np.ndarray] | None:

@@ -14,6 +14,7 @@ from stages.encoders.backends.base import Backend, Row
 from stages.encoders.backends.openvino import MODEL_FILE, OpenVinoNetwork, exported_network
 from stages.encoders.images import DEFAULT_SIZE, resize
 from stages.encoders.network_encoder import NetworkEncoder
+from stages.encoders.onnx_file import last_line, read_onnx
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest
 from stages.encoders.weights.onnx import WEIGHTS_FILE, fetch_file
@@ -74,13 +75,7 @@ class OnnxEncoder(NetworkEncoder):
 
 def _network(settings: Settings, path: Path) -> Any:
     """Read an ONNX file as a network that takes a uint8 image, [1, height, width, 3]."""
-    ov = import_openvino()
-    try:
-        model = ov.Core().read_model(path)
-    except RuntimeError as error:
-        raise InputError(
-            f"{settings.path} is no ONNX file that can be read: {_last_line(error)}"
-        ) from None
+    model = read_onnx(path, settings.path)
     if len(model.inputs) != 1 or len(model.input(0).get_partial_shape()) != 4:
         shapes = [str(entry.get_partial_shape()) for entry in model.inputs]
         raise InputError(
@@ -99,7 +94,7 @@ def _network(settings: Settings, path: Path) -> Any:
         model.reshape([1, 3, height, width] if channels_first else [1, height, width, 3])
     except RuntimeError as error:
         raise InputError(
-            f"{settings.path} does not take images one by one: {_last_line(error)}"
+            f"{settings.path} does not take images one by one: {last_line(error)}"
         ) from None
     outputs = [output.get_partial_shape() for output in model.outputs]
     if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0].is_dynamic:
@@ -107,11 +102,12 @@ def _network(settings: Settings, path: Path) -> Any:
             f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
             f"vector of fixed size per image, [batch, size]"
         )
-    return _with_normalisation(ov, model, settings, channels_first)
+    return _with_normalisation(model, settings, channels_first)
 
 
-def _with_normalisation(ov: Any, model: Any, settings: Settings, channels_first: bool) -> Any:
+def _with_normalisation(model: Any, settings: Settings, channels_first: bool) -> Any:
     """Make the network take uint8 images of layout NHWC, whatever it takes itself."""
+    ov = import_openvino()
     takes_bytes = model.input(0).element_type == ov.Type.u8
     given = [value is not None for value in (settings.mean, settings.std)]
     if any(given) if takes_bytes else not all(given):
@@ -132,8 +128,3 @@ def _with_normalisation(ov: Any, model: Any, settings: Settings, channels_first:
         image.preprocess().mean([255 * mean for mean in settings.mean])
         image.preprocess().scale([255 * std for std in settings.std])
     return steps.build()
-
-
-def _last_line(error: RuntimeError) -> str:
-    """Return the line in which OpenVINO says what is wrong."""
-    return str(error).strip().splitlines()[-1]

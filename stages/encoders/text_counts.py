@@ -16,9 +16,9 @@ import numpy as np
 
 from stages.common import huggingface
 from stages.common.tables import Matrix
+from stages.common.text_tokens import TOKENIZER_FILE
 from stages.encoders.settings import EncoderSettings
 
-TOKENIZER_FILE = "tokenizer.json"
 UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, is unreadable
 TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages

@@ -11,13 +11,14 @@ from helpers.repository import TOP
 from helpers.text_networks import write_text_network
 
 from stages.classifiers.base import tuning_cache
-from stages.classifiers.base.saved_text import MODEL_FILE, TOKENIZER_FILE
+from stages.classifiers.base.saved_text import MODEL_FILE
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
 from stages.classifiers.base.tuned_text import TunedText
 from stages.classifiers.finetuned import Classifier, Settings
 from stages.common.blocks import TextBlock
 from stages.common.errors import InputError
 from stages.common.text_network import TextNetwork
+from stages.common.text_tokens import TOKENIZER_FILE
 
 WORDS = ["round", "square", "with", "strap", "wheel", "for", "home", "office", "garden"]
 CLASSES = ["balls", "boxes"]

@@ -4,7 +4,10 @@ import types
 
 import numpy as np
 from helpers.documents import blocks
+from helpers.encoder_contract import CHECKS, load_case
 from helpers.repository import TOP
+
+import stages.encoders
 
 
 def test_the_example_of_a_classifier_learns_and_is_loaded_again(tmp_path):
@@ -21,3 +24,14 @@ def test_the_example_of_a_classifier_learns_and_is_loaded_again(tmp_path):
     found = example.Classifier.load(tmp_path).predict_proba(X)
     assert [classifier.classes_[i] for i in found.argmax(axis=1)] == y.tolist()
     np.testing.assert_array_equal(found, classifier.predict_proba(X))
+
+
+def test_the_example_of_an_encoder_keeps_to_what_every_kind_does(tmp_path, monkeypatch):
+    (code,) = blocks(TOP / "docs/encoders.md", "python")
+    (tmp_path / "letters.py").write_text(code, encoding="utf-8")
+    places = [*stages.encoders.__path__, str(tmp_path)]
+    monkeypatch.setattr(stages.encoders, "__path__", places)
+    case = load_case({"kind": "letters"}, "float32", tmp_path / "weights")
+    for check in CHECKS:
+        check(case)
+    assert case.encode(["Bob's 2 bags"])[0][[0, 1, 28]].tolist() == [1, 3, 1]

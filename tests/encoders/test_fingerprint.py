@@ -13,7 +13,7 @@ from stages.encoders.fingerprint import code_key, network_key, vector_key
 from stages.encoders.huggingface_image import Settings as ImageSettings
 from stages.encoders.huggingface_text import Settings as TextSettings
 
-KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx")
+KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx", "onnx_text")
 SETTINGS = ImageSettings(kind="huggingface_image", model="lab/model")
 BACKEND = Backend("openvino", "float32")
 
@@ -110,7 +110,15 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
     ("file", "old", "new", "changed"),
     [
         ("keras.py", "training=False", "training=True", {"keras"}),
-        ("huggingface_text.py", "dtype=np.int64", "dtype=np.int32", {"huggingface_text"}),
+        ("onnx_text.py", "1e-12", "1e-6", {"onnx_text"}),
+        ("onnx_file.py", "read_model(path)", "read_model(origin)", {"onnx", "onnx_text"}),
+        (
+            "text_network_encoder.py",
+            "dtype=np.int64",
+            "dtype=np.int32",
+            {"huggingface_text", "onnx_text"},
+        ),
+        ("../common/text_tokens.py", "or [0]", "or [1]", {"huggingface_text", "onnx_text"}),
         (
             "../common/huggingface.py",
             "flatten(1)",
@@ -164,7 +172,7 @@ def test_a_changed_expression_changes_the_keys_of_those_kinds_that_use_it(
         ("openvino", set(KINDS)),
         ("pillow", {"huggingface_image", "keras", "onnx"}),
         ("pydantic", set()),
-        ("tokenizers", {"huggingface_text"}),
+        ("tokenizers", {"huggingface_text", "onnx_text"}),
         ("torch", {"huggingface_image", "huggingface_text"}),
         ("transformers", {"huggingface_image", "huggingface_text"}),
     ],

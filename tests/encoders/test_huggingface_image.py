@@ -1,5 +1,8 @@
 """Image encoders of the hub give the vectors that Transformers gives."""
 
+import json
+from importlib.util import find_spec
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -170,15 +173,6 @@ def test_other_networks_are_transformers_too(small, images):
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
 
 
-def test_an_image_has_the_same_vector_whatever_is_around_it(small, images):
-    encoder = small[1]
-    rows = encoded(encoder, images)
-    order = np.random.default_rng(0).permutation(len(images))
-    assert np.array_equal(encoded(encoder, [images[i] for i in order]), rows[order])
-    for i, image in enumerate(images):
-        assert np.array_equal(encoded(encoder, [image])[0], rows[i])
-
-
 @pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
 def test_the_whole_network_too_gives_a_image_one_vector(convnextv2, images, backend):
     settings = load_params().encoders["convnextv2"]
@@ -204,6 +198,36 @@ def test_a_network_without_a_pooled_output_is_refused(tmp_path, transformers):
     save_processor(tmp_path)
     with pytest.raises(InputError, match="has no pooled output"):
         huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
+
+
+def save_timm_config(folder):
+    """Write the configuration of a network as timm has them on the hub."""
+    config = {"architecture": "resnet18", "num_classes": 1000, "num_features": 512}
+    pretrained = {"input_size": [3, 64, 64], "crop_pct": 0.9, "interpolation": "bicubic"}
+    (folder / "config.json").write_text(json.dumps(config | {"pretrained_cfg": pretrained}))
+
+
+def test_a_network_of_timm_needs_two_packages_more(tmp_path):
+    if find_spec("timm"):
+        pytest.skip("timm is installed")
+    save_timm_config(tmp_path)
+    with pytest.raises(InputError, match="of timm: install the packages timm and torchvision, tor"):
+        huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
+
+
+def test_a_network_of_timm_has_timm_s_vectors(tmp_path, images):
+    timm = pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
+    import torch
+    from safetensors.torch import save_file
+
+    save_timm_config(tmp_path)
+    network = timm.create_model("resnet18", num_classes=0).eval()
+    save_file(network.state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    found = encoded(huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32), images)
+    transform = timm.data.create_transform((3, 64, 64), crop_pct=0.9, interpolation="bicubic")
+    with torch.inference_mode():
+        wanted = network(torch.stack(list(map(transform, images)))).numpy()
+    assert np.allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path):

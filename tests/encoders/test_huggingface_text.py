@@ -148,10 +148,6 @@ def test_a_text_has_the_same_vector_whatever_is_around_it(weights, backend):
         assert np.array_equal(encoded(minilm, [TEXTS[i]])[0], rows[i])
 
 
-def test_no_texts_have_no_vectors(minilm):
-    assert minilm.encode([]).shape == (0, 384)
-
-
 @pytest.fixture(scope="module")
 def bert_folder(tmp_path_factory, minilm_folder, transformers):
     folder = tmp_path_factory.mktemp("bert")

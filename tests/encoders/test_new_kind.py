@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.documents import blocks
 from helpers.repository import TOP
 from ruamel.yaml import YAML
 
@@ -65,58 +66,20 @@ class MeanColour:
         return (colours @ self.matrix).astype(np.float32)
 '''
 
-WORD_COUNT = '''
-"""How many words and characters a text has."""
-
-from typing import Literal
-
-import numpy as np
-
-from stages.encoders.settings import TextEncoderSettings
-from stages.encoders.weights.manifest import Manifest
-
-
-class Settings(TextEncoderSettings):
-    """How many words and characters a text has."""
-
-    framework = "numpy"
-
-    kind: Literal["word_count"]
-
-
-def fetch(settings, folder):
-    """There are no weights."""
-    return Manifest("none", "this file", None, "")
-
-
-def load(settings, folder, backend):
-    """Make an encoder."""
-    return WordCount()
-
-
-class WordCount:
-    """How many words and characters a text has."""
-
-    n_features = 2
-
-    def encode(self, batch):
-        """Return a vector for each text."""
-        return np.array([[len(text.split()), len(text)] for text in batch], dtype=np.float32)
-'''
-
 
 @pytest.fixture
 def copy(tmp_path):
-    """A copy of the code with the two kinds, and params.yaml with an encoder of each."""
+    """A copy of the code with that kind and the one in docs/, and params.yaml with both."""
     shutil.copytree(TOP / "stages", tmp_path / "stages")
     (tmp_path / "stages" / "encoders" / "mean_colour.py").write_text(MEAN_COLOUR)
-    (tmp_path / "stages" / "encoders" / "word_count.py").write_text(WORD_COUNT)
+    (letters,) = blocks(TOP / "docs/encoders.md", "python")
+    (tmp_path / "stages" / "encoders" / "letters.py").write_text(letters)
     params = YAML(typ="safe").load(TOP / "params.yaml")
     params["encoders"] |= {
         "colour": {"kind": "mean_colour", "n_features": 5, "tta": ["identity", "hflip"]},
-        "words": {"kind": "word_count"},
+        "letters": {"kind": "letters"},
     }
-    params["image"]["encoders"], params["text"]["encoders"] = ["colour"], ["words"]
+    params["image"]["encoders"], params["text"]["encoders"] = ["colour"], ["letters"]
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     return tmp_path
 
@@ -156,13 +119,14 @@ def test_a_new_kind_of_text_encoder_is_one_file(copy):
     write_table(
         copy / "data/products.parquet", pa.Table.from_pylist([row | {"name": "a cable"}], PRODUCTS)
     )
-    assert run(copy, "fetch_weights", "words").startswith(
-        "words: an encoder without weights (this file"
+    assert run(copy, "fetch_weights", "letters").startswith(
+        "letters: an encoder without weights (counts of letters)"
     )
-    said = run(copy, "embed_text", "words")
+    said = run(copy, "embed_text", "letters")
     assert said == (
-        "words: 1 of 1 texts computed by numpy in float32, 0 from .cache\n"
-        "words: 1 different texts have 1 different vectors, 0 texts share one\n"
+        "letters: 1 of 1 texts computed by numpy in float32, 0 from .cache\n"
+        "letters: 1 different texts have 1 different vectors, 0 texts share one\n"
     )
-    table = read_table(copy / "data/embeddings/text/words.parquet")
-    assert table["embedding"].to_pylist() == [[2, 7]]
+    table = read_table(copy / "data/embeddings/text/letters.parquet")
+    [row] = table["embedding"].to_pylist()
+    assert (row[:5], len(row)) == ([2, 1, 1, 0, 1], 36)

@@ -81,17 +81,6 @@ def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, images,
     assert np.allclose(found, rows, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)
-def test_an_image_has_the_same_vector_whatever_is_around_it(tmp_path, images, backend):
-    settings = settings_for(of_reals(tmp_path / "reals.onnx"), mean=MEAN, std=STD)
-    fetched(tmp_path / "weights", settings)
-    encoder = onnx.load(settings, tmp_path / "weights", backend)
-    rows = encoded(encoder, images)
-    assert np.array_equal(encoded(encoder, images[::-1]), rows[::-1])
-    for i, image in enumerate(images):
-        assert np.array_equal(encoded(encoder, [image])[0], rows[i])
-
-
 def test_the_manifest_and_the_hash(tmp_path):
     file = of_bytes(tmp_path / "bytes.onnx")
     manifest = onnx.fetch(settings_for(file, sha256=sha256_of(file)), tmp_path)

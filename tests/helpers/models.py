@@ -17,6 +17,7 @@ from stages.classifiers.base.interface import module_of as classifier_of
 from stages.common.tables import PRODUCTS, write_table
 from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
+from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.images import open_jpeg
@@ -72,12 +73,15 @@ def make_model(
     kind: str = "logistic_regression",
     image: Settings = None,
     precision: str = "float32",
+    text: Settings = None,
 ) -> Path:
     """Write a packaged model into `folder` and return it; `modality` is multimodal or text.
 
     `image` are the settings of its encoder of images, unless that is the network of colours;
-    `precision` is that encoder's, float32 or int8.
+    `precision` is that encoder's, float32 or int8. `text` are those of its encoder of texts, unless
+    that hashes n-grams.
     """
+    own = {"colour": image, "ngrams": text}
     rows = [row_of(LABELS[i % len(LABELS)], i) for i in range(N_PRODUCTS)]
     labels = np.array([LABELS[i % len(LABELS)] for i in range(N_PRODUCTS)])
     table = pa.Table.from_pylist(
@@ -85,7 +89,7 @@ def make_model(
         schema=PRODUCTS,
     )
     names = ["ngrams"] if modality == "text" else ["colour", "ngrams"]
-    encoders = {name: _encoder(name, folder, image, precision) for name in names}
+    encoders = {name: _encoder(name, folder, own[name], precision) for name in names}
     vectors = {}
     if "colour" in encoders:
         images = [open_jpeg(row["image"]) for row in rows]
@@ -95,7 +99,8 @@ def make_model(
     inputs = {name: "image" if name == "colour" else "text" for name in names}
     everywhere = np.ones(N_PRODUCTS, dtype=bool)
     present = dict.fromkeys(names, everywhere)
-    features = Features(vectors, present, weights, inputs, labels, {"ngrams": 12})
+    svd_components = {"ngrams": 12} if text is None else {}
+    features = Features(vectors, present, weights, inputs, labels, svd_components)
     classifier = classifier_of(kind)
     settings = classifier.Settings.model_validate(CLASSIFIER)
     metadata = FeaturesMetadata({}, inputs, {}, {}, {modality: weights})
@@ -111,7 +116,7 @@ def make_model(
     trained.model.save(folder / "fold-1")
     vectors = neighbor_vectors(trained.model.preprocessor, features)
     _write_neighbors(folder, vectors, features.blocks, rows, labels)
-    entries = {name: _entry(name, folder, image, precision) for name in names}
+    entries = {name: _entry(name, folder, own[name], precision) for name in names}
     blocks = {
         name: {
             "encoder": name,
@@ -144,20 +149,20 @@ def make_model(
     return folder
 
 
-def _settings(name: str, folder: Path, image: Settings = None) -> dict[str, object]:
-    if name == "colour" and image is not None:
-        return image
+def _settings(name: str, folder: Path, own: Settings) -> Mapping[str, object]:
+    if own is not None:
+        return own
     if name == "colour":
         return {"kind": "onnx", "path": str(folder.parent / "colour.onnx")}
     return {"kind": "hashed_ngrams", "n_features": 512, "fields": FIELDS[name]}
 
 
-def _encoder(name: str, folder: Path, image: Settings, precision: str):
+def _encoder(name: str, folder: Path, own: Settings, precision: str):
     """Put an encoder's weights into the model's folder and load it."""
     if name == "colour":
         folder.mkdir(parents=True, exist_ok=True)
         of_bytes(folder.parent / "colour.onnx", ("batch", IMAGE_SIZE, IMAGE_SIZE, 3))
-    given = _settings(name, folder, image)
+    given = _settings(name, folder, own)
     kind, place = module_of(given["kind"]), folder / ENCODERS / name
     settings = kind.Settings.model_validate(given)
     place.mkdir(parents=True)
@@ -179,14 +184,14 @@ def _encoder(name: str, folder: Path, image: Settings, precision: str):
     return load_encoder(settings, place, Backend("openvino", "int8"))
 
 
-def _entry(name: str, folder: Path, image: Settings, precision: str) -> dict[str, object]:
-    given = _settings(name, folder, image)
+def _entry(name: str, folder: Path, own: Settings, precision: str) -> dict[str, object]:
+    given = _settings(name, folder, own)
     settings = module_of(given["kind"]).Settings.model_validate(given)
     return {
         "settings": settings.model_dump(mode="json"),
         "weights": read_manifest(folder / ENCODERS / name).summary(),
         "fields": FIELDS[name],
-        "backend": "openvino" if name == "colour" else "scikit-learn",
+        "backend": select_backend(settings, "openvino", "auto").name,
         "precision": precision if name == "colour" else "float32",
     }
 

@@ -5,7 +5,7 @@ See https://onnx.ai/onnx/repo-docs/IR.html
 
 import numpy as np
 
-FLOAT, UINT8, INT64 = 1, 2, 7  # ONNX's numbers for types of elements
+FLOAT, UINT8, INT32, INT64 = 1, 2, 6, 7  # ONNX's numbers for types of elements
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from helpers.models import LABELS, make_model, row_of
 from helpers.repository import TOP
+from helpers.text_networks import SPECIAL, word_tokenizer, write_onnx_text_network
 
 from serving import Predictor
 from serving.export import export
@@ -71,6 +72,26 @@ def test_it_needs_none_of_the_frameworks_and_gives_the_same_answers(of_pytorch, 
     assert list((tmp_path / "empty").iterdir()) == []
     names = {file.name for file in (tmp_path / "out/encoders/colour").iterdir()}
     assert names == {"image.json", "manifest.json", "model.bin", "model.xml"}
+
+
+def test_a_text_network_in_an_onnx_file_goes_with_the_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(openvino, "cache_folder", lambda: tmp_path / "cache")
+    rows = [row_of(label, 9) for label in LABELS]
+    words = [word for label in LABELS for word in (label[:-1], label.lower())]
+    files = {"path": tmp_path / "mine.onnx", "tokenizer": tmp_path / "tokenizer.json"}
+    write_onnx_text_network(files["path"], len(SPECIAL) + len(words))
+    word_tokenizer(words).save(str(files["tokenizer"]))
+    paths = {name: str(file) for name, file in files.items()}
+    model = make_model(tmp_path / "model", "text", text={"kind": "onnx_text", **paths})
+    for file in files.values():
+        file.unlink()
+    found = Predictor.load(model).predict(rows)
+    assert [one.label for one in found] == LABELS
+    export(model, tmp_path / "out")
+    shutil.rmtree(model)
+    names = {file.name for file in (tmp_path / "out/encoders/ngrams").iterdir()}
+    assert names == {"manifest.json", "model.bin", "model.xml", "tokenizer.json"}
+    assert Predictor.load(tmp_path / "out").predict(rows) == found
 
 
 def test_a_model_without_networks_of_frameworks_is_exported_as_it_is(model_folders, tmp_path):

@@ -11,10 +11,9 @@ import numpy as np
 
 from stages.common.errors import InputError
 from stages.common.openvino import import_openvino
-from stages.common.text_network import tokens_of
+from stages.common.text_tokens import TOKENIZER_FILE, tokens_of
 
 MODEL_FILE = "network.xml"
-TOKENIZER_FILE = "tokenizer.json"
 
 
 class SavedText:

@@ -7,7 +7,8 @@ from typing import Any
 
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
-from stages.common.text_network import TextNetwork, load_module, load_tokenizer, tokens_of
+from stages.common.text_network import TextNetwork, load_module, load_tokenizer
+from stages.common.text_tokens import tokens_of
 
 Tokens = list[list[int]]  # of each text; empty where there is no text
 

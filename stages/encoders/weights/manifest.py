@@ -81,12 +81,15 @@ def digest(folder: Path, pattern: str) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def check_sha256(found: str, wanted: str | None, origin: str) -> None:
-    """Raise InputError unless the weights are the ones that params.yaml asks for."""
+def check_sha256(found: str, wanted: str | None, origin: str, key: str = "sha256") -> None:
+    """Raise InputError unless the weights are the ones that params.yaml asks for.
+
+    `key` is the setting of the encoder that has their SHA-256.
+    """
     if wanted is not None and found != wanted:
         raise InputError(
             f"the weights from {origin} have sha256 {found}, not {wanted} as params.yaml says: "
-            f"do not use them, or correct the encoder's sha256 if you know them to be right"
+            f"do not use them, or correct the encoder's {key} if you know them to be right"
         )
 
 
