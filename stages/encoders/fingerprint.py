@@ -33,7 +33,10 @@ OPAQUE = {
 # Of other rooms, all that a vector depends on.
 OTHERS = {
     f"stages.common.{name}"
-    for name in ("huggingface", "keras_weights", "openvino", "openvino_conversion", "text_network")
+    for name in (
+        *("clip_network", "huggingface", "keras_weights"),
+        *("openvino", "openvino_conversion", "text_network"),
+    )
 }
 NOT_COMPUTING = {"filelock", "pydantic"}  # libraries that change no number
 
