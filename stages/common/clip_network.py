@@ -5,8 +5,11 @@ al. 2023, Sigmoid Loss for Language Image Pre-Training. A tower is loaded withou
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stages.common import huggingface
 from stages.common.errors import InputError
@@ -84,6 +87,16 @@ def load_tokenizer(folder: Path) -> Any:
         own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
         tokenizer.normalizer = Sequence([Lowercase(), *own])
     return tokenizer
+
+
+def encode_texts(folder: Path, texts: Iterable[str]) -> np.ndarray:
+    """Return the vectors that the tower of texts gives in PyTorch, float32 of shape (n, size)."""
+    import torch
+
+    tokenizer, module = load_tokenizer(folder), load_text_tower(folder)
+    with torch.inference_mode():
+        rows = [module(torch.tensor([tokenizer.encode(text).ids])) for text in texts]
+        return torch.cat(rows).numpy()
 
 
 def _tower(folder: Path, towers: dict[str, tuple[str, str]], part: str) -> Any:
