@@ -70,12 +70,12 @@ def write_siglip(folder: Path, seed: int = 0) -> None:
 def text_vectors(folder: Path, texts: list[str]) -> Any:
     """Return what Transformers makes of texts, of unit length: float32 of shape (n, size)."""
     import torch
-    from transformers import AutoModel, PreTrainedTokenizerFast
+    from transformers import AutoModel, AutoTokenizer
 
     model = AutoModel.from_pretrained(folder).eval()
     length = model.config.text_config.max_position_embeddings
     lower = [text.lower() for text in texts]  # as the models' own tokenisers do
-    tokens = PreTrainedTokenizerFast.from_pretrained(folder)(
+    tokens = AutoTokenizer.from_pretrained(folder)(
         lower, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     )
     with torch.inference_mode():
