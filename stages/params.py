@@ -99,6 +99,13 @@ class Params(Settings):
             )
             if not self.blocks_of(name):
                 raise ValueError(f"modalities.{name} has no encoder left to see with")
+        used = {name: self.encoders[name] for name in (*self.image.encoders, *self.text.encoders)}
+        seen = {name: list(self.blocks_of(name).values()) for name in self.modalities}
+        for name, classifier in self.classifiers.items():
+            try:
+                classifier.check_encoders(used, seen)
+            except ValueError as error:
+                raise ValueError(f"classifiers.{name}: {error}") from None
         return self
 
     def blocks(self) -> dict[str, Block]:

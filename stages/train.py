@@ -1,7 +1,7 @@
 """Train one classifier on every modality in each fold, and predict for the held-out products.
 
 Reads data/splits.parquet and data/features.parquet, and data/products.parquet and data/weights/ for
-a classifier that tunes an encoder's network; writes models/trained/<classifier>/: for each
+a classifier that tunes or runs an encoder's network; writes models/trained/<classifier>/: for each
 modality a model per fold, what the model is that new products are sorted by (model.json), and the
 folds' probabilities for the validation and test products that they can see; for test products that
 have image and text also without one. New products are sorted by the model of the only fold; with

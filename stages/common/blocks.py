@@ -39,6 +39,25 @@ def text_key(block: str) -> str:
     return f"{block}.text"  # no name of a block has a dot
 
 
+def mean_key(block: str) -> str:
+    """Return the name under which a block's mean lies beside its vectors, float32 (size,)."""
+    return f"{block}.mean"
+
+
+def uncentred(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return vectors of unit length as they were before a mean was taken off.
+
+    `rows`, float32 of shape (n, size), are what was left of each, at unit length again: r - mean =
+    s * row, for the only s > 0 that makes r a unit vector. Rows of zeros stay so.
+    """
+    along = rows @ mean
+    rest = max(0.0, 1 - float(mean @ mean))  # a mean of unit vectors is no longer than these
+    scale = np.sqrt(along**2 + np.float32(rest)) - along
+    found = mean + scale[:, None] * rows
+    found[~rows.any(axis=1)] = 0
+    return found
+
+
 def concatenate(X: Blocks, block_weights: Mapping[str, float]) -> np.ndarray:
     """Return the weighted blocks side by side, float32 of shape (n, sum of sizes)."""
     sizes = [X[name].shape[1] for name in block_weights]

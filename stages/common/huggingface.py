@@ -16,6 +16,7 @@ def quiet() -> None:
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="transformers")
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    warnings.filterwarnings("ignore", message="Converting a tensor to a Python")  # while traced
 
 
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
@@ -42,8 +43,8 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
         ) from None
 
 
-def load_network(folder: Path, uses_pooler: bool) -> Any:
-    """Load the network in `folder`, in float32 and ready to run.
+def load_network(folder: Path, uses_pooler: bool, kind: Any = None, **options: Any) -> Any:
+    """Load the network in `folder`, in float32 and ready to run, by AutoModel or another `kind`.
 
     Raises InputError where its file lacks weights that its output depends on: Transformers would
     draw them at random. The pooler's are among them if the encoder `uses_pooler`.
@@ -51,8 +52,8 @@ def load_network(folder: Path, uses_pooler: bool) -> Any:
     import torch
     from transformers import AutoModel
 
-    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    found, report = from_folder(AutoModel, folder, ignore_mismatched_sizes=True, **options)
+    options |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    found, report = from_folder(kind or AutoModel, folder, ignore_mismatched_sizes=True, **options)
     unfit = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     needed = sorted(key for key in unfit if uses_pooler or "pooler." not in key)
     if needed:

@@ -34,6 +34,7 @@ OPAQUE = {
 OTHERS = {
     f"stages.common.{name}"
     for name in (
+        "clip_network",
         "huggingface",
         "keras_weights",
         "openvino",

@@ -22,10 +22,12 @@ from stages.encoders.fingerprint import network_key
 from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taking_bytes
 from stages.encoders.images import DEFAULT_SIZE
 from stages.encoders.network_encoder import NetworkEncoder
-from stages.encoders.settings import ImageEncoderSettings
+from stages.encoders.settings import EncoderSettings, ImageEncoderSettings
 from stages.encoders.torch_steps import TorchSteps
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
+
+Loader = Callable[[Path], Any]  # makes a module of the network in a folder
 
 
 class Settings(ImageEncoderSettings):
@@ -58,14 +60,32 @@ def draw(settings: Settings, folder: Path, seed: int) -> Manifest | None:
     return weights.draw_image_network(settings.architecture, folder, seed)
 
 
-def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceImageEncoder":
-    """Make an encoder of what `fetch` put into `folder`.
+def load_pooled(folder: Path) -> Any:
+    """Return the network in `folder` as a module that gives its pooled output."""
+    import torch
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = huggingface.load_network(folder, uses_pooler=True)
+
+        def forward(self, pixel_values: Any) -> Any:
+            return huggingface.pooled_output(self.network(pixel_values=pixel_values))
+
+    return Pooled()
+
+
+def load(
+    settings: EncoderSettings, folder: Path, backend: Backend, load_module: Loader = load_pooled
+) -> "HuggingFaceImageEncoder":
+    """Make an encoder of what `fetch` put into `folder`: the module that is loaded, its processor.
 
     Raises InputError where that lacks something or is no network with a pooled output.
     """
     if backend.name == "torch":
-        return torch_encoder(folder, backend, 1 if backend.device == "cpu" else GPU_IMAGES)
-    model, place = convert(settings, folder)
+        size = 1 if backend.device == "cpu" else GPU_IMAGES
+        return torch_encoder(folder, backend, size, load_module)
+    model, place = convert(settings, folder, load_module)
     network = OpenVinoNetwork(model, backend)
     # With steps in place of the processor, neither PyTorch nor Transformers is loaded.
     steps = read_steps(place)
@@ -73,12 +93,14 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "HuggingFaceImag
     return HuggingFaceImageEncoder(network, prepare)
 
 
-def torch_encoder(folder: Path, backend: Backend, size: int) -> "HuggingFaceImageEncoder":
+def torch_encoder(
+    folder: Path, backend: Backend, size: int, load_module: Loader = load_pooled
+) -> "HuggingFaceImageEncoder":
     """Make an encoder that PyTorch runs, `size` images in a batch where memory holds so many.
 
     Where steps describe the image processor, the network takes bytes and the device does the rest.
     """
-    module, processor = _module(folder), _processor(folder)
+    module, processor = load_module(folder), _processor(folder)
     prepare: Callable[[Image], Row] = partial(_pixels, processor)
     if (found := steps_of(processor)) is not None:
         steps, table = found
@@ -88,7 +110,9 @@ def torch_encoder(folder: Path, backend: Backend, size: int) -> "HuggingFaceImag
     return HuggingFaceImageEncoder(network, prepare)
 
 
-def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
+def convert(
+    settings: EncoderSettings, folder: Path, load_module: Loader = load_pooled
+) -> tuple[Any, Path]:
     """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it.
 
     That folder also has what prepares images: the steps of the processor, or its configuration
@@ -97,7 +121,7 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
 
     def build(place: Path) -> Any:
         processor = _processor(folder)
-        model = openvino_model(_module(folder), _example(processor), is_fixed=True)
+        model = openvino_model(load_module(folder), _example(processor), is_fixed=True)
         found = steps_of(processor)
         if found is None:
             for file in sorted(folder.glob("*config.json")):
@@ -136,18 +160,3 @@ def _pixels(processor: Any, image: Image) -> Row:
 
 def _example(processor: Any) -> Row:
     return _pixels(processor, PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
-
-
-def _module(folder: Path) -> Any:
-    """Return the network in `folder` as a module that gives its pooled output."""
-    import torch
-
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = huggingface.load_network(folder, uses_pooler=True)
-
-        def forward(self, pixel_values: Any) -> Any:
-            return huggingface.pooled_output(self.network(pixel_values=pixel_values))
-
-    return Pooled()

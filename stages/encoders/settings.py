@@ -1,5 +1,6 @@
 """What every encoder's entry in params.yaml may say; each kind's module adds its own settings."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -32,6 +33,10 @@ class EncoderSettings(Settings):
     def weights_request(self) -> dict[str, Any]:
         """Return the settings that choose the weights; a SHA-256 only checks them."""
         return self.model_dump(mode="json", exclude={"sha256", *self.usage})
+
+    def most_tokens(self, folder: Path) -> int | None:
+        """Return how many tokens of a text are read, by weights in `folder`; None without any."""
+        return getattr(self, "max_tokens", None)
 
 
 class ImageEncoderSettings(EncoderSettings):

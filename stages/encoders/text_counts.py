@@ -77,7 +77,7 @@ class TextCounts:
 
     def _remedy(self, name: str) -> str:
         if self.cut and (self.unreadable or 0) <= TOLERATED * self.texts:
-            return f"raise encoders.{name}.max_tokens, or embed shorter fields"
+            return f"raise encoders.{name}.max_tokens if it has that key, or embed shorter fields"
         if name == MULTILINGUAL:
             return "see docs/encoders.md, Choose a text encoder"
         return (
@@ -94,7 +94,7 @@ class TextCounter:
 
         Raises InputError where a tokeniser cannot be loaded.
         """
-        self._max_tokens: int | None = getattr(settings, "max_tokens", None)
+        self._max_tokens = settings.most_tokens(folder)
         self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
         self._vectors: dict[str, bytes] = {}  # by text

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from stages.classifiers.base.interface import Classifier, module_of
+from stages.common.blocks import mean_key
 from stages.common.errors import InputError
 from stages.fusion.features import Features, FeaturesMetadata, scaled_weights
 
@@ -65,8 +66,9 @@ def fit_member(
     seed: int,
     train: Features,
     validation: Features | None,
+    means: Mapping[str, np.ndarray],
 ) -> tuple[Classifier, np.ndarray]:
-    """Fit a member on the products that have one of its blocks.
+    """Fit a member on the products that have one of its blocks; `means` were taken off these.
 
     Return its classifier, and which of `train` it was fitted on, boolean of shape (n,). Raises
     InputError where there is nothing to tell apart or to validate with.
@@ -93,7 +95,10 @@ def fit_member(
             )
         pair = validation.X, validation.labels
     classifier = module_of(kind).Classifier(settings, seed, member.block_weights)
-    return classifier.fit(train.X, train.labels, pair), used
+    X = train.X
+    if settings.reads_means:
+        X = {**X, **{mean_key(name): means[name] for name in member.block_weights}}
+    return classifier.fit(X, train.labels, pair), used
 
 
 def predict_member(

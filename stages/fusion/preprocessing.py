@@ -69,6 +69,12 @@ class BlockPreprocessor:
             blocks[name] = unit_length(centred)
         return replace(features, blocks=blocks)
 
+    @property
+    def means(self) -> dict[str, np.ndarray]:
+        """The mean that is taken off each block, float32 of shape (size,)."""
+        means = {key.rpartition("/"): array for key, array in self._arrays.items()}
+        return {block: array for (block, _, part), array in means.items() if part == "mean"}
+
     def select_blocks(self, names: Collection[str]) -> "BlockPreprocessor":
         """Return the preprocessor of some of the blocks."""
         selected = BlockPreprocessor(self._seed)

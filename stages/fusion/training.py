@@ -326,7 +326,13 @@ def _fit_members(
     fitted = FittedMembers(preprocessor, {}, {}, train.labels)
     for member in task.members:
         fitted.classifiers[member], fitted.used[member] = fit_member(
-            member, task.kind, settings[member], task.seed, train, validation
+            member,
+            task.kind,
+            settings[member],
+            task.seed,
+            train,
+            validation,
+            preprocessor.means,
         )
     return fitted
 

@@ -164,6 +164,13 @@ def test_a_changed_expression_changes_the_keys_of_those_kinds_that_use_it(
     assert {kind for kind in KINDS if after[kind] != before[kind]} == changed
 
 
+def test_the_towers_of_clip_are_in_the_keys_of_their_encoders(room):
+    before = [key_of(room, kind) for kind in ("clip_image", "clip_text")]
+    edit(room.parent / "common/clip_network.py", "functional.normalize(", "functional.relu(")
+    after = [key_of(room, kind) for kind in ("clip_image", "clip_text")]
+    assert not set(before) & set(after)
+
+
 @pytest.mark.parametrize(
     ("library", "changed"),
     [

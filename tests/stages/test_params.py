@@ -69,6 +69,44 @@ def test_an_ensemble_needs_two_classifiers_that_are_trained_and_known():
     assert "ensemble.classifiers names 'boosting'; the kinds are " in said
 
 
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({}, None),
+        (
+            {"image.encoders": ["resnet50"]},
+            "image_encoder is clip_image, which is not in use: add ",
+        ),
+        (
+            {"text.encoders": ["ngrams"]},
+            "text_encoder is clip_text, which is not in use: add it to",
+        ),
+        ({"classifiers.zero_shot": {"text_encoder": "ngrams"}}, "of kind hashed_ngrams: name an"),
+        ({"encoders.clip_text.model": "lab/other"}, "clip_image and clip_text are of two models"),
+        ({"modalities.text.encoders": ["ngrams"]}, "the modality text does not see clip_text: add"),
+        ({"classifiers.zero_shot": {"prompt": "a photo"}}, "the prompt has no {label}"),
+    ],
+)
+def test_zero_shot_needs_the_two_towers_of_one_model(changes, part):
+    content = changed("classifiers.zero_shot", {})
+    content["image"]["encoders"] = ["clip_image"]
+    content["text"]["encoders"] = ["clip_text", "ngrams"]
+    for place, value in changes.items():
+        *above, key = place.split(".")
+        reduce(lambda section, key: section[key], above, content)[key] = value
+    if part is None:
+        assert parse_params(content).classifiers["zero_shot"].prompt == "a photo of a {label}"
+    else:
+        assert "params.yaml: classifiers.zero_shot" in (said := refusal(content)) and part in said
+
+
+def test_zero_shot_of_texts_alone_needs_no_tower_of_images():
+    content = changed("classifiers.zero_shot", {})
+    content["image"]["encoders"], content["text"]["encoders"] = [], ["clip_text"]
+    content["modalities"] = {"text": content["modalities"]["text"]}
+    assert "zero_shot" in parse_params(content).classifiers
+
+
 def weights_of(params, modality):
     return block_weights(params.fusion, params.blocks_of(modality))
 

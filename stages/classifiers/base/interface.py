@@ -4,7 +4,7 @@ A kind is a module of this room with two classes: `Settings`, which says what it
 params.yaml may hold, and `Classifier`, which has the methods of the protocol below.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,20 @@ class ClassifierSettings(Settings):
     def reads_texts_of(self) -> str | None:
         """The encoder whose texts the classifier reads itself, as a TextBlock; None for most."""
         return None
+
+    @property
+    def reads_means(self) -> bool:
+        """Whether `fit` is given the mean that was taken off each block, by its `mean_key`."""
+        return False
+
+    def check_encoders(
+        self, encoders: Mapping[str, Any], seen: Mapping[str, Collection[tuple[str, str]]]
+    ) -> None:
+        """Raise ValueError, with the fix, where the encoders in use are not what it needs.
+
+        `encoders` are the entries in use; `seen` has of each modality the encoders that it sees,
+        each with its input, image or text.
+        """
 
 
 class Classifier(Protocol):

@@ -1,0 +1,132 @@
+"""Zero-shot through the stages, from weights to a model that is served, with a small CLIP."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pytest
+from helpers.clip_models import image_vectors, text_vectors, write_clip
+from helpers.repository import TOP
+from ruamel.yaml import YAML
+
+from serving import Predictor
+from stages import embed_images, embed_text, fetch_weights, fuse, train
+from stages.common.paths import PRODUCTS, SPLITS, weights
+from stages.common.splits import Splits, write_splits
+from stages.common.tables import IMAGES, from_arrow, metadata_of, read_table, write_table
+from stages.common.tables import PRODUCTS as PRODUCTS_SCHEMA
+from stages.download.image_conversion import to_jpeg
+from stages.fusion.model_file import ENCODERS
+
+N = 45
+CLASSES = ["ball", "box", "cup"]
+LABELS = np.array(CLASSES)[np.random.default_rng(0).integers(3, size=N)]
+ROLES = np.array(["train", "validation", "test"] * (N // 3))
+PROMPTS = [f"a photo of a {label}" for label in CLASSES]
+TESTED = np.flatnonzero(ROLES == "test")
+
+
+def jpeg(number: int) -> bytes:
+    """Return a product's image: nine colours."""
+    colours = np.random.default_rng(number).integers(0, 256, (3, 3, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    PIL.Image.fromarray(colours).resize((32, 32), 0).save(file, "PNG")
+    return to_jpeg(file.getvalue(), 32)
+
+
+def text(number: int) -> str:
+    return " ".join(
+        np.random.default_rng(number).permutation(["red", "tv", "cup", "on", "box"])[:3]
+    )
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory):
+    """A folder in which the stages have trained `zero_shot` on made-up products."""
+    top = tmp_path_factory.mktemp("catalogue")
+    write_clip(top / "clip")
+    params = YAML(typ="safe").load(TOP / "params.yaml")
+    towers = {kind: {"kind": kind, "model": "lab/clip"} for kind in ("clip_image", "clip_text")}
+    params["encoders"] |= {name: one | {"path": "clip"} for name, one in towers.items()}
+    params["image"] = {"size": 32, "encoders": ["clip_image"]}
+    params["text"] = {"encoders": ["clip_text", "ngrams"], "fields": ["name"]}
+    params["classifiers"] = {"zero_shot": {}}
+    params["precision"] = "float32"
+    with (top / "params.yaml").open("w") as file:
+        YAML().dump(params, file)
+    skus = np.array([f"s{i:02d}" for i in range(N)], dtype=object)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(top)
+        products = [
+            {"sku": sku, "name": text(i), "description": "", "manufacturer": "", "label": LABELS[i]}
+            for i, sku in enumerate(skus)
+        ]
+        write_table(PRODUCTS, pa.Table.from_pylist(products, PRODUCTS_SCHEMA))
+        images = [
+            {"sku": sku, "jpeg": jpeg(i), "sha256": str(i), "status": "ok", "reason": None}
+            for i, sku in enumerate(skus)
+        ]
+        shard = Path("data/images/images-00000.parquet")
+        write_table(shard, pa.Table.from_pylist(images, IMAGES), {"size": 32})
+        turns = np.zeros((N, 1), dtype=np.int32)
+        write_splits(SPLITS, Splits(skus, LABELS, skus, ROLES[:, None], turns))
+        for stage, *options in (
+            (fetch_weights, "--encoder", "clip_image"),
+            (fetch_weights, "--encoder", "clip_text"),
+            (fetch_weights, "--encoder", "ngrams"),
+            (embed_images, "--encoder", "clip_image"),
+            (embed_text, "--encoder", "clip_text"),
+            (embed_text, "--encoder", "ngrams"),
+            (fuse,),
+            (train, "--classifier", "zero_shot"),
+        ):
+            patch.setattr(sys, "argv", [stage.__name__, *options])
+            stage.main()
+    return top
+
+
+@pytest.fixture(autouse=True)
+def here(top, monkeypatch):
+    monkeypatch.chdir(top)
+
+
+def predicted(modality: str, column: str) -> np.ndarray:
+    """Return what a model gives for the products to test, all of whose inputs it sees."""
+    table = read_table(Path(f"models/trained/zero_shot/{modality}/probabilities.parquet"))
+    assert metadata_of(table.schema)["classes"] == CLASSES
+    chosen = (np.array(table["role"].to_pylist()) == "test") & (
+        np.array(table["ablated_modality"].to_pylist()) == ""
+    )
+    return from_arrow(table[column])[0][chosen]
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_before_calibration_it_is_clip_s_own_choice(modality):
+    folder = Path("clip")
+    if modality == "image":
+        images = [PIL.Image.open(io.BytesIO(jpeg(i))).convert("RGB") for i in TESTED]
+        vectors = image_vectors(folder, images)
+    else:
+        vectors = text_vectors(folder, [text(i) for i in TESTED])
+    cosines = vectors @ text_vectors(folder, PROMPTS).T
+    found = predicted(modality, "uncalibrated")
+    np.testing.assert_array_equal(found.argmax(axis=1), cosines.argmax(axis=1))
+    odds = np.log(found[:, 0] / found[:, 1])
+    np.testing.assert_allclose(odds, 100 * (cosines[:, 0] - cosines[:, 1]), atol=0.02)
+
+
+@pytest.mark.parametrize("modality", ["image", "text", "multimodal"])
+def test_new_products_are_judged_as_those_for_testing_were(modality):
+    model = Path(f"models/trained/zero_shot/{modality}")
+    for encoder in ("clip_image", "clip_text", "ngrams"):
+        shutil.copytree(weights(encoder), model / ENCODERS / encoder)
+    rows = [{"name": text(i), "image": jpeg(i)} for i in TESTED]
+    answers = Predictor.load(model, precision="float32").predict(rows, top=3)
+    for row, answer in zip(predicted(modality, "probabilities"), answers, strict=True):
+        assert {one.label: pytest.approx(one.probability, abs=1e-4) for one in answer.top} == dict(
+            zip(CLASSES, row.tolist(), strict=True)
+        )
