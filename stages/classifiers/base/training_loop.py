@@ -54,7 +54,7 @@ def train_epochs(
     import torch
 
     trained = [parameter for group in groups for parameter in group["params"]]
-    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
     steps = settings.max_epochs * count_batches(len(y), settings.batch_size)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps))
     columns = torch.from_numpy(np.searchsorted(classes, y))

@@ -13,7 +13,11 @@ Tokens = list[list[int]]  # of each text; empty where there is no text
 
 
 class TunedText:
-    """A network of which the last `layers` are trained, or all if that is None."""
+    """A network of which the last `layers` are trained, or all if that is None.
+
+    The vectors of words stay as they are: they are half of a small network, and training products
+    have few of the words.
+    """
 
     def __init__(self, network: TextNetwork, layers: int | None) -> None:
         self._tokenizer = load_tokenizer(network)
@@ -53,14 +57,15 @@ class TunedText:
 
 
 def _train_last(module: Any, layers: int | None) -> list[Any]:
-    """Let the last `layers` of a network be trained, or all of it; return their parameters.
+    """Let the last `layers` of a network be trained, or all but its words; return their parameters.
 
     The layers are those of the longest list of modules in it, as every transformer has one.
     """
     import torch
 
     if layers is None:
-        return list(module.parameters())
+        module.network.get_input_embeddings().requires_grad_(False)
+        return [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     lists = [list(part) for part in module.modules() if isinstance(part, torch.nn.ModuleList)]
