@@ -11,7 +11,10 @@ TOLERANCE = 1e-4  # of numbers of a vector of unit length
 
 
 class FrozenLayers:
-    """The first `n_frozen` of a network's `layers`, a ModuleList; `size` is of what they give."""
+    """The first `n_frozen` of a network's `layers`, a ModuleList; `size` is of what they give.
+
+    They are never in training mode, so that a text gives the same each time.
+    """
 
     def __init__(self, module: Any, layers: Any, n_frozen: int, size: int) -> None:
         self._module, self._layers, self._size = module, layers, size
@@ -55,10 +58,10 @@ class FrozenLayers:
         for row in set(range(len(tokens))).difference(new):
             found[row, : len(tokens[row])] = self._kept[tuple(tokens[row])]
         for row in new:
-            kept = found[row, : len(tokens[row])].clone()
-            if kept.nbytes <= self._room:
+            kept, key = found[row, : len(tokens[row])].clone(), tuple(tokens[row])
+            if kept.nbytes <= self._room and key not in self._kept:
                 self._room -= kept.nbytes
-                self._kept[tuple(tokens[row])] = kept
+                self._kept[key] = kept
         return found
 
     def _compute(self, ids: Any, mask: Any) -> Any:

@@ -46,11 +46,10 @@ def train_epochs(
     """Train the parameters of `groups`, each with its rate; return the curves.
 
     `outputs` gives logits, a tensor of shape (k, classes), for k rows of the n products, and what
-    is added to their loss. The texts have `lengths` and the labels are `y`, both of shape (n,).
-    What is added is not in the curves. `judged` returns the loss and the
-    accuracy on validation products: then the epoch of the least loss is kept, and training stops
-    `patience` epochs after it. Without it the last of `max_epochs` is kept. `say` is called after
-    each epoch.
+    is added to their loss, which the curves leave out. The texts have `lengths` and the labels are
+    `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products: then
+    the epoch of the least loss is kept, and training stops `patience` epochs after it. Without it
+    the last of `max_epochs` is kept. `say` is called after each epoch.
     """
     import torch
 
