@@ -18,6 +18,7 @@ from pydantic import Field
 from scipy.special import softmax
 
 from stages.classifiers.base.arrays import ArrayClassifier
+from stages.classifiers.base.contrastive import supervised_contrastive
 from stages.classifiers.base.epochs import (
     INPUT_LENGTH,
     ClassWeight,
@@ -25,10 +26,11 @@ from stages.classifiers.base.epochs import (
     judge,
     reproducible,
 )
+from stages.classifiers.base.frozen_layers import Tokens
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.classifiers.base.saved_text import SavedText
 from stages.classifiers.base.training_loop import train_epochs
-from stages.classifiers.base.tuned_text import Tokens, TunedText
+from stages.classifiers.base.tuned_text import TunedText
 from stages.classifiers.base.tuning_cache import Tuned, tuned_once
 from stages.common.blocks import Blocks, TextBlock, concatenate, text_key
 from stages.common.settings import Positive, PositiveFloat, Slug
@@ -43,7 +45,8 @@ class Settings(ClassifierSettings):
     """The network of `encoder`, one of kind huggingface_text, and a linear layer.
 
     Of the network, the last `layers` learn at `learning_rate`; the linear layer learns at
-    `head_learning_rate`.
+    `head_learning_rate`. `contrastive` is the weight of the supervised contrastive loss of the
+    tuned vectors beside cross-entropy.
     """
 
     encoder: Slug = "minilm"
@@ -55,6 +58,7 @@ class Settings(ClassifierSettings):
     patience: Positive = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weight: ClassWeight = "sqrt"
+    contrastive: Annotated[float, Field(ge=0)] = 0.0
 
     @property
     def reads_texts_of(self) -> str | None:
@@ -175,7 +179,7 @@ class Classifier(ArrayClassifier):
         history = train_epochs(
             settings,
             [{"params": list(layer.parameters()), "lr": settings.head_learning_rate}],
-            lambda chosen: layer(rows[chosen]),
+            lambda chosen: (layer(rows[chosen]), 0),
             np.zeros(len(y)),
             y,
             self.classes_,
@@ -242,14 +246,25 @@ def tune(
     validation: Labeled | None,
 ) -> Tuned:
     """Tune a network to texts, together with a linear layer on it."""
+    import torch
+
     block, y = train
     text = TunedText(network, None if settings.layers == "all" else settings.layers)
     layer = _linear(text.n_features, len(classes))
     tokens = text.tokens(block.texts.tolist())
     lengths = np.array([len(ids) for ids in tokens])
 
-    def logits(tokens: Tokens, is_training: bool) -> Any:
-        return layer(INPUT_LENGTH * text.vectors(tokens, is_training))
+    columns = torch.from_numpy(np.searchsorted(classes, y))
+
+    def outputs(rows: np.ndarray) -> tuple[Any, Any]:
+        vectors = text.vectors([tokens[row] for row in rows], True)
+        added = 0.0
+        if settings.contrastive:
+            added = settings.contrastive * supervised_contrastive(vectors, columns[rows])
+        return layer(INPUT_LENGTH * vectors), added
+
+    def logits(tokens: Tokens) -> Any:
+        return layer(INPUT_LENGTH * text.vectors(tokens, False))
 
     judged = None
     if validation is not None:
@@ -263,7 +278,7 @@ def tune(
             {"params": list(layer.parameters()), "lr": settings.head_learning_rate},
             {"params": text.parameters, "lr": settings.learning_rate},
         ],
-        lambda rows: logits([tokens[row] for row in rows], True),
+        outputs,
         lengths,
         y,
         classes,
@@ -280,7 +295,7 @@ def _with_text(block: TextBlock, y: np.ndarray) -> Labeled:
 
 
 def _judge(
-    logits: Callable[[Tokens, bool], Any],
+    logits: Callable[[Tokens], Any],
     tokens: Tokens,
     y: np.ndarray,
     classes: list[str],
@@ -293,7 +308,7 @@ def _judge(
     with torch.no_grad():
         for start in range(0, len(order), JUDGED):
             rows = order[start : start + JUDGED]
-            found[rows] = logits([tokens[row] for row in rows], False).softmax(dim=1).numpy()
+            found[rows] = logits([tokens[row] for row in rows]).softmax(dim=1).numpy()
     return judge(lambda X: X["found"], classes, {"found": found}, y)
 
 

@@ -186,13 +186,29 @@ def test_the_epoch_that_is_best_on_validation_is_kept(products):
     assert -np.log(found).mean() == pytest.approx(losses[0], abs=0.005)
 
 
-def test_only_the_last_layers_learn(network):
+def test_only_the_last_layers_learn_or_all_but_the_words(network):
     last, whole = TunedText(network, 1), TunedText(network, None)
     layers = {"of one": len(last.parameters), "of all": len(whole.parameters)}
     assert layers["of one"] * 2 < layers["of all"]
     of_last = {id(one) for one in last._module.network.encoder.layer[-1].parameters()}
-    assert {id(one) for one in last.parameters} == of_last
-    assert {id(one) for one in last._module.parameters() if one.requires_grad} == of_last
+    words = {id(whole._module.network.embeddings.word_embeddings.weight)}
+    of_whole = {id(one) for one in whole._module.parameters()} - words
+    for text, expected in ((last, of_last), (whole, of_whole)):
+        assert {id(one) for one in text.parameters} == expected
+        assert {id(one) for one in text._module.parameters() if one.requires_grad} == expected
+
+
+def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, products):
+    X, y = products(100, 3)
+    tuned = fit(products(160, 1), products(40, 2), contrastive=2)
+    assert accuracy(tuned, X, y) > 0.95
+    alike = y[:, None] == y
+    spans = []
+    for model in (fitted, tuned):
+        vectors = model._network.encode(X["words.text"].texts)
+        similarities = vectors @ vectors.T
+        spans.append(similarities[alike].mean() - similarities[~alike].mean())
+    assert spans[1] > spans[0] + 0.1
 
 
 def test_without_texts_there_is_no_network(products, tmp_path):

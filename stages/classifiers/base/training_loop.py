@@ -36,7 +36,7 @@ class LoopSettings(Protocol):
 def train_epochs(
     settings: LoopSettings,
     groups: Sequence[dict[str, Any]],
-    logits: Callable[[np.ndarray], Any],
+    outputs: Callable[[np.ndarray], tuple[Any, Any]],
     lengths: np.ndarray,
     y: np.ndarray,
     classes: Sequence[str],
@@ -45,16 +45,16 @@ def train_epochs(
 ) -> History:
     """Train the parameters of `groups`, each with its rate; return the curves.
 
-    `logits` gives a tensor of shape (k, classes) for k rows of the n products, whose texts have
-    `lengths` and whose labels are `y`, both of shape (n,). `judged` returns the loss and the
-    accuracy on validation products: then the epoch of the least loss is kept, and training stops
-    `patience` epochs after it. Without it the last of `max_epochs` is kept. `say` is called after
-    each epoch.
+    `outputs` gives logits, a tensor of shape (k, classes), for k rows of the n products, and what
+    is added to their loss, which the curves leave out. The texts have `lengths` and the labels are
+    `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products: then
+    the epoch of the least loss is kept, and training stops `patience` epochs after it. Without it
+    the last of `max_epochs` is kept. `say` is called after each epoch.
     """
     import torch
 
     trained = [parameter for group in groups for parameter in group["params"]]
-    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
     steps = settings.max_epochs * count_batches(len(y), settings.batch_size)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps))
     columns = torch.from_numpy(np.searchsorted(classes, y))
@@ -64,13 +64,13 @@ def train_epochs(
     for epoch in range(settings.max_epochs):
         loss, right = 0.0, 0
         for rows in batches(lengths, settings.batch_size):
-            found = logits(rows)
+            found, added = outputs(rows)
             losses = torch.nn.functional.cross_entropy(
                 found, columns[rows], reduction="none", label_smoothing=settings.label_smoothing
             )
             weighted = (losses * weights[rows]).mean()
             optimizer.zero_grad()
-            weighted.backward()
+            (weighted + added).backward()
             torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
             optimizer.step()
             rates.step()

@@ -5,22 +5,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from stages.classifiers.base.frozen_layers import FrozenLayers, Tokens
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer
 from stages.common.text_tokens import tokens_of
 
-Tokens = list[list[int]]  # of each text; empty where there is no text
-
 
 class TunedText:
-    """A network of which the last `layers` are trained, or all if that is None."""
+    """A network of which the last `layers` are trained, or all if that is None.
+
+    The vectors of words stay as they are: they are half of a small network, and training products
+    have few of the words. Layers that are not trained have no dropout.
+    """
 
     def __init__(self, network: TextNetwork, layers: int | None) -> None:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
-        self.parameters = _train_last(self._module, layers)
         self.n_features: int = self._module.network.config.hidden_size
+        self._trained: list[Any] = [self._module]
+        self._frozen: FrozenLayers | None = None
+        stack = _layers_of(self._module)
+        n_frozen = 0 if layers is None else max(0, len(stack) - layers)
+        if n_frozen:
+            self._trained = list(stack)[n_frozen:]
+            frozen = FrozenLayers(self._module, stack, n_frozen, self.n_features)
+            self._frozen = frozen if frozen.agrees(*self.tokens(["an example"])) else None
+        self.parameters = _train_only(self._trained, self._module)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
@@ -31,13 +42,19 @@ class TunedText:
         """Return a tensor of shape (n, size): vectors of unit length, zeros where no text is."""
         import torch
 
-        self._module.train(is_training)
+        self._module.eval()
+        for part in self._trained:
+            part.train(is_training)
         lengths = torch.tensor([len(ids) for ids in tokens])
         padded = torch.zeros((len(tokens), max(1, int(lengths.max()))), dtype=torch.int64)
         for row, ids in enumerate(tokens):
             padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
         mask = (torch.arange(padded.shape[1]) < lengths.clamp(min=1)[:, None]).long()
-        return self._module(padded, mask) * (lengths > 0)[:, None]
+        if self._frozen is None:
+            found = self._module(padded, mask)
+        else:
+            found = self._frozen.run(tokens, padded, mask)
+        return found * (lengths > 0)[:, None]
 
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
@@ -53,20 +70,18 @@ class TunedText:
             return SavedText.load(Path(name))
 
 
-def _train_last(module: Any, layers: int | None) -> list[Any]:
-    """Let the last `layers` of a network be trained, or all of it; return their parameters.
-
-    The layers are those of the longest list of modules in it, as every transformer has one.
-    """
+def _layers_of(module: Any) -> Any:
+    """Return the layers of a network: the longest list of modules in it, if it has any."""
     import torch
 
-    if layers is None:
-        return list(module.parameters())
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    lists = [list(part) for part in module.modules() if isinstance(part, torch.nn.ModuleList)]
-    last = max(lists, key=len)[-layers:]
-    chosen = [parameter for layer in last for parameter in layer.parameters()]
-    for parameter in chosen:
-        parameter.requires_grad_(True)
-    return chosen
+    lists = [part for part in module.modules() if isinstance(part, torch.nn.ModuleList)]
+    return max(lists, key=len, default=[])
+
+
+def _train_only(parts: Sequence[Any], module: Any) -> list[Any]:
+    """Let `parts` of a network be trained, but for its words; return their parameters."""
+    module.requires_grad_(False)
+    for part in parts:
+        part.requires_grad_(True)
+    module.network.get_input_embeddings().requires_grad_(False)
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
