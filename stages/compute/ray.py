@@ -6,6 +6,7 @@ machine; an error that a task raises ends the others and is raised here.
 """
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from stages.common.errors import InputError
 from stages.compute.local import with_one_thread
 
 AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
+TIMEOUT_S = 10  # for the cluster to answer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,21 +64,30 @@ def _nodes() -> list[dict[str, Any]]:
         import ray
     except ImportError:
         raise InputError(
-            "`compute: ray` takes the package ray: pip install -r requirements_ray.txt, or set "
+            "`compute: ray` takes the package ray: pip install -r requirements.txt, or set "
             "`compute: local`"
         ) from None
     if not ray.is_initialized():
-        try:
-            ray.init(logging_level="warning", log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')} "
-                f"({error}): start one with `ray start --head`, or set `compute: local`"
-            ) from None
+        _check_address(os.environ.get("RAY_ADDRESS", ""))
+        ray.init(logging_level="warning", log_to_driver=False, include_dashboard=False)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise InputError("the Ray cluster has no machine with cores to give: add one")
     return nodes
+
+
+def _check_address(address: str) -> None:
+    """Raise InputError where nothing answers at a host and port: Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), TIMEOUT_S).close()
+    except OSError as error:
+        raise InputError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error.strerror or error}): start "
+            "one with `ray start --head`, or set `compute: local`"
+        ) from None
 
 
 def _run(
@@ -96,9 +107,9 @@ def _run(
     pending = deque(submit(item) for item in islice(rest, AHEAD * slots))
     try:
         while pending:
-            yield _result(pending[0])
-            pending.popleft()
+            result = _result(pending.popleft())
             pending += [submit(item) for item in islice(rest, 1)]
+            yield result
     finally:
         for one in pending:
             ray.cancel(one, force=True)
