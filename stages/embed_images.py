@@ -24,6 +24,7 @@ from stages.common.tables import (
     read_table,
     write_batches,
 )
+from stages.compute.selection import select_workers
 from stages.encoders.embedding_cache import (
     Progress,
     TableEncoder,
@@ -82,8 +83,12 @@ def main() -> None:
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, hashes, chosen_images)
     options = *how, params.cache, open_jpeg
+    workers = select_workers(params.compute)
     with (
-        open_encoder(settings, folder, *options, has_input=bool(hashes)) as (encoder, backend),
+        open_encoder(settings, folder, *options, has_input=bool(hashes), workers=workers) as (
+            encoder,
+            backend,
+        ),
         tqdm(total=len(hashes), desc=name, unit=" images") as bar,
     ):
         write_batches(

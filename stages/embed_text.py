@@ -23,6 +23,7 @@ from stages.common.tables import (
     write_batches,
 )
 from stages.common.texts import texts_of
+from stages.compute.selection import select_workers
 from stages.encoders.embedding_cache import (
     Progress,
     TableEncoder,
@@ -73,8 +74,12 @@ def main() -> None:
         name, settings, *how, params.seed, by_hash, lambda chosen: [by_hash[one] for one in chosen]
     )
     options = *how, params.cache
+    workers = select_workers(params.compute)
     with (
-        open_encoder(settings, folder, *options, has_input=total > 0) as (encoder, backend),
+        open_encoder(settings, folder, *options, has_input=total > 0, workers=workers) as (
+            encoder,
+            backend,
+        ),
         tqdm(total=total, desc=name, unit=" texts") as bar,
     ):
         if settings.is_remote:

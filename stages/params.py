@@ -20,6 +20,7 @@ from stages.classifiers.base.interface import ClassifierSettings
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.settings import Positive, Settings, Slug, TextFields
+from stages.compute.selection import Compute
 from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.fusion.settings import (
@@ -63,6 +64,7 @@ class Params(Settings):
     """The whole of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    compute: Compute
     jobs: Positive | Literal["auto"]
     data: DataSettings
     split: SplitSettings

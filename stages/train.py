@@ -19,6 +19,7 @@ from stages.common.files import atomic_folder, md5_of, write_csv
 from stages.common.process import run_stage
 from stages.common.splits import TEST, VALIDATION, Splits, read_splits
 from stages.common.tables import PRODUCTS, read_table, write_table
+from stages.compute.selection import select_runner
 from stages.fusion.features import check_skus, read_features, read_metadata
 from stages.fusion.members import plan_members
 from stages.fusion.model import FusedModel
@@ -29,7 +30,6 @@ from stages.fusion.out_of_fold import (
     predict_test,
     prediction_table,
 )
-from stages.fusion.parallel import count_jobs
 from stages.fusion.saved_model import ALL, describe
 from stages.fusion.texts import TextReader, text_blocks
 from stages.fusion.training import History, Reader, Task, TrainedModel, fit_models
@@ -55,10 +55,11 @@ def main() -> None:
     task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1
-    jobs = count_jobs(params.jobs, metadata.bytes_of(len(splits.labels)), encoder is not None)
+    size = metadata.bytes_of(len(splits.labels))
+    run = select_runner(params.compute, params.jobs, size, is_tuning=encoder is not None)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
-        fits = fit_models(task, read, splits.roles, splits.turns, is_refit, jobs)
+        fits = fit_models(task, read, splits.roles, splits.turns, is_refit, run)
         histories: dict[str, list[History]] = {modality: [] for modality in plan}
         for fold, models in enumerate(islice(fits, splits.n_folds), start=1):
             for modality, predictions in save_fold(models, read, splits, fold, folder).items():

@@ -17,11 +17,13 @@ from scipy.sparse import csr_array
 from stages.common.cache import cache_folder
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import Matrix, embeddings_schema, to_arrow
+from stages.compute.base import Workers
 from stages.encoders.augmentation import AugmentedEncoder
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of, stream
+from stages.encoders.distributed import DistributedEncoder, Loader
 from stages.encoders.fingerprint import ROOM, code_key, network_key, vector_key
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest
@@ -214,30 +216,60 @@ def open_encoder(
     limits: CacheSettings,
     prepare: Callable[[Any], Any] = lambda value: value,
     has_input: bool = True,
+    workers: Workers | None = None,
 ) -> Iterator[tuple[TableEncoder, Backend]]:
     """Give an encoder of the weights in `folder`, and the backend that runs it.
 
     `backend_name` and `precision` are those of params.yaml; in precision auto, bfloat16 is taken
     where it hardly changes a vector. `prepare` makes what the encoder takes of an input. No network
-    is loaded unless it `has_input`. Raises InputError where the encoder cannot be loaded or run.
+    is loaded unless it `has_input`; `workers` load it where they are given. Raises InputError where
+    the encoder cannot be loaded or run.
+    """
+    if not has_input:
+        yield IdleEncoder(settings.is_sparse), select_backend(settings, backend_name, precision)
+        return
+    if settings.is_sparse:
+        backend = select_backend(settings, backend_name, precision)
+        yield UncachedEncoder(load_encoder(settings, folder, backend)), backend
+        return
+    with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
+        choose = partial(choose_backend, settings, folder, backend_name, precision)
+        write_s = 0.0 if settings.is_remote else WRITE_S  # what was paid for is kept at once
+        if workers is None or settings.is_remote:
+            backend, key = choose(cache)
+            encoder = load_encoder(settings, folder, backend)
+        else:
+            backend, key = workers.call(choose)
+            key_here = partial(key_of, settings, folder, backend)
+            load = partial(load_encoder, settings, folder, backend)
+            encoder = DistributedEncoder(Loader(load, key, key_here), workers)
+        yield CachedEncoder(encoder, key, cache, prepare, write_s), backend
+
+
+def choose_backend(
+    settings: EncoderSettings,
+    folder: Path,
+    backend_name: str,
+    precision: str,
+    cache: SqliteCache | None = None,
+) -> tuple[Backend, str]:
+    """Return what runs an encoder on this machine, and the hash that its vectors depend on.
+
+    In precision auto that is bfloat16 where the encoder passes the check; `cache` keeps the answer.
     """
     backend = select_backend(settings, backend_name, precision)
-    if not has_input:
-        yield IdleEncoder(settings.is_sparse), backend
-        return
-    load = partial(load_encoder, settings, folder)
-    if settings.is_sparse:
-        yield UncachedEncoder(load(backend)), backend
-        return
+    if precision == "auto" and backend.precision == "bfloat16":
+        load = partial(load_encoder, settings, folder)
+        key = key_of(settings, folder, backend)
+        if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
+            backend = replace(backend, precision="float32")
+    return backend, key_of(settings, folder, backend)
+
+
+def key_of(settings: EncoderSettings, folder: Path, backend: Backend) -> str:
+    """Return the hash of all that an encoder's vectors depend on beside their inputs."""
     network = network_key(settings, folder)
-    with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
-        if precision == "auto" and backend.precision == "bfloat16":
-            key = vector_key(network, backend)
-            if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
-                backend = replace(backend, precision="float32")
-        key = network if settings.is_remote else vector_key(network, backend)
-        write_s = 0.0 if settings.is_remote else WRITE_S  # what was paid for is kept at once
-        yield CachedEncoder(load(backend), key, cache, prepare, write_s), backend
+    return network if settings.is_remote else vector_key(network, backend)
 
 
 def load_encoder(settings: EncoderSettings, folder: Path, backend: Backend) -> Encoder:
@@ -252,9 +284,11 @@ def _keeps_bfloat16(
     backend: Backend,
     modality: str,
     key: str,
-    cache: SqliteCache,
+    cache: SqliteCache | None,
 ) -> bool:
-    """Return whether an encoder passes the check for bfloat16; the answer is cached."""
+    """Return whether an encoder passes the check for bfloat16; a cache keeps the answer."""
+    if cache is None:
+        return passes_bfloat16_check(load, backend, modality)
     key = f"{key} {code_key([f'{ROOM}.backends.bfloat16_check'])} bfloat16"
     answer = cache.get_many([key]).get(key)
     if answer is None:

@@ -18,6 +18,8 @@ import numpy as np
 from stages.classifiers.base.interface import Classifier
 from stages.common.errors import InputError
 from stages.common.splits import TEST, VALIDATION
+from stages.compute.base import RunUnits
+from stages.compute.local import run_units
 from stages.fusion.calibration import LogOpinionPool, fit_pool
 from stages.fusion.features import Features
 from stages.fusion.members import (
@@ -30,14 +32,15 @@ from stages.fusion.members import (
     rows_by_pool,
 )
 from stages.fusion.model import FusedModel, Predictions, pool_predictions
-from stages.fusion.parallel import SavedFiles, run_units
 from stages.fusion.preprocessing import BlockPreprocessor
+from stages.fusion.saved_files import SavedFiles
 
 History = dict[str, list[float]]
 # Takes which products to read, boolean of shape (n,); gives the features of those that have a block
 # and their row numbers. Features are read when they are needed: a large catalogue's fit in memory
 # about once.
 Reader = Callable[[np.ndarray], tuple[Features, np.ndarray]]
+ONE_BY_ONE: RunUnits = partial(run_units, jobs=1)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def fit_models(
     roles: np.ndarray,
     turns: np.ndarray,
     is_refit: bool = False,
-    jobs: int = 1,
+    run: RunUnits = ONE_BY_ONE,
 ) -> Iterator[dict[str, TrainedModel]]:
     """Fit the model of each modality to the training products of each fold.
 
@@ -139,11 +142,11 @@ def fit_models(
     calibrated by what the folds predicted for validation products, and no product is left to judge
     them by: the folds' own are judged in their place.
 
-    Up to `jobs` processes fit at the same time, and change nothing in the models; `read` is then
-    pickled. Raises InputError naming the fold where the products do not allow it.
+    What `run` calls at the same time changes nothing in the models; `read` may be pickled. Raises
+    InputError naming the fold where the products do not allow it.
     """
     names, parts = _fold_names(roles), []
-    for name, part in zip(names, cross_fit(task, read, roles, turns, jobs), strict=True):
+    for name, part in zip(names, cross_fit(task, read, roles, turns, run), strict=True):
         if part.fitted is not None:
             yield _put_together(task, name, part.fitted, part)
         parts.append(replace(part, fitted=None))
@@ -155,7 +158,7 @@ def fit_models(
     units = [
         partial(refit, task, read, name, chosen, part.histories) for name, chosen, part in wanted
     ]
-    for (name, _, part), fitted in zip(wanted, run_units(units, jobs), strict=True):
+    for (name, _, part), fitted in zip(wanted, run(units), strict=True):
         yield _put_together(task, name, fitted, part)
 
 
@@ -195,11 +198,11 @@ def _put_together(
 
 
 def cross_fit(
-    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray, jobs: int
+    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray, run: RunUnits
 ) -> Iterator[CrossFit]:
     """Fit the members of each fold without its validation products and predict for these.
 
-    Each turn of each fold is a unit of its own, of which up to `jobs` run at the same time.
+    Each turn of each fold is a unit of its own.
     """
     names = _fold_names(roles)
     turns_of = [np.unique(turns[roles[:, at] == VALIDATION, at]) for at in range(len(names))]
@@ -212,7 +215,7 @@ def cross_fit(
         for at, name in enumerate(names)
         for turn in turns_of[at]
     ]
-    parts = run_units(units, jobs)
+    parts = run(units)
     for found in turns_of:
         yield _joined(list(islice(parts, len(found))))
 

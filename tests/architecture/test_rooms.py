@@ -17,12 +17,23 @@ LEVELS = [
     {"packaging"},
     {"fusion", "reporting"},
     {"classifiers", "encoders", "download", "catalog", "evaluation"},
+    {"compute"},
     {"common"},
 ]
 SCRIPTS = {"prepare", "download_images", "split", "fetch_weights", "embed_images", "embed_text"}
 SCRIPTS |= {"fuse", "train", "ensemble", "evaluate", "package", "report"}
 MODULES = sorted((TOP / "stages").rglob("*.py"))
-HEAVY = ["torch", "tensorflow", "keras", "openvino", "sklearn", "skops", "transformers", "cleanlab"]
+HEAVY = [
+    "torch",
+    "tensorflow",
+    "keras",
+    "openvino",
+    "sklearn",
+    "skops",
+    "transformers",
+    "cleanlab",
+    "ray",
+]
 
 
 def room_of(file: Path) -> str:

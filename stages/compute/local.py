@@ -1,4 +1,4 @@
-"""Independent units of work, called one after another or in processes of their own."""
+"""Independent units of work on this machine, one after another or in processes of their own."""
 
 import os
 import threading
@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from stages.common.errors import InputError
-from stages.common.files import atomic_file
 
 GIB = 2**30
 # What a process that fits takes, beside a GiB of libraries: the features as they were read,
@@ -24,36 +21,6 @@ SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a 
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
 
 Result = TypeVar("Result")
-
-
-class Savable(Protocol):
-    """What writes itself into an empty folder."""
-
-    def save(self, folder: Path) -> None:
-        """Write files into `folder`."""
-
-
-@dataclass(frozen=True)
-class SavedFiles:
-    """The files of what was made in another process, by name.
-
-    A copy of an estimator would write other bytes: parts of it that were one object are several.
-    """
-
-    files: dict[str, bytes]
-
-    @classmethod
-    def of(cls, made: Savable) -> "SavedFiles":
-        """Save what was made, and keep its files."""
-        with TemporaryDirectory() as name:
-            made.save(Path(name))
-            return cls({path.name: path.read_bytes() for path in sorted(Path(name).iterdir())})
-
-    def save(self, folder: Path) -> None:
-        """Write the files into `folder`."""
-        for name, content in self.files.items():
-            with atomic_file(folder / name) as part:
-                part.write_bytes(content)
 
 
 def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool = False) -> int:
@@ -68,8 +35,12 @@ def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool
         return 1
     from joblib import cpu_count
 
-    each = GIB + TIMES_FEATURES * features_bytes + (TUNING if is_tuning else 0)
-    return max(1, min(cpu_count(), free_memory() // each))
+    return max(1, min(cpu_count(), free_memory() // memory_of(features_bytes, is_tuning)))
+
+
+def memory_of(features_bytes: int, is_tuning: bool) -> int:
+    """Return how many bytes a process takes that fits a model."""
+    return GIB + TIMES_FEATURES * features_bytes + (TUNING if is_tuning else 0)
 
 
 def free_memory() -> int:
@@ -110,10 +81,15 @@ def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Resu
 
 
 def _call_in_worker(unit: Callable[[], Result], parent: int) -> Result:
-    """Call a unit in a worker process, with one thread."""
+    """Call a unit in a worker process."""
+    _end_with(parent)
+    return with_one_thread(unit)
+
+
+def with_one_thread(unit: Callable[[], Result]) -> Result:
+    """Call a unit in a process of its own, where libraries compute with one thread."""
     from threadpoolctl import threadpool_limits
 
-    _end_with(parent)
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # or a forest would start a thread per core
     with threadpool_limits(1):
         return unit()

@@ -14,8 +14,8 @@ import pytest
 from helpers.repository import TOP
 
 from stages.common.errors import InputError
-from stages.fusion import parallel
-from stages.fusion.parallel import GIB, SMALL, count_jobs, run_units
+from stages.compute import local
+from stages.compute.local import GIB, SMALL, count_jobs, run_units
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -72,7 +72,7 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
     import os, signal, time
     from pathlib import Path
     from stages.common.process import run_stage
-    from stages.fusion.parallel import run_units
+    from stages.compute.local import run_units
 
     def ends_the_stage():
         Path("worker").write_text(str(os.getpid()))
@@ -113,7 +113,7 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
 )
 def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, is_tuning, wanted):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
-    monkeypatch.setattr(parallel, "free_memory", lambda: free)
+    monkeypatch.setattr(local, "free_memory", lambda: free)
     assert count_jobs(jobs, features, is_tuning) == wanted
 
 
@@ -124,5 +124,5 @@ def test_the_memory_of_a_container_is_its_limit(monkeypatch, tmp_path, content, 
     limit = tmp_path / "memory.max"
     if content:
         limit.write_text(content)
-    monkeypatch.setattr(parallel, "MEMORY_LIMIT", limit)
-    assert (parallel.free_memory() == 1000) == is_limited
+    monkeypatch.setattr(local, "MEMORY_LIMIT", limit)
+    assert (local.free_memory() == 1000) == is_limited

@@ -1,0 +1,136 @@
+"""Work on a Ray cluster: the one that RAY_ADDRESS names, or one that is started here.
+
+Every machine of it has the project's folder at the same path, the same packages, and, for
+encoders, the same kind of processor. Ray runs a task again that was lost with a process or a
+machine; an error that a task raises ends the others and is raised here.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stages.common.errors import InputError
+from stages.compute.local import with_one_thread
+
+AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
+TIMEOUT_S = 10  # for the cluster to answer
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class RayWorkers:
+    """The machines of a cluster, each of which does one thing at a time with all its cores."""
+
+    def __init__(self) -> None:
+        """Connect to the cluster; raises InputError where there is none."""
+        cores = [node["Resources"]["CPU"] for node in _nodes()]
+        self._options = {"num_cpus": min(cores)}
+        self._n = len(cores)
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Return what a function returns on one of the machines."""
+        return next(_run(self._n, self._options, lambda _: function(), [None]))
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield what a function returns for each item, in their order."""
+        yield from _run(self._n, self._options, function, items)
+
+
+def run_units(units: Sequence[Callable[[], Result]], memory: int) -> Iterator[Result]:
+    """Call each of `units` on a core of the cluster that has so many bytes of memory left.
+
+    Yield what they return, in their order. Raises InputError where no machine has the memory.
+    """
+    nodes = _nodes()
+    if memory > (most := max(node["Resources"].get("memory", 0) for node in nodes)):
+        raise InputError(
+            f"a unit of training takes {memory / 1e9:.1f} GB of memory, and no machine of the "
+            f"cluster has more than {most / 1e9:.1f} GB to give: add a larger one"
+        )
+    cores = int(sum(node["Resources"]["CPU"] for node in nodes))
+    options = {"num_cpus": 1, "memory": memory}
+    yield from _run(cores, options, with_one_thread, units)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """Return Ray's description of each machine that has cores to give."""
+    try:
+        import ray
+    except ImportError:
+        raise InputError(
+            "`compute: ray` takes the package ray: pip install -r requirements.txt, or set "
+            "`compute: local`"
+        ) from None
+    if not ray.is_initialized():
+        _check_address(os.environ.get("RAY_ADDRESS", ""))
+        ray.init(logging_level="warning", log_to_driver=False, include_dashboard=False)
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    if not nodes:
+        raise InputError("the Ray cluster has no machine with cores to give: add one")
+    return nodes
+
+
+def _check_address(address: str) -> None:
+    """Raise InputError where nothing answers at a host and port: Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), TIMEOUT_S).close()
+    except OSError as error:
+        raise InputError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error.strerror or error}): start "
+            "one with `ray start --head`, or set `compute: local`"
+        ) from None
+
+
+def _run(
+    slots: int,
+    options: dict[str, Any],
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+) -> Iterator[Result]:
+    """Yield what a function returns for each item, from tasks that take `slots` at a time."""
+    import ray
+
+    task = ray.remote(_call).options(
+        max_retries=-1, scheduling_strategy="SPREAD", **options  # a task has no other effect
+    )
+    submit = partial(task.remote, ray.put(function), str(Path.cwd()))
+    rest = iter(items)
+    pending = deque(submit(item) for item in islice(rest, AHEAD * slots))
+    try:
+        while pending:
+            result = _result(pending.popleft())
+            pending += [submit(item) for item in islice(rest, 1)]
+            yield result
+    finally:
+        for one in pending:
+            ray.cancel(one, force=True)
+
+
+def _call(function: Callable[[Item], Result], folder: str, item: Item) -> Result:
+    """Call a function in a worker, in the project's folder."""
+    if not Path(folder).is_dir():
+        raise InputError(
+            f"{folder} is not on each machine of the cluster: put the project where all see it at "
+            "one path"
+        )
+    os.chdir(folder)
+    return function(item)
+
+
+def _result(reference: Any) -> Any:
+    """Wait for a task's result; raise what it raised."""
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None

@@ -1,0 +1,27 @@
+"""Where params.yaml says that work is done: `compute` and `jobs`."""
+
+from functools import partial
+from typing import Literal
+
+from stages.compute import local, ray
+from stages.compute.base import RunUnits, Workers
+
+Compute = Literal["local", "ray"]
+
+
+def select_runner(
+    compute: Compute, jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool
+) -> RunUnits:
+    """Return what fits models: processes of this machine, or the cores of a cluster.
+
+    `features_bytes` is what all features take in memory; with `is_tuning` a unit takes a network
+    more. Of a cluster, `jobs` says nothing.
+    """
+    if compute == "ray":
+        return partial(ray.run_units, memory=local.memory_of(features_bytes, is_tuning))
+    return partial(local.run_units, jobs=local.count_jobs(jobs, features_bytes, is_tuning))
+
+
+def select_workers(compute: Compute) -> Workers | None:
+    """Return the machines that encode inputs; None where this one does."""
+    return ray.RayWorkers() if compute == "ray" else None

@@ -1,0 +1,127 @@
+"""Work on a cluster of two machines gives what it gives here, also where one of them is lost."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from helpers.features_to_train import Products
+from helpers.repository import TOP
+
+from stages import train
+from stages.common.errors import InputError
+from stages.compute.ray import AHEAD, RayWorkers, run_units
+from stages.encoders.distributed import BATCH, DistributedEncoder, Loader
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of two machines of one core each, to which this process is connected."""
+    from ray.cluster_utils import Cluster
+
+    machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=machine)
+    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    before = Path.cwd()
+    os.chdir(TOP)  # what Ray imports from
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        RayWorkers()
+        yield cluster
+    finally:
+        os.chdir(before)
+        del os.environ["RAY_ADDRESS"]
+        ray.shutdown()
+        cluster.shutdown()
+
+
+class Lengths:
+    """An encoder that anyone can check: how many characters and words a text has."""
+
+    n_features = 2
+
+    def encode(self, batch: list[str]) -> np.ndarray:
+        return np.array([[len(text), len(text.split())] for text in batch], dtype=np.float32)
+
+
+def loader(key: str, key_here: str) -> Loader:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine can import it
+    return Loader(Lengths, key, lambda: key_here)
+
+
+def test_vectors_come_in_the_order_of_the_inputs(cluster: Any) -> None:
+    texts = ["word " * (at % 97) for at in range(5 * BATCH + 3)]
+    encoder = DistributedEncoder(loader("a", "a"), RayWorkers())
+    np.testing.assert_array_equal(encoder.encode(texts), Lengths().encode(texts))
+    assert encoder.encode([]).shape == (0, 2)
+
+
+def test_a_machine_that_would_give_other_vectors_is_refused(cluster: Any) -> None:
+    with pytest.raises(InputError, match=r"would give different vectors.*machines of one kind"):
+        DistributedEncoder(loader("here", "there"), RayWorkers())
+
+
+def test_models_have_the_same_bytes(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    monkeypatch.setattr("sys.argv", ["train", "--classifier", "logistic_regression"])
+    for compute in ("local", "ray"):
+        folder = tmp_path / compute
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        products = Products()
+        products.params["compute"] = compute
+        products.write()
+        train.main()
+        files = sorted(path for path in (folder / "models").rglob("*") if path.is_file())
+        found[compute] = {str(file.relative_to(folder)): file.read_bytes() for file in files}
+    assert found["ray"] == found["local"]
+
+
+def test_an_error_of_a_unit_is_raised_as_it_is(cluster: Any) -> None:
+    def fails() -> None:
+        raise InputError("fold 2, text: too few")
+
+    with pytest.raises(InputError, match=r"^fold 2, text: too few$"):
+        list(run_units([lambda: None, fails], memory=0))
+
+
+def test_memory_that_no_machine_has_is_named(cluster: Any) -> None:
+    with pytest.raises(InputError, match=r"takes 1000000.0 GB .* add a larger one"):
+        list(run_units([lambda: None], memory=10**15))
+
+
+def test_what_a_lost_machine_had_is_done_by_the_other(cluster: Any, tmp_path: Path) -> None:
+    third = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    called = tmp_path / "called"
+    called.mkdir()
+
+    def square(n: int) -> int:
+        (called / f"{n} {time.monotonic_ns()}").touch()
+        time.sleep(0.2)
+        return n * n
+
+    found = []
+    for at, result in enumerate(RayWorkers().map(square, range(30))):
+        found.append(result)
+        if at == 5:
+            cluster.remove_node(third, allow_graceful=False)
+    assert found == [n * n for n in range(30)]
+    assert 30 <= len(list(called.iterdir())) <= 30 + 3 * AHEAD
+
+
+def test_where_no_cluster_answers_it_is_said(tmp_path: Path) -> None:
+    code = "from stages.compute.ray import RayWorkers; RayWorkers()"
+    places = [str(TOP), *sys.path[1:]]
+    env = os.environ | {"RAY_ADDRESS": "127.0.0.1:1", "PYTHONPATH": os.pathsep.join(places)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1" in done.stderr
