@@ -25,7 +25,6 @@ TEXT_TOWERS = {
 }
 TOKENS = {"clip": 77, "siglip": 64}  # that a text has, where config.json does not say it
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-TOKENIZER_FILE = "tokenizer.json"
 
 
 def check_model(folder: Path, model: str, *files: str) -> None:

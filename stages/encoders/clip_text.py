@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.common.clip_network import (
-    TOKENIZER_FILE,
     check_model,
     count_tokens,
     load_text_tower,
@@ -17,14 +16,14 @@ from stages.common.clip_network import (
 )
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Sha256
-from stages.common.text_network import tokens_of
-from stages.encoders.backends.base import Backend, Network, Row
+from stages.common.text_tokens import TOKENIZER_FILE, tokens_of
+from stages.encoders.backends.base import Backend, Row
 from stages.encoders.backends.batching import GPU_TOKENS
-from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
+from stages.encoders.backends.openvino import network_of
 from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.fingerprint import network_key
-from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import TextEncoderSettings
+from stages.encoders.text_network_encoder import TextNetworkEncoder
 from stages.encoders.weights import huggingface as weights
 from stages.encoders.weights.manifest import Manifest
 
@@ -62,13 +61,8 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "ClipTextEncoder
     if backend.name == "torch":
         tokens = 1 if backend.device == "cpu" else GPU_TOKENS
         return torch_encoder(folder, backend, tokens)
-
-    from tokenizers import Tokenizer
-
-    # With the converted network and its tokeniser, neither PyTorch nor Transformers is loaded.
     model, place = convert(settings, folder)
-    tokenizer = Tokenizer.from_file(str(place / TOKENIZER_FILE))
-    return ClipTextEncoder(OpenVinoNetwork(model, backend), tokenizer)
+    return ClipTextEncoder.of_openvino(model, place, backend)
 
 
 def torch_encoder(folder: Path, backend: Backend, tokens: int) -> "ClipTextEncoder":
@@ -93,15 +87,9 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     return network_of(folder, lambda: network_key(settings, folder), build)
 
 
-class ClipTextEncoder(NetworkEncoder):
-    """A text tower and its tokeniser."""
-
-    max_feeders = 1  # the tokeniser lets one thread work at a time
-
-    def __init__(self, network: Network, tokenizer: Any) -> None:
-        super().__init__(network)
-        self._tokenizer = tokenizer
+class ClipTextEncoder(TextNetworkEncoder):
+    """A text tower and its tokeniser, which pads: the tower takes no mask."""
 
     def prepare(self, one: str) -> Row:
         """Return a text's tokens, int64 of shape (1, length)."""
-        return tokens_of(self._tokenizer, one)[:1]
+        return super().prepare(one)[:1]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from helpers.clip_models import write_clip, write_siglip
 from helpers.embeddings_api import embeddings_api
 from helpers.onnx_files import convolutional
 from helpers.text_networks import (
@@ -49,6 +50,18 @@ def images() -> list[PIL.Image.Image]:
     sizes = [(32, 32), (32, 32), (1, 1), (300, 20), (64, 48), (32, 32), (90, 90)]
     noise = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     return [*map(PIL.Image.fromarray, noise), PIL.Image.new("RGB", (32, 32), "white")]
+
+
+def clip_image(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """Write a small model with its image processor."""
+    write_clip(folder / "network")
+    return {"model": "tiny", "path": folder / "network"}
+
+
+def clip_text(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """Write a small model with its tokeniser."""
+    write_siglip(folder / "network")
+    return {"model": "tiny", "path": folder / "network"}
 
 
 def hashed_ngrams(folder: Path, stack: ExitStack) -> dict[str, Any]:
@@ -108,7 +121,10 @@ def openai(folder: Path, stack: ExitStack) -> dict[str, Any]:
 
 MAKERS = {
     make.__name__: make
-    for make in (hashed_ngrams, huggingface_image, huggingface_text, keras, onnx, onnx_text, openai)
+    for make in (
+        *(clip_image, clip_text, hashed_ngrams, huggingface_image, huggingface_text),
+        *(keras, onnx, onnx_text, openai),
+    )
 }
 
 

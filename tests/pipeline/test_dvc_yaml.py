@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load(TOP / "dvc.yaml")["stages"]
 CLASSIFIER = "stages/classifiers/${item.classifier}.py"
-# They decide nothing that is written: params.py can only refuse, where work is done changes no byte,
-# and the package does nothing.
+# They decide nothing that is written: params.py can only refuse, and where work is done changes no
+# byte; the package does nothing.
 DECLARED_NOWHERE = {TOP / "stages/params.py", TOP / "stages/__init__.py"}
 DECLARED_NOWHERE |= set((TOP / "stages/compute").glob("*.py"))
 USES_A_KIND = {"fetch_image_weights", "fetch_text_weights", "embed_images", "embed_text"}
