@@ -11,14 +11,15 @@ TOLERANCE = 1e-4  # of numbers of a vector of unit length
 
 
 class FrozenLayers:
-    """The first `n_frozen` of a network's `layers`, a ModuleList; `size` is of what they give.
+    """The layers of a network that are not trained: all but the last `n_trained`.
 
-    They are never in training mode, so that a text gives the same each time.
+    `layers` is the ModuleList of all, `size` that of what a layer gives for a token. What is not
+    trained is never in training mode, so that a text gives the same each time.
     """
 
-    def __init__(self, module: Any, layers: Any, n_frozen: int, size: int) -> None:
+    def __init__(self, module: Any, layers: Any, n_trained: int, size: int) -> None:
         self._module, self._layers, self._size = module, layers, size
-        self._frozen, self._trained = list(layers)[:n_frozen], list(layers)[n_frozen:]
+        self._frozen, self._trained = list(layers)[:-n_trained], list(layers)[-n_trained:]
         self._kept: dict[tuple[int, ...], Any] = {}
         self._room = MAX_KEPT
 
@@ -32,12 +33,14 @@ class FrozenLayers:
         ids = torch.tensor([tokens])
         mask = torch.ones_like(ids)
         with torch.no_grad():
-            return torch.allclose(
-                self.run([tokens], ids, mask), self._module(ids, mask), atol=TOLERANCE
-            )
+            found = self.run([tokens], ids, mask, False)
+            return torch.allclose(found, self._module(ids, mask), atol=TOLERANCE)
 
-    def run(self, tokens: Tokens, ids: Any, mask: Any) -> Any:
+    def run(self, tokens: Tokens, ids: Any, mask: Any, is_training: bool) -> Any:
         """Return the network's output for texts whose `tokens` are padded in `ids`."""
+        self._module.eval()
+        for layer in self._trained:
+            layer.train(is_training)
         given = self._given(tokens, ids, mask)
         hook = self._trained[0].register_forward_pre_hook(
             lambda layer, args: (given, *args[1:]) if args else None

@@ -16,22 +16,20 @@ class TunedText:
     """A network of which the last `layers` are trained, or all if that is None.
 
     The vectors of words stay as they are: they are half of a small network, and training products
-    have few of the words. Layers that are not trained have no dropout.
+    have few of the words.
     """
 
     def __init__(self, network: TextNetwork, layers: int | None) -> None:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
         self.n_features: int = self._module.network.config.hidden_size
-        self._trained: list[Any] = [self._module]
-        self._frozen: FrozenLayers | None = None
         stack = _layers_of(self._module)
-        n_frozen = 0 if layers is None else max(0, len(stack) - layers)
-        if n_frozen:
-            self._trained = list(stack)[n_frozen:]
-            frozen = FrozenLayers(self._module, stack, n_frozen, self.n_features)
+        trained = [self._module] if layers is None else list(stack)[-layers:]
+        self.parameters = _train_only(trained, self._module)
+        self._frozen: FrozenLayers | None = None
+        if layers is not None and layers < len(stack):
+            frozen = FrozenLayers(self._module, stack, layers, self.n_features)
             self._frozen = frozen if frozen.agrees(*self.tokens(["an example"])) else None
-        self.parameters = _train_only(self._trained, self._module)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
@@ -42,9 +40,7 @@ class TunedText:
         """Return a tensor of shape (n, size): vectors of unit length, zeros where no text is."""
         import torch
 
-        self._module.eval()
-        for part in self._trained:
-            part.train(is_training)
+        self._module.train(is_training)
         lengths = torch.tensor([len(ids) for ids in tokens])
         padded = torch.zeros((len(tokens), max(1, int(lengths.max()))), dtype=torch.int64)
         for row, ids in enumerate(tokens):
@@ -53,7 +49,7 @@ class TunedText:
         if self._frozen is None:
             found = self._module(padded, mask)
         else:
-            found = self._frozen.run(tokens, padded, mask)
+            found = self._frozen.run(tokens, padded, mask, is_training)
         return found * (lengths > 0)[:, None]
 
     def saved(self) -> SavedText:
