@@ -5,6 +5,7 @@ encoders, the same kind of processor. Ray runs a task again that was lost with a
 machine; an error that a task raises ends the others and is raised here.
 """
 
+import logging
 import os
 import socket
 from collections import deque
@@ -69,7 +70,7 @@ def _nodes() -> list[dict[str, Any]]:
         ) from None
     if not ray.is_initialized():
         _check_address(os.environ.get("RAY_ADDRESS", ""))
-        ray.init(logging_level="warning", log_to_driver=False, include_dashboard=False)
+        ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise InputError("the Ray cluster has no machine with cores to give: add one")
@@ -99,7 +100,7 @@ def _run(
     """Yield what a function returns for each item, from tasks that take `slots` at a time."""
     import ray
 
-    task = ray.remote(_call).options(
+    task: Any = ray.remote(_call).options(
         max_retries=-1, scheduling_strategy="SPREAD", **options  # a task has no other effect
     )
     submit = partial(task.remote, ray.put(function), str(Path.cwd()))
