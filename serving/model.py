@@ -16,6 +16,7 @@ from serving.products import Product
 from stages.common.blocks import TextBlock
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
+from stages.encoders.base import RemoteEncoder
 from stages.fusion.ensemble import Ensemble, load_fitted
 from stages.fusion.features import Features, unit_length
 from stages.fusion.model import ALL, FusedModel
@@ -66,6 +67,12 @@ class ServedModel:
         encoders = load_encoders(file, folder, backend, precision)
         index = NeighborIndex.load(folder / NEIGHBORS, list(file.blocks))
         return cls(file, fitted, encoders, index)
+
+    def hurry(self) -> None:
+        """Ask encoders on other machines once for a vector, in place of trying for minutes."""
+        for encoder in self._encoders.values():
+            if isinstance(encoder.encoder, RemoteEncoder):
+                encoder.encoder.hurry()
 
     def embed(self, products: Sequence[Product]) -> dict[str, tuple[Matrix, np.ndarray]]:
         """Return by block the products' vectors, and which there are, as the stages make them.

@@ -49,6 +49,13 @@ class Predictor:
         """
         return cls(ServedModel.load(Path(folder), backend, precision))
 
+    def hurry(self) -> None:
+        """Ask encoders on other machines once for a vector, in place of trying for minutes.
+
+        `predict` then raises UnavailableError where one does not answer.
+        """
+        self._model.hurry()
+
     def predict(
         self, products: Rows, *, accuracy: float = ACCURACY, top: int = 3, neighbors: int = 0
     ) -> Any:

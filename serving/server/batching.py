@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from stages.common.errors import UnavailableError
+
 SMALLEST = 8  # items that a batch may have, however long they take: fewer would be slower
 
 Item = TypeVar("Item")
@@ -80,7 +82,8 @@ class Batcher(Generic[Item, Options, Answer]):
     async def run(self, items: Sequence[Item], options: Options) -> Sequence[Answer]:
         """Return what `compute` says of `items`; raise what it raises for them alone.
 
-        If the caller is cancelled, they leave the queue.
+        Where that is an UnavailableError, nothing of its batch is computed again. If the caller is
+        cancelled, they leave the queue.
         """
         job = _Job[Item, Options, Answer](items, options)
         self._jobs.append(job)
@@ -123,11 +126,13 @@ class Batcher(Generic[Item, Options, Answer]):
                 self._thread, self._compute, items, jobs[0].options
             )
         except Exception as error:
-            if len(jobs) > 1:  # one of them is to blame: the others get their answer
-                for job in jobs:
+            if len(jobs) > 1 and not isinstance(error, UnavailableError):
+                for job in jobs:  # one of them is to blame: the others get their answer
                     await self._answer([job])
-            elif not jobs[0].answers.done():
-                jobs[0].answers.set_exception(error)
+                return
+            for job in jobs:
+                if not job.answers.done():
+                    job.answers.set_exception(error)
             return
         finally:
             self._busy_since = None

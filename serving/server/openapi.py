@@ -18,7 +18,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "neither JSON nor a form",
         HTTPStatus.UNPROCESSABLE_ENTITY: "a field is wrong; the reason names it",
         HTTPStatus.TOO_MANY_REQUESTS: "too much to do; Retry-After says when to try again",
-        HTTPStatus.SERVICE_UNAVAILABLE: "no answer in time",
+        HTTPStatus.SERVICE_UNAVAILABLE: "no answer in time, or from what embeds the texts",
     }.items()
 }
 EXAMPLE = {"products": [{"sku": "1", "name": "USB cable", "description": "2 m"}], "top": 3}

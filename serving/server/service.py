@@ -16,6 +16,7 @@ from serving.server.metrics import Metrics
 from serving.server.product_reader import ProductReader
 from serving.server.schemas import RequestProduct
 from serving.server.settings import ServerSettings
+from stages.common.errors import UnavailableError
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 AT_ONCE = 2  # batches of one request that are in work, so that other requests get their turn
 MAX_WAIT_S = 60
+UNAVAILABLE_S = 10  # after which an encoder on another machine may answer again
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Service:
     """A predictor that many requests share. Use it as an asynchronous context manager."""
 
     def __init__(self, predictor: "Predictor", settings: ServerSettings) -> None:
+        predictor.hurry()
         self.predictor = predictor
         self.settings = settings
         self.metrics = Metrics()
@@ -78,7 +81,7 @@ class Service:
         """Return a prediction per product, in their order.
 
         Raises Refusal where the accuracy is not one of the model's, there are too many products,
-        too many wait already, or it takes too long.
+        too many wait already, it takes too long, or an encoder on another machine does not answer.
         """
         self._check(products, options)
         size = self._started.room
@@ -99,6 +102,10 @@ class Service:
                     f"no answer within {self.settings.request_timeout_s:g} seconds: try again, or "
                     "send fewer products",
                     {"Retry-After": str(self._wait_s())},
+                ) from None
+            except UnavailableError as error:
+                raise Refusal(
+                    HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(UNAVAILABLE_S)}
                 ) from None
         self.metrics.products.inc(len(products))
         return [found for part in parts for found in part]

@@ -17,6 +17,10 @@ class InputError(ValueError):
         super().__init__(without_secrets(message))
 
 
+class UnavailableError(InputError):
+    """A service that is asked does not answer now: what was asked may succeed later."""
+
+
 def without_secrets(text: str) -> str:
     """Return a text without what may be secret in its URLs."""
     return _QUERY.sub(r"\1", _USER.sub("", text))

@@ -1,7 +1,7 @@
 """A key-value store in a SQLite file that outlives a run: for what is expensive to get again.
 
 The file is no output of a stage, because DVC removes the outputs before a stage runs. It may be
-deleted at any time, which costs time and nothing else.
+deleted at any time: then it is got again, which takes time, and money where it was paid for.
 """
 
 import json

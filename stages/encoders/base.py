@@ -49,6 +49,14 @@ class StreamingEncoder(Encoder, Protocol):
         """
 
 
+@runtime_checkable
+class RemoteEncoder(Encoder, Protocol):
+    """An encoder on another machine, which may be asked several times where it does not answer."""
+
+    def hurry(self) -> None:
+        """Ask once from now on: somebody waits for the answer."""
+
+
 def stream(
     encoder: Encoder, inputs: Iterable[Any], opened: Callable[[Any], Any]
 ) -> Generator[Matrix, None, None]:

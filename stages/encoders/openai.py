@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from stages.common.errors import InputError
+from stages.common.errors import InputError, UnavailableError
 from stages.common.settings import HttpUrl, Positive, PositiveFloat
 from stages.encoders.backends.base import Backend
 from stages.encoders.settings import TextEncoderSettings
@@ -28,6 +28,7 @@ BYTES_PER_TOKEN = 3  # English has four or more
 MAX_BYTES = 250_000  # of the texts in a request: OpenAI takes 300,000 tokens
 MAX_RETRIES = 6
 TIMEOUT_S = 120
+HURRIED_S = 10  # for an answer that somebody waits for
 FIRST_PAUSE_S = 0.5  # before an answer that was malformed is asked for again; doubled each time
 
 
@@ -90,13 +91,23 @@ class OpenAIEncoder:
         self._settings = settings
         self._key = key
         self._is_limited = False
+        self._max_retries = MAX_RETRIES
         self._last = -np.inf
         self._client = openai.OpenAI(
             api_key=key or "none",
             base_url=settings.base_url,
             max_retries=MAX_RETRIES,  # with exponential back-off; Retry-After is heeded
             timeout=TIMEOUT_S,
+            # Texts and key go to this endpoint alone, and not where it may point to.
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
         )
+        if settings.base_url != OPENAI:
+            self._client.organization = self._client.project = None
+
+    def hurry(self) -> None:
+        """Ask once from now on, and wait for HURRIED_S at most."""
+        self._max_retries = 0
+        self._client = self._client.with_options(max_retries=0, timeout=HURRIED_S)
 
     def check_cost(self, texts: Sequence[str]) -> None:
         """Say what texts will cost; raise InputError where that is more than `max_usd`.
@@ -143,7 +154,7 @@ class OpenAIEncoder:
     def _ask(self, texts: Sequence[str]) -> np.ndarray:
         """Ask for the vectors of some texts, several times where an answer is malformed."""
         fault = ""
-        for attempt in range(1 + MAX_RETRIES):
+        for attempt in range(1 + self._max_retries):
             self._check_spent()
             if fault:
                 time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1))
@@ -169,7 +180,7 @@ class OpenAIEncoder:
                 fault = "numbers that are not finite"
             else:
                 return rows
-        raise InputError(
+        raise UnavailableError(
             f"{self._settings.base_url} answers with {fault}: see its address, or try later"
         )
 
@@ -185,7 +196,7 @@ class OpenAIEncoder:
     def _request(self, texts: Sequence[str]) -> Any:
         """Send a request and return its answer, None where that is no JSON.
 
-        Raises InputError where the request is refused, or fails for good.
+        Raises InputError where the request is refused, UnavailableError where that may change.
         """
         import openai
 
@@ -201,18 +212,24 @@ class OpenAIEncoder:
         except (json.JSONDecodeError, UnicodeDecodeError):
             return None
         except openai.APIConnectionError:
-            raise InputError(
-                f"{settings.base_url} does not answer: see that it runs and can be reached; what "
-                "was embedded so far is kept"
+            raise UnavailableError(
+                f"{settings.base_url} does not answer: see that it runs and can be reached"
+                f"{self._kept}"
             ) from None
         except openai.APIStatusError as error:
             words = " ".join(str(error.message).split())
             reason = (words.replace(self._key, "***") if self._key else words)[:300]
-            remedy = _remedy(error.status_code)
-            raise InputError(
-                f"{settings.base_url} answers {error.status_code} for {settings.model} ({reason}): "
-                f"{remedy}; what was embedded so far is kept"
+            status = error.status_code
+            kind = UnavailableError if status in (401, 403, 429) or status >= 500 else InputError
+            raise kind(
+                f"{settings.base_url} answers {status} for {settings.model} ({reason}): "
+                f"{_remedy(status)}{self._kept}"
             ) from None
+
+    @property
+    def _kept(self) -> str:
+        """What an error adds where answers are cached."""
+        return "; what was embedded so far is kept" if self._max_retries else ""
 
     def _wait(self) -> None:
         """Wait until the next request may be sent."""
@@ -238,6 +255,8 @@ def _remedy(status: int) -> str:
     """Return what to do where an endpoint answers with a status that is an error."""
     if status in (401, 403):
         return f"see {KEY}"
+    if 300 <= status < 400:
+        return "give the encoder's base_url the address that it points to"
     return "try again later" if status == 429 or status >= 500 else "see the encoder's entry"
 
 

@@ -183,6 +183,23 @@ def test_openai_needs_a_key_and_an_endpoint_of_one_s_own_does_not(api, monkeypat
     assert api.keys == [None]
 
 
+def test_texts_and_key_go_nowhere_else(api):
+    with embeddings_api() as other:
+        api.faults = [lambda asked: (307, {"Location": f"{other.url}/embeddings"}, {})]
+        with pytest.raises(InputError, match=r"answers 307 .* base_url"):
+            encoder_for(api).encode(TEXTS)
+        assert other.keys == []
+
+
+def test_whose_account_it_is_says_only_openai(api, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-a-test")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-a-test")
+    encoder_for(api).encode(TEXTS)
+    assert not [
+        value for value in api.headers[0].values() if "of-a-test" in value and "sk-" not in value
+    ]
+
+
 def test_no_text_is_paid_for_twice_where_a_later_request_fails(api):
     api.faults = [good, refused(400)]
     with pytest.raises(InputError, match="what was embedded so far is kept"):

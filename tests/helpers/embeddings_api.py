@@ -23,9 +23,14 @@ class EmbeddingsApi:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
-        self.keys: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.faults: list[Fault] = []
         self.url = ""
+
+    @property
+    def keys(self) -> list[str | None]:
+        """The key that each request came with."""
+        return [headers.get("authorization") for headers in self.headers]
 
     @property
     def texts(self) -> list[str]:
@@ -56,7 +61,7 @@ def embeddings_api() -> Iterator[EmbeddingsApi]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            api.keys.append(self.headers["Authorization"])
+            api.headers.append({name.lower(): value for name, value in self.headers.items()})
             if api.faults:
                 status, headers, body = api.faults.pop(0)(asked)
             else:

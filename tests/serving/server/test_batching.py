@@ -7,6 +7,7 @@ import time
 import pytest
 
 from serving.server.batching import Batcher
+from stages.common.errors import UnavailableError
 
 
 class Held:
@@ -21,6 +22,8 @@ class Held:
         assert self.gate.wait(60)
         if None in items:
             raise ValueError("None has no square")
+        if 13 in items:
+            raise UnavailableError("the endpoint does not answer")
         return [item * item for item in items]
 
 
@@ -69,6 +72,13 @@ def test_an_error_is_raised_for_its_own_items_alone():
     assert [found[0], found[1], found[3]] == [[1], [4], [9]]
     with pytest.raises(ValueError, match="no square"):
         raise found[2]
+
+
+def test_what_is_not_there_now_is_not_asked_again_item_by_item():
+    found, batches = run(([1], "a"), ([2], "a"), ([13], "a"), ([3], "a"))
+    assert [len(items) for items, _ in batches] == [1, 3]
+    assert found[0] == [1]
+    assert {type(one) for one in found[1:]} == {UnavailableError}
 
 
 def test_what_is_cancelled_is_not_computed():
