@@ -1,5 +1,8 @@
 """Texts are embedded by an endpoint: each is paid for once, within a limit, whatever goes wrong."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -317,25 +320,47 @@ def test_requests_keep_their_distance(api, monkeypatch):
     assert waits[0] == 0 and all(29 < wait <= 30 for wait in waits[1:]) and len(waits) == 3
 
 
-def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatch, capfd):
+def write_inputs(api, names, **changes):
+    """Write what the stage reads: parameters, products of these names, and weights."""
     params = YAML(typ="safe").load(TOP / "params.yaml")
-    entry = settings_for(api, usd_per_million_tokens=0.02).model_dump(mode="json")
-    params["encoders"]["small"] = entry
+    params["encoders"]["small"] = settings_for(api, **changes).model_dump(mode="json")
     params["text"]["encoders"] = ["small"]
     with Path("params.yaml").open("w") as file:
         YAML().dump(params, file)
-    columns = [
-        ["s1", "s2", "s3"],
-        ["a cable", "", "abba"],
-        [""] * 3,
-        [""] * 3,
-        ["x"] * 3,
-        [None] * 3,
-    ]
+    n = len(names)
+    skus = [f"s{at}" for at in range(n)]
+    columns = [skus, names, [""] * n, [""] * n, ["x"] * n, [None] * n]
     arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
     write_table(PRODUCTS, pa.table(arrays, schema=SCHEMA))
-    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
     fetch_weights.main()
+
+
+def test_a_killed_run_pays_again_for_what_was_under_way_alone(api, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    write_inputs(api, TEXTS, batch_size=2)
+    answered = []
+
+    def kills(asked):
+        answered.extend(api.texts)
+        process.kill()
+        return good(asked)
+
+    api.faults = [good, kills]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.embed_text", "--encoder", "small"],
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.wait(60) == -signal.SIGKILL
+    api.requests.clear()
+    embed_text.main()
+    assert len(answered) == 2
+    assert sorted(api.texts) == sorted(set(TEXTS) - set(answered))
+
+
+def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    write_inputs(api, ["a cable", "", "abba"], usd_per_million_tokens=0.02)
     embed_text.main()
     table = read_table(embeddings("text", "small"))
     rows, present = from_arrow(table["embedding"])
