@@ -50,7 +50,7 @@ class Settings(ClassifierSettings):
     """
 
     encoder: Slug = "minilm"
-    layers: Positive | Literal["all"] = "all"
+    layers: Positive | Literal["all"] = 3
     learning_rate: PositiveFloat = 1e-4
     head_learning_rate: PositiveFloat = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 32
@@ -58,7 +58,7 @@ class Settings(ClassifierSettings):
     patience: Positive = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weight: ClassWeight = "sqrt"
-    contrastive: Annotated[float, Field(ge=0)] = 0.0
+    contrastive: Annotated[float, Field(ge=0)] = 0.5
 
     @property
     def reads_texts_of(self) -> str | None:
