@@ -70,6 +70,7 @@ def _nodes() -> list[dict[str, Any]]:
         ) from None
     if not ray.is_initialized():
         _check_address(os.environ.get("RAY_ADDRESS", ""))
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray would tell of its use
         ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
