@@ -119,11 +119,6 @@ def _run(
 
 def _call(function: Callable[[Item], Result], folder: str, item: Item) -> Result:
     """Call a function in a worker, in the project's folder."""
-    if not Path(folder).is_dir():
-        raise InputError(
-            f"{folder} is not on each machine of the cluster: put the project where all see it at "
-            "one path"
-        )
     os.chdir(folder)
     return function(item)
 
