@@ -9,19 +9,20 @@ import numpy as np
 import PIL.Image
 import pytest
 from helpers.onnx_files import convolutional
-from helpers.repository import SHARED
 
+from stages.catalog.settings import DemoSettings
+from stages.catalog.sources import demo
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.encoders import int8, onnx
+from stages.encoders import huggingface_text, int8, onnx
 from stages.encoders.backends import openvino
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import MODEL_FILE
 from stages.encoders.int8 import MAX_INPUTS, draw_sample, weights_to_run
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import is_intact, read_manifest, write_manifest
+from stages.params import load_params
 
-MOBILENET = SHARED / "models" / "mobilenet_v2_imagenet.onnx"
 HASHES = [hashlib.sha256(bytes([i])).hexdigest() for i in range(60)]
 
 
@@ -139,16 +140,23 @@ def test_a_kind_that_is_no_network_of_openvino_is_refused(settings, monkeypatch)
         to_run(mine)
 
 
-def test_a_trained_network_stays_near_float32(tmp_path, monkeypatch, shop_images, capsys):
-    if not MOBILENET.is_file():
-        pytest.skip(f"no network at {MOBILENET}")
+def test_a_trained_network_stays_near_float32(tmp_path, monkeypatch, capsys):
+    settings = load_params().encoders["minilm"]
     monkeypatch.chdir(tmp_path)
-    settings = onnx.Settings(kind="onnx", path=MOBILENET)
-    weights = paths.weights("colours")
+    weights = paths.weights("minilm")
     weights.mkdir(parents=True)
-    write_manifest(weights, onnx.fetch(settings, weights), settings.weights_request())
-    images = dict(zip(HASHES, shop_images, strict=False))
-    network = to_run(settings, read=lambda hashes: [images[one] for one in hashes])
+    write_manifest(weights, huggingface_text.fetch(settings, weights), settings.weights_request())
+    names = (product.name for product in demo.read(DemoSettings(products=1000), seed=1))
+    texts = dict(zip(HASHES, sorted(set(filter(None, names)))[::10], strict=False))
+    network = weights_to_run(
+        "minilm",
+        settings,
+        "openvino",
+        "int8",
+        42,
+        HASHES,
+        lambda some: [texts[one] for one in some],
+    )
     assert json.loads((network / "manifest.json").read_bytes())["request"]["int8"]["inputs"] == 45
     assert (network / MODEL_FILE).is_file()
-    assert "colours in int8: on 15 inputs" in capsys.readouterr().out
+    assert "minilm in int8: on 15 inputs" in capsys.readouterr().out
