@@ -68,6 +68,12 @@ class ServedModel:
         index = NeighborIndex.load(folder / NEIGHBORS, list(file.blocks))
         return cls(file, fitted, encoders, index)
 
+    @property
+    def remote_encoders(self) -> list[str]:
+        """Return the blocks of encoders that run on other machines, such as OpenAI's."""
+        found = self._encoders.items()
+        return [name for name, one in found if isinstance(one.encoder, RemoteEncoder)]
+
     def hurry(self) -> None:
         """Ask encoders on other machines once for a vector, in place of trying for minutes."""
         for encoder in self._encoders.values():

@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--sheet", help="of a workbook; default: the only one that has rows")
     add("--overwrite", action="store_true", help="replace the output where it is there")
     add("--restart", action="store_true", help="do not go on where an earlier run stopped")
+    about = "local, or ray: the model on a cluster, see docs/scale.md; default: %(default)s"
+    add("--compute", choices=["local", "ray"], default="local", help=about)
     return parser
 
 

@@ -49,6 +49,11 @@ class Predictor:
         """
         return cls(ServedModel.load(Path(folder), backend, precision))
 
+    @property
+    def remote_encoders(self) -> list[str]:
+        """Return the blocks of encoders that run on other machines, such as OpenAI's."""
+        return self._model.remote_encoders
+
     def hurry(self) -> None:
         """Ask encoders on other machines once for a vector, in place of trying for minutes.
 

@@ -74,7 +74,7 @@ def main() -> None:
         name, settings, *how, params.seed, by_hash, lambda chosen: [by_hash[one] for one in chosen]
     )
     options = *how, params.cache
-    workers = select_workers(params.compute)
+    workers = select_workers(params.compute, params.backend)
     with (
         open_encoder(settings, folder, *options, has_input=total > 0, workers=workers) as (
             encoder,

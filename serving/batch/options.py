@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.common.image_ref import is_url
+from stages.compute.selection import Compute
 
 ENDINGS = (".parquet", ".csv")
 
@@ -15,7 +16,8 @@ class Options:
     """The table to read, the model, the output to write, and how.
 
     `columns` has the columns that the command line names, by what they hold. `images` is the folder
-    of the images; None stands for the folder of the table. `archive` is a path or a URL.
+    of the images; None stands for the folder of the table. `archive` is a path or a URL. `compute`
+    is as in params.yaml.
     """
 
     table: Path
@@ -29,6 +31,7 @@ class Options:
     sheet: str | None = None
     overwrite: bool = False
     restart: bool = False
+    compute: Compute = "local"
 
     def check(self) -> None:
         """Raise InputError where a path cannot be what it is named for."""

@@ -1,12 +1,16 @@
 """Predict for a whole table: read it, get its images, ask the model and write what it says."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from serving.answers import Prediction
+from serving.batch.cluster import check_encoders, predict_on
 from serving.batch.columns import choose_columns, say_columns
 from serving.batch.images import RowImages, open_images
 from serving.batch.options import Options
@@ -23,6 +27,8 @@ from stages.catalog.sources.table import columns_of
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.common.image_ref import is_url
+from stages.compute.base import Workers
+from stages.compute.selection import select_workers
 from stages.fusion.model_file import FILE, ModelFile
 
 CHUNK = 1024  # rows that are in memory together, and a part of the output
@@ -48,6 +54,9 @@ def predict_table(options: Options) -> Summary:
     _check_output(options, is_of_run(folder, run))
     _say(f"reads {say_columns(columns)}")
     predictor = Predictor.load(options.model)
+    workers = select_workers(options.compute, "auto")
+    if workers is not None:
+        check_encoders(predictor, options.model)
     if predictor.threshold(options.accuracy) is None:
         _say(
             f"the model promises no accuracy of {options.accuracy}, as it had too few validation "
@@ -56,7 +65,7 @@ def predict_table(options: Options) -> Summary:
     with open_parts(folder, run, options.restart) as (parts, said):
         if said:
             _say(said)
-        _predict_rows(predictor, options, columns, parts)
+        _predict_rows(predictor, workers, options, columns, parts)
         if _describe(options, columns) != run:
             raise InputError(
                 f"{options.table}, the model or the archive changed meanwhile: run the same "
@@ -69,7 +78,11 @@ def predict_table(options: Options) -> Summary:
 
 
 def _predict_rows(
-    predictor: Predictor, options: Options, columns: TableColumns, parts: Parts
+    predictor: Predictor,
+    workers: Workers | None,
+    options: Options,
+    columns: TableColumns,
+    parts: Parts,
 ) -> None:
     """Write the parts that are missing."""
     folder = options.image_folder
@@ -87,12 +100,16 @@ def _predict_rows(
             images.unpack(read_input(options.table, columns, folder))
             parts.all_unpacked.touch()
         bar = tqdm(initial=parts.n_rows, desc="predict", unit=" rows", disable=None)
-        for chunk in chunks(rows, CHUNK):
-            predictions = predictor.predict_products(
-                _products(chunk, images), accuracy=options.accuracy, top=options.top
-            )
+        wanted = (_products(chunk, images) for chunk in chunks(rows, CHUNK))
+        accuracy, top = options.accuracy, options.top
+        if workers is None:
+            predict = partial(predictor.predict_products, accuracy=accuracy, top=top)
+            predicted: Iterator[list[Prediction]] = map(predict, wanted)
+        else:
+            predicted = predict_on(workers, options.model, wanted, accuracy, top)
+        for predictions in predicted:
             parts.add(output_table(parts.n_rows + 1, predictions))
-            bar.update(len(chunk))
+            bar.update(len(predictions))
         bar.close()
 
 

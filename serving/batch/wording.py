@@ -20,6 +20,8 @@ _WORDS = (
     ("data.table.image_path", "--column image_path=..."),
     ("data.table.image_url", "--column image_url=..."),
     ("data.folder", "--images"),
+    ("`compute: ray`", "`--compute ray`"),
+    ("set `compute: local`", "leave out `--compute ray`"),
     ("run `dvc repro` again", "run the same command again"),
     ("run `dvc repro`", "run the same command again"),
 )

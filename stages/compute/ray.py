@@ -26,13 +26,22 @@ Result = TypeVar("Result")
 
 
 class RayWorkers:
-    """The machines of a cluster, each of which does one thing at a time with all its cores."""
+    """The machines of a cluster, each of which does one thing at a time with all its cores.
 
-    def __init__(self) -> None:
+    Where there are GPUs, it is the GPUs instead, each with its share of its machine's cores.
+    """
+
+    def __init__(self, use_gpus: bool = True) -> None:
         """Connect to the cluster; raises InputError where there is none."""
-        cores = [node["Resources"]["CPU"] for node in _nodes()]
-        self._options = {"num_cpus": min(cores)}
-        self._n = len(cores)
+        machines = [node["Resources"] for node in _nodes()]
+        with_gpus = [machine for machine in machines if machine.get("GPU")] if use_gpus else []
+        if with_gpus:
+            cores = min(int(machine["CPU"] // machine["GPU"]) for machine in with_gpus)
+            self._options = {"num_cpus": cores, "num_gpus": 1}
+            self._n = int(sum(machine["GPU"] for machine in with_gpus))
+        else:
+            self._options = {"num_cpus": min(machine["CPU"] for machine in machines)}
+            self._n = len(machines)
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Return what a function returns on one of the machines."""

@@ -22,6 +22,9 @@ def select_runner(
     return partial(local.run_units, jobs=local.count_jobs(jobs, features_bytes, is_tuning))
 
 
-def select_workers(compute: Compute) -> Workers | None:
-    """Return the machines that encode inputs; None where this one does."""
-    return ray.RayWorkers() if compute == "ray" else None
+def select_workers(compute: Compute, backend: str) -> Workers | None:
+    """Return the machines that encode inputs; None where this one does.
+
+    They are the GPUs of a cluster, if it has any and the `backend` of params.yaml may run there.
+    """
+    return ray.RayWorkers(use_gpus=backend != "openvino") if compute == "ray" else None

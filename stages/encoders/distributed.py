@@ -1,55 +1,24 @@
 """An encoder that other machines run: each loads it once, and encodes a batch at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from stages.common.errors import InputError
 from stages.compute.base import Workers
+from stages.compute.loader import Loader
 from stages.encoders.backends.base import collected
 from stages.encoders.base import Encoder, stream
 
 BATCH = 256  # inputs that a machine gets at once
 
-_loaded: dict[str, Encoder] = {}  # in a worker, the last encoder by its key
-
-
-@dataclass(frozen=True)
-class Loader:
-    """How a machine loads an encoder whose vectors depend on what `key` is the hash of.
-
-    `key_here` returns that hash on the machine that it is called on.
-    """
-
-    load: Callable[[], Encoder]
-    key: str
-    key_here: Callable[[], str]
-
-    def encoder(self) -> Encoder:
-        """Return the encoder, loaded where it is not there yet.
-
-        Raises InputError where this machine would give other vectors.
-        """
-        if self.key not in _loaded:
-            if self.key_here() != self.key:
-                raise InputError(
-                    "the machines of the cluster would give different vectors: they differ in "
-                    "processors, in versions of packages or in files of the project: take "
-                    "machines of one kind, and one environment"
-                )
-            _loaded.clear()
-            _loaded[self.key] = self.load()
-        return _loaded[self.key]
-
 
 class DistributedEncoder:
     """An encoder on several machines."""
 
-    def __init__(self, loader: Loader, workers: Workers) -> None:
+    def __init__(self, loader: Loader[Encoder], workers: Workers) -> None:
         self._loader = loader
         self._workers = workers
         self.n_features: int = workers.call(partial(_n_features, loader))
@@ -76,10 +45,12 @@ def _as_it_is(one: Any) -> Any:
     return one
 
 
-def _n_features(loader: Loader) -> int:
-    return loader.encoder().n_features
+def _n_features(loader: Loader[Encoder]) -> int:
+    return loader.get().n_features
 
 
-def _encode(loader: Loader, opened: Callable[[Any], Any], batch: Sequence[Any]) -> np.ndarray:
-    encoder = loader.encoder()
+def _encode(
+    loader: Loader[Encoder], opened: Callable[[Any], Any], batch: Sequence[Any]
+) -> np.ndarray:
+    encoder = loader.get()
     return collected(stream(encoder, batch, opened), encoder.n_features)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -18,12 +18,13 @@ from stages.common.cache import cache_folder
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import Matrix, embeddings_schema, to_arrow
 from stages.compute.base import Workers
+from stages.compute.loader import Loader
 from stages.encoders.augmentation import AugmentedEncoder
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of, stream
-from stages.encoders.distributed import DistributedEncoder, Loader
+from stages.encoders.distributed import DistributedEncoder
 from stages.encoders.fingerprint import ROOM, code_key, network_key, vector_key
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest
@@ -103,10 +104,15 @@ class CachedEncoder:
             closing(stream(self._encoder, given, self._prepare)) as parts,
             BulkWriter(self._cache, self._write_s) as cached,
         ):
-            for sha256, vector in zip(new, chain.from_iterable(parts), strict=True):
-                cached.add(self._row_key(sha256), vector.tobytes())
-                vectors[rows[sha256]] = vector
-                progress(len(rows[sha256]))
+            left = iter(new)
+            for part in parts:
+                some = list(islice(left, len(part)))
+                for sha256, vector in zip(some, part, strict=True):
+                    vectors[rows[sha256]] = vector
+                cached.add(map(self._row_key, some), part)
+                progress(sum(len(rows[sha256]) for sha256 in some))
+            if next(left, None) is not None:
+                raise ValueError("the encoder returned fewer vectors than it got inputs")
         self.cache_hits += len(known)
         self.computed += len(new)
         return vectors
@@ -152,9 +158,9 @@ class BulkWriter:
         """Write the rest, even after an error."""
         self._write()
 
-    def add(self, key: str, value: bytes) -> None:
-        """Take a row, and write those so far if it is time."""
-        self._rows.append((key, value))
+    def add(self, keys: Iterable[str], vectors: np.ndarray) -> None:
+        """Take rows, and write those so far if it is time."""
+        self._rows += [(key, row.tobytes()) for key, row in zip(keys, vectors, strict=True)]
         if time.monotonic() - self._last >= self._write_s:
             self._write()
 
@@ -234,7 +240,9 @@ def open_encoder(
         return
     with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
         choose = partial(choose_backend, settings, folder, backend_name, precision)
-        write_s = 0.0 if settings.is_remote else WRITE_S  # what was paid for is kept at once
+        write_s = WRITE_S
+        if workers is not None or settings.is_remote:
+            write_s = 0.0  # what was paid for, or comes in large parts, is kept at once
         if workers is None or settings.is_remote:
             backend, key = choose(cache)
             encoder = load_encoder(settings, folder, backend)

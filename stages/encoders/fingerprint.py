@@ -70,7 +70,7 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
 
 def vector_key(network: str, backend: Backend) -> str:
     """Return the hash of all that a vector of the network depends on beside its input."""
-    return _hash(network, astuple(backend), _processor())
+    return _hash(network, astuple(backend), processor())
 
 
 def code_key(modules: Iterable[str], top: Path = TOP) -> str:
@@ -149,7 +149,7 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _processor() -> list[str]:
+def processor() -> list[str]:
     """Return what is known of the processor: its kernels, and so its roundings, depend on it."""
     known = [platform.machine(), platform.processor(), str(os.cpu_count())]
     cpuinfo = Path("/proc/cpuinfo")

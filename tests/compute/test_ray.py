@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from helpers.batch import labels, products, write_csv
 from helpers.features_to_train import Products
+from helpers.models import image_of, make_model
 from helpers.repository import TOP
 
+from serving.batch.options import Options
+from serving.batch.run import predict_table
+from serving.model import ServedModel
+from serving.predictor import Predictor
 from stages import train
 from stages.common.errors import InputError
+from stages.compute.loader import Loader
 from stages.compute.ray import AHEAD, RayWorkers, run_units
-from stages.encoders.distributed import BATCH, DistributedEncoder, Loader
+from stages.encoders.distributed import BATCH, DistributedEncoder
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ class Lengths:
         return np.array([[len(text), len(text.split())] for text in batch], dtype=np.float32)
 
 
-def loader(key: str, key_here: str) -> Loader:
+def loader(key: str, key_here: str) -> Loader[Lengths]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine can import it
     return Loader(Lengths, key, lambda: key_here)
 
@@ -63,7 +70,7 @@ def test_vectors_come_in_the_order_of_the_inputs(cluster: Any) -> None:
 
 
 def test_a_machine_that_would_give_other_vectors_is_refused(cluster: Any) -> None:
-    with pytest.raises(InputError, match=r"would give different vectors.*machines of one kind"):
+    with pytest.raises(InputError, match=r"would give different results.*machines of one kind"):
         DistributedEncoder(loader("here", "there"), RayWorkers())
 
 
@@ -76,13 +83,47 @@ def test_models_have_the_same_bytes(
         folder = tmp_path / compute
         folder.mkdir()
         monkeypatch.chdir(folder)
-        products = Products()
-        products.params["compute"] = compute
-        products.write()
+        to_train = Products()
+        to_train.params["compute"] = compute
+        to_train.write()
         train.main()
         files = sorted(path for path in (folder / "models").rglob("*") if path.is_file())
         found[compute] = {str(file.relative_to(folder)): file.read_bytes() for file in files}
     assert found["ray"] == found["local"]
+
+
+def test_predictions_have_the_same_bytes(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("serving.batch.run.CHUNK", 8)  # several parts
+    rows = products(50)
+    for row, label in zip(rows, labels(50), strict=True):
+        Path(f"{row['sku']}.jpg").write_bytes(image_of(label))
+    write_csv(Path("new.csv"), [row | {"image": f"{row['sku']}.jpg"} for row in rows[:49]])
+    model, found = make_model(tmp_path / "model"), {}
+    columns = {"image_path": "image"}
+    for compute in ("local", "ray"):
+        if compute == "ray":  # here; on the machines it stays as it is
+            monkeypatch.setattr(Predictor, "predict_products", lambda *_, **__: pytest.fail())
+        output = Path(f"{compute}.parquet")
+        options = Options(Path("new.csv"), output, model, columns=columns, compute=compute)
+        summary = predict_table(options)
+        assert summary.words().startswith("49 rows: 49 filed")
+        found[compute] = output.read_bytes()
+    assert found["ray"] == found["local"]
+
+
+def test_an_endpoint_is_not_asked_by_all_machines(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(tmp_path / "model", "text")
+    table = write_csv(tmp_path / "new.csv", products(9))
+    monkeypatch.setattr(ServedModel, "remote_encoders", ["small"])
+    options = Options(table, tmp_path / "out.csv", model, compute="ray")
+    with pytest.raises(InputError, match=r"vectors of small from an endpoint.*leave out --compute"):
+        predict_table(options)
+    assert not options.output.exists()
 
 
 def test_an_error_of_a_unit_is_raised_as_it_is(cluster: Any) -> None:
@@ -115,6 +156,23 @@ def test_what_a_lost_machine_had_is_done_by_the_other(cluster: Any, tmp_path: Pa
             cluster.remove_node(third, allow_graceful=False)
     assert found == [n * n for n in range(30)]
     assert 30 <= len(list(called.iterdir())) <= 30 + 3 * AHEAD
+
+
+def test_gpus_encode_where_there_are_any(cluster: Any) -> None:
+    with_gpus = cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=100 * 2**20)
+
+    def seen(_: int) -> tuple[str, str]:
+        place = ray.get_runtime_context()
+        return place.get_node_id(), ",".join(place.get_accelerator_ids()["GPU"])
+
+    try:
+        found = set(RayWorkers().map(seen, range(20)))
+        elsewhere = set(RayWorkers(use_gpus=False).map(seen, range(20)))
+    finally:
+        cluster.remove_node(with_gpus)
+    assert found == {(with_gpus.node_id, "0"), (with_gpus.node_id, "1")}
+    assert len({node for node, _ in elsewhere}) > 1
+    assert {gpu for _, gpu in elsewhere} == {""}
 
 
 def test_where_no_cluster_answers_it_is_said(tmp_path: Path) -> None:

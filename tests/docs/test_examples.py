@@ -1,11 +1,14 @@
 """The examples of code in docs/ work."""
 
 import types
+from importlib.metadata import version
 
 import numpy as np
 from helpers.documents import blocks
 from helpers.encoder_contract import CHECKS, load_case
 from helpers.repository import TOP
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ruamel.yaml import YAML
 
 import stages.encoders
 
@@ -35,3 +38,19 @@ def test_the_example_of_an_encoder_keeps_to_what_every_kind_does(tmp_path, monke
     for check in CHECKS:
         check(case)
     assert case.encode(["Bob's 2 bags"])[0][[0, 1, 28]].tolist() == [1, 3, 1]
+
+
+def test_the_examples_of_clusters_are_what_ray_takes():
+    on_a_cloud, on_kubernetes = map(YAML(typ="safe").load, blocks(TOP / "docs/scale.md", "yml"))
+    prepared = prepare_config(on_a_cloud)
+    validate_config(prepared)
+    workers = prepared["available_node_types"]["worker"]
+    assert workers["min_workers"] == prepared["max_workers"]
+    pods = on_kubernetes["spec"]
+    assert pods["rayVersion"] == version("ray")
+    (group,) = pods["workerGroupSpecs"]
+    for pod in (pods["headGroupSpec"], group):
+        (container,), (volume,) = (
+            pod["template"]["spec"][key] for key in ("containers", "volumes")
+        )
+        assert [one["name"] for one in container["volumeMounts"]] == [volume["name"]]

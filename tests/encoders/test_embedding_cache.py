@@ -92,5 +92,5 @@ class Short(Counter):
 
 
 def test_a_vector_too_few_is_no_silent_shift(tmp_path):
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="fewer vectors than it got inputs"):
         encoded(Short(), tmp_path / "rows")

@@ -256,5 +256,5 @@ def test_another_backend_makes_another_key(changes):
 def test_another_processor_makes_another_key(monkeypatch):
     before = vector_key("network", BACKEND)
     assert vector_key("network", BACKEND) == before
-    monkeypatch.setattr(fingerprint, "_processor", lambda: ["another"])
+    monkeypatch.setattr(fingerprint, "processor", lambda: ["another"])
     assert vector_key("network", BACKEND) != before

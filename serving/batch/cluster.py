@@ -1,0 +1,57 @@
+"""Predictions by the machines of a cluster, each of which loads the model once."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from importlib.metadata import distributions
+from pathlib import Path
+
+from serving.answers import Prediction
+from serving.predictor import Predictor
+from serving.products import Product
+from stages.common.errors import InputError
+from stages.common.files import sha256_of
+from stages.compute.base import Workers
+from stages.compute.loader import Loader
+from stages.encoders.fingerprint import processor
+from stages.fusion.model_file import FILE
+
+
+def predict_on(
+    workers: Workers,
+    model: Path,
+    parts: Iterable[Sequence[Product]],
+    accuracy: float,
+    top: int,
+) -> Iterator[list[Prediction]]:
+    """Yield the predictions of the model in `model` for each part, in their order.
+
+    Parts are taken as the machines get to them. Raises InputError where a machine would answer
+    differently.
+    """
+    key = workers.call(partial(_key_here, model))
+    loader = Loader(partial(Predictor.load, model), key, partial(_key_here, model))
+    yield from workers.map(partial(_predict, loader, accuracy, top), parts)
+
+
+def check_encoders(predictor: Predictor, model: Path) -> None:
+    """Raise InputError where an endpoint computes vectors: its limits hold for one machine."""
+    if names := ", ".join(predictor.remote_encoders):
+        raise InputError(
+            f"{model} has vectors of {names} from an endpoint, which every machine would ask: "
+            "leave out --compute ray"
+        )
+
+
+def _key_here(model: Path) -> str:
+    """Return the hash of all that answers depend on beside the products, on this machine."""
+    packages = sorted({f"{one.name} {one.version}" for one in distributions()})
+    parts = [sha256_of(model / FILE), processor(), packages]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _predict(
+    loader: Loader[Predictor], accuracy: float, top: int, part: Sequence[Product]
+) -> list[Prediction]:
+    return loader.get().predict_products(part, accuracy=accuracy, top=top)
