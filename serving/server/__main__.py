@@ -65,14 +65,18 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
 
 
 def warm_up(predictor: "Predictor") -> None:
-    """Predict one product and two, so that no client waits for what is done only once."""
+    """Predict one product and two, so that no client waits for what is done only once.
+
+    They have no text where an endpoint would be paid for its vectors.
+    """
     import io
 
     from PIL import Image
 
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "white").save(file, "PNG")
-    product = predictor.read({"name": "product", "image": file.getvalue()})
+    name = "" if predictor.remote_encoders else "product"
+    product = predictor.read({"name": name, "image": file.getvalue()})
     for count in (1, 2):
         predictor.predict_products([product] * count, accuracy=predictor.accuracies[0])
 

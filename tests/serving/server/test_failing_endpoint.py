@@ -11,6 +11,7 @@ from helpers.models import LABELS, image_of, make_model, row_of
 from helpers.servers import in_json
 
 from serving import Predictor
+from serving.server.__main__ import warm_up
 from serving.server.app import create_app
 from serving.server.settings import ServerSettings
 
@@ -55,6 +56,14 @@ def test_a_failure_is_said_at_once_and_the_server_stays_well(
     assert api.requests == [] and api.faults == []  # it was asked once
     assert client.get("/health").status_code == 200
     assert ask(client).status_code == 200
+
+
+def test_the_server_starts_without_asking_the_endpoint(api: EmbeddingsApi, tmp_path: Path) -> None:
+    text = {"kind": "openai", "model": "small", "dimensions": 5, "base_url": api.url}
+    predictor = Predictor.load(make_model(tmp_path / "model", text=text))
+    api.requests.clear()
+    warm_up(predictor)
+    assert api.requests == []
 
 
 def test_a_product_without_text_needs_no_endpoint(client: TestClient, api: EmbeddingsApi) -> None:
