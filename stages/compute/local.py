@@ -16,6 +16,7 @@ GIB = 2**30
 # What a process that fits takes, beside a GiB of libraries: the features as they were read,
 # preprocessed and side by side, and what a library makes of them.
 TIMES_FEATURES = 5
+TIMES_AT_LEAST = 2  # without which it ends in any case: they are read, and preprocessed
 TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
@@ -28,6 +29,7 @@ def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool
 
     `auto` is one per core, fewer where memory has no room for the features in each, and one where
     these are few, unless networks are to be tuned. `features_bytes` is what all features take.
+    Raises InputError where memory has no room for one in any case.
     """
     if jobs != "auto":
         return jobs
@@ -35,7 +37,15 @@ def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool
         return 1
     from joblib import cpu_count
 
-    return max(1, min(cpu_count(), free_memory() // memory_of(features_bytes, is_tuning)))
+    free = free_memory()
+    if free < (least := GIB + TIMES_AT_LEAST * features_bytes):
+        raise InputError(
+            f"training reads features of {features_bytes / 1e9:.1f} GB and takes at least "
+            f"{least / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free: take a larger "
+            "machine, fewer encoders or products, or smaller fusion.svd_components; `jobs: 1` "
+            "tries it as it is"
+        )
+    return max(1, min(cpu_count(), free // memory_of(features_bytes, is_tuning)))
 
 
 def memory_of(features_bytes: int, is_tuning: bool) -> int:

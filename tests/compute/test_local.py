@@ -102,12 +102,18 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
         ("auto", SMALL - 1, 99 * GIB, False, 1),
         ("auto", GIB, 99 * GIB, False, 4),
         ("auto", GIB, 13 * GIB, False, 2),
-        ("auto", GIB, GIB, False, 1),
+        ("auto", GIB, 3 * GIB, False, 1),
         ("auto", SMALL - 1, 99 * GIB, True, 4),
         ("auto", 0, 7 * GIB, True, 2),
     ],
     ids=[
-        *("as given", "few features", "a core each", "room for two", "no room"),
+        *(
+            "as given",
+            "few features",
+            "a core each",
+            "room for two",
+            "room for one, if it is frugal",
+        ),
         *("networks to tune", "room for two networks"),
     ],
 )
@@ -115,6 +121,14 @@ def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, i
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(local, "free_memory", lambda: free)
     assert count_jobs(jobs, features, is_tuning) == wanted
+
+
+def test_where_memory_has_no_room_for_the_features_it_is_said(monkeypatch):
+    monkeypatch.setattr(local, "free_memory", lambda: 16 * GIB)
+    message = r"features of 128\.0 GB and takes at least 257\.1 GB .* 17\.2 GB are free: take a"
+    with pytest.raises(InputError, match=message):
+        count_jobs("auto", 128 * 10**9)
+    assert count_jobs(1, 128 * 10**9) == 1
 
 
 @pytest.mark.parametrize(
