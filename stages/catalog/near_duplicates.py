@@ -10,6 +10,7 @@ placeholder or boilerplate, and a new product would have it as well.
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from stages.catalog.tokens import count_words, tokenize
 # 6 bits on, there are pairs such as an oven and a phone case. The number of chance pairs grows as
 # the square of the catalogue, so a large catalogue needs fewer bits than a small one.
 MAX_HAMMING = 2
+BANDS = 4  # of the bits of a hash, in which close ones are found
 MAX_DISTINCT_LABELS = 2  # of products that share something; also the most distinct manufacturers
 MIN_WORDS = 5  # of a description: many products may share a shorter one
 
@@ -99,15 +101,27 @@ def description_key(text: str) -> str | None:
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
     """Return the pairs of `hashes`, uint64 of shape (n,), that differ in at most MAX_HAMMING bits.
 
-    Returns indices, int64 of shape (2, pairs), the smaller one first.
+    Returns indices, int64 of shape (2, pairs), in ascending order, the smaller one first. No pair
+    is missed: bits that differ are in MAX_HAMMING of BANDS bands at most, and whatever bands these
+    are, hashes are compared that agree in all others. The time grows with the number of pairs that
+    agree so, as n for hashes that differ, and as the square of those that are alike.
     """
     found = [np.empty((2, 0), dtype=np.int64)]
-    rows = 256  # at once: 100 MB for 50,000 hashes
-    for start in range(0, len(hashes), rows):
-        distances = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[start:])
-        found.append(start + np.stack(np.nonzero(distances <= MAX_HAMMING)))
-    pairs = np.concatenate(found, axis=1)
-    return pairs[:, pairs[0] < pairs[1]]
+    width = 64 // BANDS
+    for bands in combinations(range(BANDS), BANDS - MAX_HAMMING):
+        mask = sum((2**width - 1) << (width * band) for band in bands)
+        keys = hashes & np.uint64(mask)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        left, distance = np.arange(len(keys)), 0
+        while len(left):  # each is compared with the next one, then with the one after that
+            distance += 1
+            left = left[left + distance < len(keys)]
+            left = left[keys[left] == keys[left + distance]]
+            pairs = np.sort(np.stack([order[left], order[left + distance]]), axis=0)
+            differing = np.bitwise_count(hashes[pairs[0]] ^ hashes[pairs[1]])
+            found.append(pairs[:, differing <= MAX_HAMMING])
+    return np.unique(np.concatenate(found, axis=1), axis=1)
 
 
 def _group_close_hashes(hashes: Sequence[int | None]) -> np.ndarray:

@@ -61,13 +61,21 @@ def test_a_short_description_has_no_duplicates(text):
 def test_close_pairs_are_those_of_a_slow_count():
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, 600, dtype=np.uint64)
-    hashes[300:] = hashes[:300] ^ np.array([1 << 63, 3, 7], dtype=np.uint64)[np.arange(300) % 3]
+    flips = 1 << rng.integers(0, 64, (3, 300)).astype(np.uint64)  # of one, two or three bits
+    flips[1:, ::3] = flips[2, 1::3] = 0
+    hashes[300:] = hashes[:300] ^ np.bitwise_or.reduce(flips)
     found = set(map(tuple, close_pairs(hashes).T.tolist()))
     values = hashes.tolist()
     assert found == {
         (i, j) for j in range(600) for i in range(j) if bits_between(values[i], values[j]) <= 2
     }
     assert len(found) >= 200
+    assert close_pairs(hashes[:0]).shape == (2, 0)
+
+
+def test_close_pairs_among_many_hashes_that_are_alike():
+    hashes = np.arange(2**11, dtype=np.uint64) << np.uint64(20)  # in one band
+    assert close_pairs(hashes).shape == (2, 2**11 * (11 + 55) // 2)
 
 
 def test_chains_of_groupings_are_one_group():
