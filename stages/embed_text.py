@@ -9,7 +9,8 @@ data/networks/<encoder>/: the network in int8, nothing in other precisions.
 import argparse
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -17,10 +18,13 @@ from stages.common import paths
 from stages.common.process import run_stage
 from stages.common.tables import (
     PRODUCTS,
+    check_schema,
     embeddings_schema,
     from_arrow,
-    read_table,
+    read_batches,
+    read_schema,
     write_batches,
+    written_aside,
 )
 from stages.common.texts import texts_of
 from stages.compute.selection import select_workers
@@ -38,6 +42,34 @@ from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 CHUNK_ROWS = 16384  # products that are in memory together, and whose texts are sorted by length
+
+
+@dataclass(frozen=True)
+class ProductTexts:
+    """The texts that an encoder reads of the products, of which only some are in memory."""
+
+    fields: Sequence[str]
+    prefix: str
+
+    def chunks(self) -> Iterator[tuple[pa.ChunkedArray, list[str]]]:
+        """Yield (skus, texts) of some products at a time."""
+        for table in read_batches(paths.PRODUCTS, ["sku", *self.fields], CHUNK_ROWS):
+            yield table["sku"], texts_of(table, self.fields, self.prefix)
+
+    def present(self) -> Iterator[str]:
+        """Yield the texts that are not empty."""
+        for _, texts in self.chunks():
+            yield from filter(None, texts)
+
+    def hashes(self) -> Iterator[str]:
+        """Yield their SHA-256."""
+        return map(hash_of, self.present())
+
+    def chosen(self, hashes: Sequence[str]) -> list[str]:
+        """Return the texts that have these SHA-256."""
+        wanted = set(hashes)
+        found = {sha256: text for text in self.present() if (sha256 := hash_of(text)) in wanted}
+        return [found[sha256] for sha256 in hashes]
 
 
 def embed_texts(
@@ -63,16 +95,12 @@ def main() -> None:
     name = parser.parse_args().encoder
     settings, weights = params.encoders[name], paths.weights(name)
     read_manifest(weights)  # raises an error where there are none
-    products = read_table(paths.PRODUCTS, PRODUCTS)
+    check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
     fields = getattr(settings, "fields", None) or params.text.fields
-    texts = texts_of(products, fields, getattr(settings, "prefix", ""))
-    chunks = [slice(start, start + CHUNK_ROWS) for start in range(0, len(texts), CHUNK_ROWS)]
-    total, counter = sum(map(bool, texts)), TextCounter(settings, weights)
-    by_hash = {hash_of(text): text for text in texts if text}
+    texts = ProductTexts(fields, getattr(settings, "prefix", ""))
+    total, counter = sum(1 for _ in texts.present()), TextCounter(settings, weights)
     how = params.backend, params.precision
-    folder = weights_to_run(
-        name, settings, *how, params.seed, by_hash, lambda chosen: [by_hash[one] for one in chosen]
-    )
+    folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)
     options = *how, params.cache
     workers = select_workers(params.compute, params.backend)
     with (
@@ -83,22 +111,22 @@ def main() -> None:
         tqdm(total=total, desc=name, unit=" texts") as bar,
     ):
         if settings.is_remote:
-            encoder.check_cost(texts, [hash_of(text) if text else None for text in texts])
-        # All before the first is written: the counts are written with them.
-        tables = [
-            embed_texts(encoder, products["sku"][chunk], texts[chunk], bar.update)
-            for chunk in chunks
-        ]
-        for chunk, table in zip(chunks, tables, strict=True):
-            counter.add(texts[chunk], from_arrow(table["embedding"], encoder.n_features)[0])
-        counts = counter.counts()
-        write_batches(
-            paths.embeddings("text", name),
-            embeddings_schema(None if settings.is_sparse else encoder.n_features),
-            tables,
-            table_metadata(name, settings, read_manifest(folder), encoder, backend)
-            | {"fields": list(fields), "texts": counts.metadata()},
-        )
+            encoder.check_cost(list(texts.present()), list(texts.hashes()))
+
+        def tables() -> Iterator[pa.Table]:
+            for skus, some in texts.chunks():
+                table = embed_texts(encoder, skus, some, bar.update)
+                counter.add(some, from_arrow(table["embedding"], encoder.n_features)[0])
+                yield table
+
+        schema = embeddings_schema(None if settings.is_sparse else encoder.n_features)
+        output = paths.embeddings("text", name)
+        # Written twice: the counts, which come before the first table, are there after the last.
+        with written_aside(output, schema, tables()) as written:
+            counts = counter.counts()
+            metadata = table_metadata(name, settings, read_manifest(folder), encoder, backend)
+            metadata |= {"fields": list(fields), "texts": counts.metadata()}
+            write_batches(output, schema, written, metadata)
     print(summary(name, "texts", encoder, backend))
     if total:
         print(f"{name}: {counts.words()}")

@@ -183,7 +183,7 @@ class SqliteCache:
         except (sqlite3.OperationalError, OSError) as error:
             raise InputError(
                 f"{self._path} cannot be used ({error}): see that there is space and that you may "
-                "write there, or delete it, which costs time only"
+                "write there, or delete it: what it held is then computed, or paid for, again"
             ) from error
 
 

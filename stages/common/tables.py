@@ -5,6 +5,7 @@ come from, the names of its classes) is JSON in the schema's metadata, under the
 """
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +183,23 @@ def write_batches(
     with atomic_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table.replace_schema_metadata(encoded))
+
+
+@contextmanager
+def written_aside(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table]
+) -> Iterator[Iterator[pa.Table]]:
+    """Write tables of one schema to a nameless file beside `path`; give them as they were.
+
+    One table is in memory at a time. The file is gone when the block ends, or the process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        with pq.ParquetWriter(file, schema, compression="lz4") as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=max(len(table), 1))
+        with pq.ParquetFile(file) as written:
+            yield map(written.read_row_group, range(written.num_row_groups))
 
 
 def read_table(

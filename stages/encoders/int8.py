@@ -50,8 +50,7 @@ def weights_to_run(
     weights, network = paths.weights(name), paths.network(name)
     backend = select_backend(settings, backend_name, precision)
     with atomic_folder(network) as new:
-        sample = draw_sample(hashes, seed)
-        if backend.precision != "int8" or not sample:
+        if backend.precision != "int8" or not (sample := draw_sample(hashes, seed)):
             return weights
         write_network(name, settings, weights, sample, read, new)
     return network

@@ -29,6 +29,7 @@ MAX_BYTES = 250_000  # of the texts in a request: OpenAI takes 300,000 tokens
 MAX_RETRIES = 6
 TIMEOUT_S = 120
 HURRIED_S = 10  # for an answer that somebody waits for
+HURRIED_PAUSE_S = 1  # before it is asked for
 FIRST_PAUSE_S = 0.5  # before an answer that was malformed is asked for again; doubled each time
 
 
@@ -232,9 +233,18 @@ class OpenAIEncoder:
         return "; what was embedded so far is kept" if self._max_retries else ""
 
     def _wait(self) -> None:
-        """Wait until the next request may be sent."""
-        if self._settings.requests_per_minute is not None:
-            pause = self._last + 60 / self._settings.requests_per_minute - time.monotonic()
+        """Wait until the next request may be sent.
+
+        Raises UnavailableError where somebody would wait for long.
+        """
+        limit = self._settings.requests_per_minute
+        if limit is not None:
+            pause = self._last + 60 / limit - time.monotonic()
+            if pause > HURRIED_PAUSE_S and not self._max_retries:
+                raise UnavailableError(
+                    f"{self._settings.model} is asked too often: requests_per_minute is {limit}, "
+                    f"and the next request may be sent in {pause:.0f} s"
+                )
             time.sleep(max(0.0, pause))
             self._last = time.monotonic()
 

@@ -97,16 +97,18 @@ class TextCounter:
         self._max_tokens = settings.most_tokens(folder)
         self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
-        self._vectors: dict[str, bytes] = {}  # by text
-        self._unreadable: set[str] = set()
+        # Of what was seen, digests alone are in memory.
+        self._vectors: dict[bytes, bytes] = {}  # by text
+        self._unreadable: set[bytes] = set()
         self._tokens = self._unknown_tokens = self._cut = 0
 
     def add(self, texts: Sequence[str], vectors: Matrix) -> None:
         """Count texts and their vectors, float32 (n, size); empty texts and known ones are left."""
-        new: dict[str, str] = {}
+        new: dict[bytes, str] = {}
         for row, text in enumerate(texts):
-            key = _comparable(text)
-            if key and key not in self._vectors:
+            comparable = _comparable(text)
+            key = _digest(comparable.encode())
+            if comparable and key not in self._vectors:
                 self._vectors[key] = _row_bytes(vectors, row)
                 new[key] = text
         if self._tokenizer is not None:
@@ -134,7 +136,7 @@ class TextCounter:
             }
         )
 
-    def _count_tokens(self, texts: dict[str, str]) -> None:
+    def _count_tokens(self, texts: dict[bytes, str]) -> None:
         """Count the tokens of texts, by what they are compared by."""
         assert self._tokenizer is not None and self._max_tokens is not None
         room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
@@ -194,7 +196,10 @@ def _comparable(text: str) -> str:
 def _row_bytes(vectors: Matrix, row: int) -> bytes:
     """Return what is equal for equal vectors, and short."""
     if isinstance(vectors, np.ndarray):
-        return blake2b(np.ascontiguousarray(vectors[row]).tobytes(), digest_size=16).digest()
+        return _digest(np.ascontiguousarray(vectors[row]).tobytes())
     part = slice(vectors.indptr[row], vectors.indptr[row + 1])
-    entries = vectors.indices[part].tobytes() + vectors.data[part].tobytes()
-    return blake2b(entries, digest_size=16).digest()
+    return _digest(vectors.indices[part].tobytes() + vectors.data[part].tobytes())
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).digest()

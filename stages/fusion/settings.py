@@ -5,7 +5,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from stages.common.errors import InputError
 from stages.common.settings import Positive, PositiveFloat, Settings, Slug
 
 
@@ -43,21 +42,9 @@ class Block(NamedTuple):
 
 
 def all_blocks(image_encoders: Iterable[str], text_encoders: Iterable[str]) -> dict[str, Block]:
-    """Return the blocks of all encoders by name, those of the image first.
-
-    A block is named by its encoder; an encoder of both inputs has the blocks <encoder>_image and
-    <encoder>_text. Raises InputError where two blocks would have one name.
-    """
-    listed = {"image": list(image_encoders), "text": list(text_encoders)}
-    of_both = set(listed["image"]) & set(listed["text"])
-    blocks: dict[str, Block] = {}
-    for modality, encoders in listed.items():
-        for encoder in encoders:
-            name = f"{encoder}_{modality}" if encoder in of_both else encoder
-            if name in blocks:
-                raise InputError(f"two encoders make a block {name}: rename one in params.yaml")
-            blocks[name] = Block(encoder, modality)
-    return blocks
+    """Return the blocks of all encoders, which name them, those of the image first."""
+    listed = {"image": image_encoders, "text": text_encoders}
+    return {name: Block(name, one) for one, encoders in listed.items() for name in encoders}
 
 
 def blocks_of(modality: ModalitySettings, blocks: Mapping[str, Block]) -> dict[str, Block]:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from stages import embed_text, fetch_weights
 from stages.common.cache import cache_folder
-from stages.common.errors import InputError
+from stages.common.errors import InputError, UnavailableError
 from stages.common.paths import PRODUCTS, embeddings
 from stages.common.tables import PRODUCTS as SCHEMA
 from stages.common.tables import from_arrow, metadata_of, read_table, write_table
@@ -318,6 +318,17 @@ def test_requests_keep_their_distance(api, monkeypatch):
     monkeypatch.setattr(kind.time, "sleep", waits.append)
     encoder_for(api, batch_size=1, requests_per_minute=2).encode(TEXTS[:3])
     assert waits[0] == 0 and all(29 < wait <= 30 for wait in waits[1:]) and len(waits) == 3
+
+
+def test_somebody_who_waits_is_told_rather_than_kept_waiting(api, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(kind.time, "sleep", waits.append)
+    encoder = encoder_for(api, requests_per_minute=2)
+    encoder.hurry()
+    encoder.encode(TEXTS[:1])
+    with pytest.raises(UnavailableError, match=r"asked too often: .* is 2, .* sent in (29|30) s"):
+        encoder.encode(TEXTS[1:2])
+    assert waits == [0] and len(api.requests) == 1
 
 
 def write_inputs(api, names, **changes):

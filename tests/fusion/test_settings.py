@@ -2,7 +2,6 @@
 
 import pytest
 
-from stages.common.errors import InputError
 from stages.fusion.settings import (
     Block,
     FusionSettings,
@@ -24,24 +23,14 @@ def test_a_block_is_named_by_its_encoder():
     }
 
 
-def test_an_encoder_of_image_and_text_has_two_blocks():
-    blocks = all_blocks(["resnet", "clip"], ["clip"])
-    assert blocks == {
-        "resnet": Block("resnet", "image"),
-        "clip_image": Block("clip", "image"),
-        "clip_text": Block("clip", "text"),
-    }
+def test_a_modality_sees_the_blocks_of_its_folder_and_of_its_encoders():
+    blocks = all_blocks(["resnet", "clip"], ["minilm"])
     everything = ModalitySettings(embeddings="data/embeddings")
     image = ModalitySettings(embeddings="data/embeddings/image")
-    named = ModalitySettings(embeddings="data/embeddings", encoders=["clip"])
+    named = ModalitySettings(embeddings="data/embeddings", encoders=["clip", "minilm"])
     assert blocks_of(everything, blocks) == blocks
-    assert list(blocks_of(image, blocks)) == ["resnet", "clip_image"]
-    assert list(blocks_of(named, blocks)) == ["clip_image", "clip_text"]
+    assert list(blocks_of(image, blocks)) == ["resnet", "clip"]
+    assert list(blocks_of(named, blocks)) == ["clip", "minilm"]
     weights = block_weights(FUSION, blocks)
-    assert weights["clip_image"] / weights["resnet"] == pytest.approx(2)
-    assert weights["clip_text"] ** 2 == pytest.approx(0.5)
-
-
-def test_two_blocks_of_one_name_are_refused():
-    with pytest.raises(InputError, match="two encoders make a block clip_image"):
-        all_blocks(["clip_image", "clip"], ["clip"])
+    assert weights["clip"] / weights["resnet"] == pytest.approx(2)
+    assert weights["minilm"] ** 2 == pytest.approx(0.5)
