@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import inputs
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import Rates, in_turn, machine, ratio, table
 from stages.compute.loader import Loader
 from stages.compute.ray import RayWorkers
 from stages.encoders.backends.base import Backend, collected
@@ -90,8 +90,8 @@ def overhead(rounds: int, n_inputs: int) -> None:
     jpegs = images["jpeg"].to_pylist()
     print(f"{len(jpegs)} of {what}, {len(texts)} of {texts_what}; {rounds} rounds, medians\n")
     with tempfile.TemporaryDirectory() as name, cluster(1, os.cpu_count() or 1):
-        ways: dict[str, Callable[[], float]] = {}
-        for encoder in ENCODERS:
+        rates: Rates = {}
+        for encoder in ENCODERS:  # one after another: a worker keeps one loaded
             settings, folder = params.encoders[encoder], Path(name) / encoder
             obtain_weights(encoder, settings, folder, "auto", params.seed)
             backend = Backend("openvino", "float32")
@@ -101,9 +101,11 @@ def overhead(rounds: int, n_inputs: int) -> None:
             is_image = settings.modality == "image"
             given = jpegs if is_image else sorted(texts, key=len)
             prepare = open_jpeg if is_image else str
-            ways[f"{encoder}: here"] = partial(embed, load(), given, prepare)
-            ways[f"{encoder}: cluster"] = partial(embed, distributed, given, prepare)
-        rates = in_turn(ways, rounds)
+            ways = {
+                f"{encoder}: here": partial(embed, load(), given, prepare),
+                f"{encoder}: cluster": partial(embed, distributed, given, prepare),
+            }
+            rates |= in_turn(ways, rounds)
     rows = [(name, f"{statistics.median(found):.1f}/s") for name, found in rates.items()]
     for encoder in ENCODERS:
         found = ratio(rates, f"{encoder}: here", f"{encoder}: cluster") - 1

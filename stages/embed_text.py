@@ -7,10 +7,8 @@ data/networks/<encoder>/: the network in int8, nothing in other precisions.
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -21,12 +19,10 @@ from stages.common.tables import (
     check_schema,
     embeddings_schema,
     from_arrow,
-    read_batches,
     read_schema,
     write_batches,
     written_aside,
 )
-from stages.common.texts import texts_of
 from stages.compute.selection import select_workers
 from stages.encoders.embedding_cache import (
     Progress,
@@ -37,39 +33,10 @@ from stages.encoders.embedding_cache import (
     table_metadata,
 )
 from stages.encoders.int8 import weights_to_run
+from stages.encoders.product_texts import ProductTexts, hash_of
 from stages.encoders.text_counts import TextCounter
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
-
-CHUNK_ROWS = 16384  # products that are in memory together, and whose texts are sorted by length
-
-
-@dataclass(frozen=True)
-class ProductTexts:
-    """The texts that an encoder reads of the products, of which only some are in memory."""
-
-    fields: Sequence[str]
-    prefix: str
-
-    def chunks(self) -> Iterator[tuple[pa.ChunkedArray, list[str]]]:
-        """Yield (skus, texts) of some products at a time."""
-        for table in read_batches(paths.PRODUCTS, ["sku", *self.fields], CHUNK_ROWS):
-            yield table["sku"], texts_of(table, self.fields, self.prefix)
-
-    def present(self) -> Iterator[str]:
-        """Yield the texts that are not empty."""
-        for _, texts in self.chunks():
-            yield from filter(None, texts)
-
-    def hashes(self) -> Iterator[str]:
-        """Yield their SHA-256."""
-        return map(hash_of, self.present())
-
-    def chosen(self, hashes: Sequence[str]) -> list[str]:
-        """Return the texts that have these SHA-256."""
-        wanted = set(hashes)
-        found = {sha256: text for text in self.present() if (sha256 := hash_of(text)) in wanted}
-        return [found[sha256] for sha256 in hashes]
 
 
 def embed_texts(
@@ -78,11 +45,6 @@ def embed_texts(
     """Embed texts into a table; one that occurs twice is embedded once, an empty one is null."""
     hashes = [hash_of(text) if text else None for text in texts]
     return embeddings_table(skus, hashes, encoder.encode(texts, hashes, progress))
-
-
-def hash_of(text: str) -> str:
-    """Return the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from stages.common.tables import (
     write_table,
 )
 from stages.common.texts import texts_of
-from stages.encoders import embedding_cache
+from stages.encoders import embedding_cache, product_texts
 from stages.encoders.base import BATCH
 from stages.encoders.embedding_cache import CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
@@ -283,7 +283,7 @@ def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, 
     fetch_weights.main()
     texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
     write_table(Path("data/products.parquet"), products(*texts))
-    monkeypatch.setattr(embed_text, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(product_texts, "CHUNK_ROWS", 3)
     embed_text.main()
     table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
     n_features = metadata_of(table.schema)["n_features"]
