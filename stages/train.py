@@ -19,6 +19,7 @@ from stages.common.files import atomic_folder, md5_of, write_csv
 from stages.common.process import run_stage
 from stages.common.splits import TEST, VALIDATION, Splits, read_splits
 from stages.common.tables import PRODUCTS, read_table, write_table
+from stages.compute.local import Sizes
 from stages.compute.selection import select_runner
 from stages.fusion.features import check_skus, read_features, read_metadata
 from stages.fusion.members import plan_members
@@ -55,8 +56,9 @@ def main() -> None:
     task = Task(name, settings, strategy, params.seed, plan, classes)
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1
-    size = metadata.bytes_of(len(splits.labels))
-    run = select_runner(params.compute, params.jobs, size, is_tuning=encoder is not None)
+    n = len(splits.labels)
+    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), is_tuning=encoder is not None)
+    run = select_runner(params.compute, params.jobs, sizes)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
         fits = fit_models(task, read, splits.roles, splits.turns, is_refit, run)

@@ -80,6 +80,7 @@ class _Slots:
         rows = set(tokens)
         counts = Counter(token for row in rows for token in set(row))
         self._information = {token: log(len(rows) / n) for token, n in counts.items()}
+        self._words = {token: count_words((token,)) for token in counts}
 
     def find(self, scope: Scope, rows: set[Tokens]) -> dict[_Slot, set[Tokens]]:
         """Return the tokens in each slot that several of the names `rows` have."""
@@ -91,12 +92,16 @@ class _Slots:
 
     def _spans(self, row: Tokens, has_manufacturer: bool) -> Iterator[tuple[int, int]]:
         information = [self._information[token] for token in row]
+        words = [self._words[token] for token in row]
         total = sum(information)
         # A name often starts with the manufacturer: where that is unknown, it is no variant.
         for start in range(not has_manufacturer, len(row) + 1):
+            inside = n_words = 0.0
             for end in range(start, len(row) + 1):
-                inside = sum(information[start:end])
-                if count_words(row[start:end]) > MAX_WORDS or total - inside < inside:
+                if end > start:
+                    inside += information[end - 1]
+                    n_words += words[end - 1]
+                if n_words > MAX_WORDS or total - inside < inside:
                     break
                 if len(row) - (end - start) >= 2:
                     yield start, end
@@ -112,8 +117,9 @@ def learn_variants(scopes: dict[Scope, set[Tokens]], slots: _Slots) -> set[Token
     occurrences: Counter[Tokens] = Counter()
     for rows in scopes.values():
         for row in rows:
-            spans = ((i, n) for i in range(len(row)) for n in range(1, 2 * MAX_WORDS + 1))
-            occurrences.update({row[i : i + n] for i, n in spans if i + n <= len(row)} & set(stems))
+            ends = ((i, i + n) for i in range(len(row)) for n in range(1, 2 * MAX_WORDS + 1))
+            spans = {row[i:end] for i, end in ends if end <= len(row)}
+            occurrences.update(span for span in spans if span in stems)
     return {
         value
         for value, found in stems.items()

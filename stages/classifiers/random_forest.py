@@ -5,14 +5,16 @@ says more, and image blocks no longer outnumber the text's. Each tree draws at m
 products: otherwise the forest of a large catalogue would be as large as the catalogue.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
 from stages.classifiers.base.estimators import SklearnClassifier
 from stages.classifiers.base.interface import ClassifierSettings
-from stages.common.blocks import Blocks
+from stages.common.large_arrays import slices
 from stages.common.settings import Positive, Share
+
+SAMPLE = 20_000  # products that components are learnt from, at most
 
 
 class Settings(ClassifierSettings):
@@ -53,11 +55,14 @@ class Classifier(SklearnClassifier):
             ),
         )
 
-    def fit(
-        self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
-    ) -> Self:
-        """Fit on the training products; the validation products are not used."""
-        super().fit(X, y)
+    def fit_estimator(self, estimator: Any, matrix: np.ndarray, y: np.ndarray) -> None:
+        """Fit to the training products, components to a sample of them if they are many.
+
+        Of products that are more than memory holds, only the components are in memory.
+        """
+        pca, forest = estimator
+        drawn = np.sort(np.random.default_rng(self.seed).permutation(len(matrix))[:SAMPLE])
+        pca.fit(matrix[drawn])
+        forest.fit(np.concatenate([pca.transform(matrix[rows]) for rows in slices(len(matrix))]), y)
         # Several threads would add the trees' votes up in another order each time.
-        self.estimator[-1].set_params(n_jobs=1)
-        return self
+        forest.set_params(n_jobs=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.common.large_arrays import empty_array
 from stages.common.text_network import TextNetwork
 
 # Block names to float32 of shape (n, size), rows of unit length; for classifiers that read texts
@@ -62,7 +63,7 @@ def concatenate(X: Blocks, block_weights: Mapping[str, float]) -> np.ndarray:
     """Return the weighted blocks side by side, float32 of shape (n, sum of sizes)."""
     sizes = [X[name].shape[1] for name in block_weights]
     rows = len(next(iter(X.values())))
-    found = np.empty((rows, sum(sizes)), dtype=np.float32)
+    found = empty_array((rows, sum(sizes)))
     ends = np.cumsum(sizes)
     for (name, weight), size, end in zip(block_weights.items(), sizes, ends, strict=True):
         np.multiply(X[name], np.float32(weight), out=found[:, end - size : end])

@@ -6,17 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from stages.common.errors import InputError
+from stages.common.large_arrays import LARGE
 
 GIB = 2**30
+IN_MEMORY = 4 * LARGE  # bytes of features, at most; larger blocks lie in files
 # What a process that fits takes, beside a GiB of libraries: the features as they were read,
-# preprocessed and side by side, and what a library makes of them.
+# preprocessed and side by side, and what a library makes of them; and the probabilities of each
+# product, which an optimizer has several times.
 TIMES_FEATURES = 5
 TIMES_AT_LEAST = 2  # without which it ends in any case: they are read, and preprocessed
+TIMES_PROBABILITIES = 5
 TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
@@ -24,33 +29,55 @@ MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where 
 Result = TypeVar("Result")
 
 
-def count_jobs(jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool = False) -> int:
+@dataclass(frozen=True)
+class Sizes:
+    """What a process that fits has to do with: bytes of all features, and of probabilities.
+
+    With `is_tuning` it has a network more.
+    """
+
+    features: int
+    probabilities: int
+    is_tuning: bool = False
+
+    @property
+    def least(self) -> int:
+        """Bytes without which it ends in any case."""
+        return GIB + TIMES_AT_LEAST * min(self.features, IN_MEMORY) + self._probabilities
+
+    @property
+    def usual(self) -> int:
+        """Bytes that it takes."""
+        held = TIMES_FEATURES * min(self.features, IN_MEMORY)
+        return GIB + held + self._probabilities + (TUNING if self.is_tuning else 0)
+
+    @property
+    def _probabilities(self) -> int:
+        return TIMES_PROBABILITIES * self.probabilities
+
+
+def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
     """Return how many processes may fit at the same time, 1 or more.
 
-    `auto` is one per core, fewer where memory has no room for the features in each, and one where
-    these are few, unless networks are to be tuned. `features_bytes` is what all features take.
-    Raises InputError where memory has no room for one in any case.
+    `auto` is one per core, fewer where memory has no room for so many, and one where features are
+    few, unless networks are to be tuned. Raises InputError where memory has no room for one in any
+    case.
     """
     if jobs != "auto":
         return jobs
-    if features_bytes < SMALL and not is_tuning:
+    if sizes.features < SMALL and not sizes.is_tuning:
         return 1
     from joblib import cpu_count
 
     free = free_memory()
-    if free < (least := GIB + TIMES_AT_LEAST * features_bytes):
+    if free < sizes.least:
         raise InputError(
-            f"training reads features of {features_bytes / 1e9:.1f} GB and takes at least "
-            f"{least / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free: take a larger "
-            "machine, fewer encoders or products, or smaller fusion.svd_components; `jobs: 1` "
-            "tries it as it is"
+            f"training takes at least {sizes.least / 1e9:.1f} GB of memory for features of "
+            f"{sizes.features / 1e9:.1f} GB and probabilities of "
+            f"{sizes.probabilities / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: take a larger "
+            "machine, or fewer products or classes; `jobs: 1` tries it as it is"
         )
-    return max(1, min(cpu_count(), free // memory_of(features_bytes, is_tuning)))
-
-
-def memory_of(features_bytes: int, is_tuning: bool) -> int:
-    """Return how many bytes a process takes that fits a model."""
-    return GIB + TIMES_FEATURES * features_bytes + (TUNING if is_tuning else 0)
+    return max(1, min(cpu_count(), free // sizes.usual))
 
 
 def free_memory() -> int:

@@ -9,17 +9,14 @@ from stages.compute.base import RunUnits, Workers
 Compute = Literal["local", "ray"]
 
 
-def select_runner(
-    compute: Compute, jobs: int | Literal["auto"], features_bytes: int, is_tuning: bool
-) -> RunUnits:
+def select_runner(compute: Compute, jobs: int | Literal["auto"], sizes: local.Sizes) -> RunUnits:
     """Return what fits models: processes of this machine, or the cores of a cluster.
 
-    `features_bytes` is what all features take in memory; with `is_tuning` a unit takes a network
-    more. Of a cluster, `jobs` says nothing.
+    Of a cluster, `jobs` says nothing.
     """
     if compute == "ray":
-        return partial(ray.run_units, memory=local.memory_of(features_bytes, is_tuning))
-    return partial(local.run_units, jobs=local.count_jobs(jobs, features_bytes, is_tuning))
+        return partial(ray.run_units, memory=sizes.usual)
+    return partial(local.run_units, jobs=local.count_jobs(jobs, sizes))
 
 
 def select_workers(compute: Compute, backend: str) -> Workers | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
 from stages.common.blocks import Blocks, TextBlock, concatenate, text_key
 from stages.common.errors import InputError
+from stages.common.large_arrays import LargeArray, select_rows
 from stages.common.tables import (
     SPARSE,
     Matrix,
@@ -71,7 +72,7 @@ class Features:
             return self
         return replace(
             self,
-            blocks={name: block[rows] for name, block in self.blocks.items()},
+            blocks={name: _select(block, rows) for name, block in self.blocks.items()},
             present={name: there[rows] for name, there in self.present.items()},
             labels=self.labels[rows],
             texts={name: block[rows] for name, block in self.texts.items()},
@@ -92,6 +93,10 @@ class Features:
         """Return the blocks of image or text, the squares of their weights adding up to 1 again."""
         names = [name for name in self.blocks if self.inputs[name] in modalities]
         return self.select_blocks(scaled_weights(self.block_weights, names))
+
+
+def _select(rows: Matrix, chosen: np.ndarray) -> Matrix:
+    return rows[chosen] if isinstance(rows, csr_array) else select_rows(rows, chosen)
 
 
 def scaled_weights(block_weights: Mapping[str, float], names: Collection[str]) -> dict[str, float]:
@@ -164,6 +169,49 @@ def check_skus(path: Path, skus: np.ndarray) -> None:
         raise InputError(f"{path} is of other products than data/splits.parquet: `dvc repro -f`")
 
 
+class _DenseRows:
+    """The vectors of a block, put together from batches."""
+
+    def __init__(self) -> None:
+        self.present: list[np.ndarray] = []
+        self._rows = LargeArray()
+
+    def append(self, rows: Matrix, present: np.ndarray) -> None:
+        """Add the vectors of some products, and which of them there are."""
+        self.present.append(present)
+        self._rows.append(rows)
+
+    def finish(self) -> Matrix:
+        """Return the vectors of all."""
+        return self._rows.finish()
+
+
+class _SparseRows(_DenseRows):
+    """The same of a block of sparse vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._size = 0
+        self._entries = [LargeArray(), LargeArray()]  # values and indices
+        self._counts: list[np.ndarray] = []  # of entries of each row
+
+    def append(self, rows: Matrix, present: np.ndarray) -> None:
+        """Add the vectors of some products, and which of them there are."""
+        assert isinstance(rows, csr_array)
+        self.present.append(present)
+        self._size = rows.shape[1]
+        for whole, part in zip(self._entries, (rows.data, rows.indices), strict=True):
+            whole.append(part)
+        self._counts.append(np.diff(rows.indptr))
+
+    def finish(self) -> Matrix:
+        """Return the vectors of all."""
+        counts = np.concatenate(self._counts)
+        ends = np.append(0, np.cumsum(counts, dtype=np.int64))
+        data, indices = (entries.finish() for entries in self._entries)
+        return csr_array((data, indices, ends), shape=(len(counts), self._size))
+
+
 def read_features(
     path: Path, block_weights: Mapping[str, float], labels: np.ndarray, chosen: np.ndarray
 ) -> tuple[Features, np.ndarray]:
@@ -171,41 +219,30 @@ def read_features(
 
     `labels`, str, and `chosen`, boolean, are of shape (n,), for the n products of the table.
     Products that have none of the blocks are dropped: return the features of the others, and their
-    row numbers, int of shape (len(features.labels),).
+    row numbers, int of shape (len(features.labels),). Large blocks lie in files: see large_arrays.
+    Raises InputError where the disk has no room for them.
     """
     schema = read_schema(path)
     metadata = read_metadata(path)
-    # Filled in place: parts joined in the end would be in memory twice.
-    dense = {
-        name: np.empty((int(chosen.sum()), schema.field(name).type.list_size), np.float32)
+    read = {
+        name: (_SparseRows if schema.field(name).type == SPARSE else _DenseRows)()
         for name in block_weights
-        if schema.field(name).type != SPARSE
     }
-    sparse: dict[str, list[csr_array]] = {name: [] for name in block_weights if name not in dense}
-    present: dict[str, list[np.ndarray]] = {name: [] for name in block_weights}
     rows: list[np.ndarray] = []
-    start = filled = 0
+    start = 0
     for batch in read_batches(path, list(block_weights)):
-        read = {name: from_arrow(batch[name], metadata.n_features[name]) for name in block_weights}
-        some = np.logical_or.reduce([there for _, there in read.values()])
+        vectors = {name: from_arrow(batch[name], metadata.n_features[name]) for name in read}
+        some = np.logical_or.reduce([there for _, there in vectors.values()])
         here = chosen[start : start + len(batch)] & some
-        end = filled + int(here.sum())
-        for name, (vectors, there) in read.items():
-            present[name].append(there[here])
-            if name in dense:
-                dense[name][filled:end] = vectors[here]
-            else:
-                sparse[name].append(vectors[here])
+        for name, (given, there) in vectors.items():
+            read[name].append(given[here], there[here])
         rows.append(start + np.flatnonzero(here))
-        start, filled = start + len(batch), end
+        start += len(batch)
     pa.default_memory_pool().release_unused()  # it would keep as much again as was read
     kept = np.concatenate(rows)
     features = Features(
-        {
-            name: dense[name][:filled] if name in dense else vstack(sparse.pop(name), format="csr")
-            for name in block_weights
-        },
-        {name: np.concatenate(parts) for name, parts in present.items()},
+        {name: one.finish() for name, one in read.items()},
+        {name: np.concatenate(one.present) for name, one in read.items()},
         dict(block_weights),
         {name: metadata.inputs[name] for name in block_weights},
         labels[kept],

@@ -7,7 +7,7 @@ inverse document frequency and reduced to its leading components: latent semanti
 (Deerwester et al. 1990).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 
 from stages.common.errors import InputError
 from stages.common.files import atomic_file
+from stages.common.large_arrays import empty_array, slices
 from stages.common.tables import Matrix
 from stages.fusion.features import Features, unit_length
 
@@ -43,31 +44,41 @@ class BlockPreprocessor:
         """
         self._arrays = {}
         for name, rows in features.blocks.items():
-            there = features.present[name]
-            if there.sum() < 2:
+            there = np.flatnonzero(features.present[name])
+            if len(there) < 2:
                 raise InputError(f"not two products to train on have a {name} input")
-            if not there.all():
-                rows = rows[there]
             if n_components := features.svd_components.get(name):
-                self._arrays[f"{name}/idf"] = idf_weights(rows)
-                weighted = _weighted(rows, self._arrays[f"{name}/idf"])
-                components = truncated_svd(weighted, n_components, self._seed)
+                idf = self._arrays[f"{name}/idf"] = idf_weights(rows, len(there))
+                drawn = rows[draw_sample(there, self._seed)]
+                components = truncated_svd(weight_columns(drawn, idf), n_components, self._seed)
                 self._arrays[f"{name}/components"] = components
-                rows = unit_length(weighted @ components)
-            self._arrays[f"{name}/mean"] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+            total = sum(
+                part[features.present[name][some]].sum(axis=0, dtype=np.float64)
+                for some, part in self._components(name, rows)
+            )
+            self._arrays[f"{name}/mean"] = (total / len(there)).astype(np.float32)
         return self
 
     def transform(self, features: Features) -> Features:
         """Return the features with each block preprocessed; a missing block stays zeros."""
         blocks: dict[str, Matrix] = {}
         for name, rows in features.blocks.items():
-            if f"{name}/components" in self._arrays:
-                weighted = _weighted(rows, self._arrays[f"{name}/idf"])
-                rows = unit_length(weighted @ self._arrays[f"{name}/components"])
-            centred = rows - self._arrays[f"{name}/mean"]
-            centred[~features.present[name]] = 0
-            blocks[name] = unit_length(centred)
+            mean = self._arrays[f"{name}/mean"]
+            found = blocks[name] = empty_array((rows.shape[0], len(mean)))
+            for some, part in self._components(name, rows):
+                centred = part - mean
+                centred[~features.present[name][some]] = 0
+                found[some] = unit_length(centred)
         return replace(features, blocks=blocks)
+
+    def _components(self, name: str, rows: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the rows of a block, of a sparse one their components, some at a time."""
+        for some in slices(rows.shape[0]):
+            part = rows[some]
+            if isinstance(part, csr_array):
+                weighted = weight_columns(part, self._arrays[f"{name}/idf"])
+                part = unit_length(weighted @ self._arrays[f"{name}/components"])
+            yield some, part
 
     @property
     def means(self) -> dict[str, np.ndarray]:
@@ -105,31 +116,40 @@ class BlockPreprocessor:
         return preprocessor
 
 
-def idf_weights(rows: csr_array) -> np.ndarray:
-    """Return the inverse document frequency of each column of counts, float32 of shape (size,)."""
-    holding = np.bincount(rows.indices, minlength=rows.shape[1])  # an index is once in a row
-    idf = np.log((1 + rows.shape[0]) / (1 + holding)) + 1
+def idf_weights(rows: csr_array, n: int) -> np.ndarray:
+    """Return the inverse document frequency of each column of counts, float32 of shape (size,).
+
+    `n` is the number of rows that are not missing; those that are have no count.
+    """
+    holding = np.zeros(rows.shape[1], dtype=np.int64)
+    for some in slices(len(rows.indices)):  # an index is once in a row
+        holding += np.bincount(rows.indices[some], minlength=len(holding))
+    idf = np.log((1 + n) / (1 + holding)) + 1
     # What one product alone has tells it from no class, and most columns are such.
     return np.where(holding < 2, 0, idf).astype(np.float32)
 
 
-def _weighted(rows: csr_array, weights: np.ndarray) -> csr_array:
+def weight_columns(rows: csr_array, weights: np.ndarray) -> csr_array:
     """Multiply the columns with weights, and scale the rows to unit length again."""
     data = rows.data * weights[rows.indices]
     return unit_length(csr_array((data, rows.indices, rows.indptr), rows.shape))
 
 
+def draw_sample(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return at most `SAMPLE` of some row numbers, in ascending order."""
+    if len(rows) <= SAMPLE:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:SAMPLE])]
+
+
 def truncated_svd(rows: csr_array, n_components: int, seed: int) -> np.ndarray:
     """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
 
-    They are those of a sample where `rows` are many, and approximate above `EXACT_UP_TO` (Halko et
-    al. 2011). The result is float32 of shape (size, at most `n_components`).
+    Above `EXACT_UP_TO` rows they are approximate (Halko et al. 2011). The result is float32 of
+    shape (size, at most `n_components`).
     """
     from sklearn.utils.extmath import randomized_svd
 
-    if rows.shape[0] > SAMPLE:
-        drawn = np.random.default_rng(seed).permutation(rows.shape[0])[:SAMPLE]
-        rows = rows[np.sort(drawn)]
     wanted = min(n_components, *rows.shape)
     if rows.shape[0] <= EXACT_UP_TO:
         return _exact_svd(rows, wanted)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from helpers.repository import TOP
 from scipy.special import softmax
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import normalize
 from sklearn.svm import SVC
 
 from stages.classifiers.base.arrays import ARRAYS_FILE
 from stages.classifiers.svm import Classifier, closest_duels
+from stages.common import large_arrays
 from stages.params import load_params
 
 SETTINGS = load_params(TOP / "params.yaml").classifiers["svm"]
@@ -103,6 +106,25 @@ def test_beyond_a_number_of_products_it_is_approximated_and_says_much_the_same(t
     assert found.dtype == np.float32 and found.shape == (400, classes)
     np.testing.assert_array_equal(found, approximated.predict_proba(X))
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_an_approximated_machine_is_scikit_learns_ridge_regression(
+    monkeypatch, classes, class_weight
+):
+    monkeypatch.setattr(large_arrays, "ROWS", 64)
+    (X, y), (V, _) = catalogue(classes, 1), catalogue(classes, 2)
+    changed = {"nystroem_above": 0, "n_components": 100, "class_weight": class_weight}
+    own = SETTINGS.model_copy(update=changed)
+    kernel = Nystroem(gamma=own.gamma, n_components=100, random_state=3)
+    rows = kernel.fit_transform(X["block"]).astype(np.float64)
+    ridge = RidgeClassifier(1 / own.C, class_weight=class_weight).fit(rows, y)
+    scores = ridge.decision_function(kernel.transform(V["block"]).astype(np.float64))
+    if classes == 2:  # positive where the second wins
+        scores = np.stack([-scores, scores], axis=1)
+    found = fitted(own, X, y).predict_proba(V)
+    np.testing.assert_allclose(found, softmax(scores, axis=1), atol=5e-4)  # kernels in float32
 
 
 def test_fewer_components_make_a_smaller_model(tmp_path):

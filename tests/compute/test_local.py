@@ -15,7 +15,7 @@ from helpers.repository import TOP
 
 from stages.common.errors import InputError
 from stages.compute import local
-from stages.compute.local import GIB, SMALL, count_jobs, run_units
+from stages.compute.local import GIB, SMALL, Sizes, count_jobs, run_units
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -120,15 +120,21 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
 def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, is_tuning, wanted):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(local, "free_memory", lambda: free)
-    assert count_jobs(jobs, features, is_tuning) == wanted
+    assert count_jobs(jobs, Sizes(features, 0, is_tuning)) == wanted
 
 
-def test_where_memory_has_no_room_for_the_features_it_is_said(monkeypatch):
+def test_where_memory_has_no_room_it_is_said(monkeypatch):
     monkeypatch.setattr(local, "free_memory", lambda: 16 * GIB)
-    message = r"features of 128\.0 GB and takes at least 257\.1 GB .* 17\.2 GB are free: take a"
+    beyond_memory = Sizes(128 * 10**9, 10**8)
+    assert count_jobs("auto", beyond_memory) >= 1  # its features lie in files
+    too_many = Sizes(128 * 10**9, 4 * 10**9)
+    message = (
+        r"at least 23\.2 GB of memory for features of 128\.0 GB and probabilities of 4\.0 GB, and "
+        r"17\.2 GB are free: take a"
+    )
     with pytest.raises(InputError, match=message):
-        count_jobs("auto", 128 * 10**9)
-    assert count_jobs(1, 128 * 10**9) == 1
+        count_jobs("auto", too_many)
+    assert count_jobs(1, too_many) == 1
 
 
 @pytest.mark.parametrize(

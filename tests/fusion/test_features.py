@@ -1,16 +1,22 @@
 """The features that train reads, and what a modality sees of them."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.repository import TOP
 from scipy.sparse import csr_array
 
+from stages.common import large_arrays
 from stages.common.errors import InputError
-from stages.common.tables import features_schema, to_arrow, write_table
+from stages.common.tables import features_schema, to_arrow, write_batches, write_table
 from stages.fusion.features import (
     Features,
     check_skus,
@@ -193,6 +199,79 @@ def test_a_table_of_other_products_is_refused(path):
     for skus in (["1", "2", "4", "3"], ["1", "2", "3"]):
         with pytest.raises(InputError, match=r"f\.parquet is of other products"):
             check_skus(path, np.array(skus, dtype=object))
+
+
+def test_blocks_that_lie_in_files_are_read_as_those_in_memory(path, monkeypatch, tmp_path):
+    chosen, weights = np.array([True, True, True, False]), dict.fromkeys("abc", 0.5)
+    found, kept = read_features(path, weights, LABELS, chosen)
+    monkeypatch.setattr(large_arrays, "LARGE", 1)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "large"))
+    large, rows = read_features(path, weights, LABELS, chosen)
+    assert (tmp_path / "large").is_dir()
+    np.testing.assert_array_equal(rows, kept)
+    for name, block in found.blocks.items():
+        one, other = (toarray(each) for each in (block, large.blocks[name]))
+        assert one.dtype == other.dtype == np.float32
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(found.present[name], large.present[name])
+
+
+def toarray(rows: Any) -> np.ndarray:
+    return rows.toarray() if isinstance(rows, csr_array) else rows
+
+
+LIMITED = """
+import re, resource
+from pathlib import Path
+import numpy as np
+from stages.classifiers.logistic_regression import Classifier, Settings
+from stages.common import large_arrays
+from stages.fusion.features import read_features
+from stages.fusion.preprocessing import BlockPreprocessor
+
+def fit(n):
+    labels = np.array(["x", "y"] * (n // 2))
+    chosen = np.arange(20_000) < n
+    features, _ = read_features(Path("features.parquet"), {"a": 0.6, "b": 0.8}, labels, chosen)
+    features = BlockPreprocessor().fit(features).transform(features)
+    assert features.labels.shape == (n,)
+    settings = Settings(C=1.0, class_weight=None, max_iter=3)
+    Classifier(settings, 0, {"a": 0.6, "b": 0.8}).fit(features.X, features.labels)
+
+large_arrays.LARGE = LARGE
+fit(1000)  # loads what takes memory itself
+used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + 150 * 2**20, resource.RLIM_INFINITY))
+fit(20_000)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder_of_many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with features of 160 MB."""
+    sizes, folder = {"a": 1500, "b": 500}, tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(0)
+    blocks = [to_arrow(unit_length(rng.random((1000, n), np.float32))) for n in sizes.values()]
+    schema = features_schema(sizes)
+    part = pa.table([pa.array(map(str, range(1000))), *blocks], schema=schema)
+    metadata = METADATA | {"n_features": sizes, "svd_components": {}}
+    write_batches(folder / "features.parquet", schema, [part] * 20, metadata)
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit leaves files out on Linux alone")
+@pytest.mark.parametrize(("large", "fits"), [(2**21, True), (2**31, False)])
+def test_features_larger_than_memory_train_a_model(folder_of_many, large, fits):
+    """Read 160 MB, preprocess them and put them side by side, with 150 MiB to spare."""
+    run = subprocess.run(
+        [sys.executable, "-c", LIMITED.replace("LARGE = LARGE", f"LARGE = {large}")],
+        cwd=folder_of_many,
+        env=os.environ | {"PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode == 0) == fits, run.stderr
+    assert fits or "MemoryError" in run.stderr
 
 
 def test_rows_are_scaled_to_unit_length_but_zeros():

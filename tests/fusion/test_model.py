@@ -11,6 +11,7 @@ from helpers.repository import TOP
 from scipy.sparse import csr_array, issparse
 
 from stages.classifiers import logistic_regression
+from stages.common import large_arrays
 from stages.common.errors import InputError
 from stages.fusion.calibration import LogOpinionPool
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
@@ -118,6 +119,18 @@ def files(folder: Path) -> dict[str, bytes]:
 def assert_same(one: Predictions, other: Predictions, atol: float = 0) -> None:
     np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=atol)
     np.testing.assert_allclose(one.uncalibrated, other.uncalibrated, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "svm", "random_forest", "mlp"])
+def test_models_of_features_that_lie_in_files_have_the_same_bytes(monkeypatch, tmp_path, kind):
+    own = settings(kind, **({"nystroem_above": 0} if kind == "svm" else {}))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "large"))
+    for name, large in (("memory", large_arrays.LARGE), ("files", 1)):
+        monkeypatch.setattr(large_arrays, "LARGE", large)
+        found = trained(own, "hybrid", 3, catalogue(), ONE)
+        found.model.save(tmp_path / name)
+        assert (tmp_path / "large").exists() == (name == "files")
+    assert files(tmp_path / "files") == files(tmp_path / "memory")
 
 
 @pytest.mark.parametrize(

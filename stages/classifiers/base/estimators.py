@@ -39,6 +39,10 @@ class SklearnClassifier:
         """Return the estimator to fit on a matrix of shape (n, n_features)."""
         raise NotImplementedError
 
+    def fit_estimator(self, estimator: Any, matrix: np.ndarray, y: np.ndarray) -> None:
+        """Fit what `build` returned to the weighted blocks, float32 of shape (n, n_features)."""
+        estimator.fit(matrix, y)
+
     @property
     def classes_(self) -> list[str]:
         """The classes that the estimator was fitted on, in the order of its probabilities."""
@@ -49,7 +53,8 @@ class SklearnClassifier:
     ) -> Self:
         """Fit on the training products; the validation products are not used."""
         matrix = concatenate(X, self.block_weights)
-        self.estimator = self.build(*matrix.shape).fit(matrix, y)
+        self.estimator = self.build(*matrix.shape)
+        self.fit_estimator(self.estimator, matrix, y)
         self._content = None
         return self
 
