@@ -3,10 +3,13 @@
 Run as `python -m benchmarks.scale`. The demo's source draws the products. Up to `--embed` of them
 the images go through the networks; beyond, vectors of the same sizes are drawn, around a centre
 for each class, for the networks' time is proportional to the images and their memory is the
-shards'. `dvc status` and a `dvc repro` with nothing to do come last.
+shards'. With `--texts-only` the products come from a table without images, and their encoders are
+n-grams and a network of one small layer. `dvc status` and a `dvc repro` with nothing to do come
+last. Memory counts what is mapped of files, which the system takes back where it needs it.
 """
 
 import argparse
+import csv
 import hashlib
 import math
 import tempfile
@@ -17,8 +20,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.copies import Clone
+from benchmarks.copies import TOP, Clone
 from benchmarks.measure import machine
+from stages.catalog.settings import DemoSettings
+from stages.catalog.sources import demo
 from stages.common import paths
 from stages.common.tables import (
     PRODUCTS,
@@ -28,9 +33,11 @@ from stages.common.tables import (
     write_batches,
 )
 from stages.encoders.weights.manifest import read_manifest
+from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
+SEED = 42
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
 
@@ -40,13 +47,18 @@ def main() -> None:
     parser.add_argument("--products", type=int, nargs="+", default=[1000, 10_000, 50_000])
     parser.add_argument("--embed", type=int, default=1000)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
+    parser.add_argument("--texts-only", action="store_true")
     asked = parser.parse_args()
-    print(f"{machine()}\nimages through the networks up to {asked.embed:,} products\n")
+    what = f"images through the networks up to {asked.embed:,} products"
+    print(f"{machine()}\n{'texts only' if asked.texts_only else what}\n")
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for count in sorted(asked.products):
         with tempfile.TemporaryDirectory() as name:
             top = Path(name) / "clone"
-            found[count] = measured(top, count, count <= asked.embed, asked.classifiers)
+            if asked.texts_only:
+                found[count] = measured_texts(top, count, asked.classifiers)
+            else:
+                found[count] = measured(top, count, count <= asked.embed, asked.classifiers)
             size = (top / "plots/report.html").stat().st_size / 1e6
         print(f"{count:,} products: seconds, GiB", flush=True)
         for stage, (seconds, memory) in found[count].items():
@@ -68,33 +80,99 @@ def measured(
 
     def edit(params: Any) -> None:
         params["data"]["demo"]["products"] = count
-        for name in set(CLASSIFIERS) - set(classifiers):
-            del params["classifiers"][name]
+        keep_classifiers(params, classifiers)
 
     clone = Clone(top, edit)
-    found = {
-        stage: clone.run("python", "-m", f"stages.{stage}")
-        for stage in ("prepare", "download_images", "split")
-    }
-    for encoder in (*SIZES, "minilm", "ngrams"):
+    found = run_stages(clone, ("prepare", "download_images", "split"))
+    for encoder in SIZES:
         clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
-        stage = "embed_images" if encoder in SIZES else "embed_text"
-        if encoder in SIZES and not embeds:
-            draw_vectors(top, encoder)
+        if embeds:
+            run = ("python", "-m", "stages.embed_images", "--encoder", encoder)
+            found[f"embed_images@{encoder}"] = clone.run(*run)
         else:
-            run = ("python", "-m", f"stages.{stage}", "--encoder", encoder)
-            found[f"{stage}@{encoder}"] = clone.run(*run)
+            draw_vectors(top, encoder)
+    return found | embed_and_train(clone, ("minilm", "ngrams"), classifiers)
+
+
+def measured_texts(
+    top: Path, count: int, classifiers: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Run every stage in a clone, on a table of texts; return seconds and GiB of each."""
+
+    def edit(params: Any) -> None:
+        params["data"]["source"] = "table"
+        params["image"]["encoders"].clear()
+        params["text"]["encoders"] = ["small", "ngrams"]
+        params["encoders"]["small"] = {
+            "kind": "huggingface_text",
+            "model": "a/small-network",
+            "path": "small",
+        }
+        for modality in ("image", "multimodal"):
+            del params["modalities"][modality]
+        keep_classifiers(params, classifiers)
+
+    clone = Clone(top, edit)
+    write_small_network(top / "small")
+    write_catalogue(top / "data" / "catalogue" / "products.csv", count)
+    found = run_stages(clone, ("prepare", "download_images", "split"))
+    return found | embed_and_train(clone, ("small", "ngrams"), classifiers)
+
+
+def keep_classifiers(params: Any, classifiers: Sequence[str]) -> None:
+    """Leave these classifiers in params.yaml, alone and in the ensemble."""
+    for name in set(CLASSIFIERS) - set(classifiers):
+        del params["classifiers"][name]
+    known = params["ensemble"]["classifiers"]
+    params["ensemble"]["classifiers"] = [name for name in known if name in classifiers]
+
+
+def run_stages(clone: Clone, stages: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Run stages without arguments; return seconds and GiB of each."""
+    return {stage: clone.run("python", "-m", f"stages.{stage}") for stage in stages}
+
+
+def embed_and_train(
+    clone: Clone, text_encoders: Sequence[str], classifiers: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Run the stages from `embed_text` on; return seconds and GiB of each."""
+    found = {}
+    for encoder in text_encoders:
+        clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
+        run = ("python", "-m", "stages.embed_text", "--encoder", encoder)
+        found[f"embed_text@{encoder}"] = clone.run(*run)
     found["fuse"] = clone.run("python", "-m", "stages.fuse")
     for classifier in classifiers:
         run = ("python", "-m", "stages.train", "--classifier", classifier)
         found[f"train@{classifier}"] = clone.run(*run)
-    for stage in ("evaluate", "package", "report"):
-        found[stage] = clone.run("python", "-m", f"stages.{stage}")
+    found |= run_stages(clone, ("ensemble", "evaluate", "package", "report"))
     clone.run("dvc", "commit", "--force")
     clone.run("dvc", "status")
     found["dvc status"] = clone.run("dvc", "status")
     found["dvc repro, nothing to do"] = clone.run("dvc", "repro")
     return found
+
+
+def write_catalogue(path: Path, count: int) -> None:
+    """Write a table of products of the demo, without their images."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = ("sku", "name", "description", "manufacturer", "label")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        for product in demo.read(DemoSettings(products=count), SEED):
+            table.writerow([getattr(product, column) for column in columns])
+
+
+def write_small_network(folder: Path) -> None:
+    """Write a BERT of one layer and 32 numbers, drawn at random, with MiniLM's tokeniser."""
+    from transformers import BertConfig, BertModel
+
+    params = load_params(TOP / paths.PARAMS)
+    obtain_weights("minilm", params.encoders["minilm"], folder, "auto", SEED)
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    config = BertConfig.from_pretrained(folder, num_hidden_layers=1, **sizes)
+    BertModel(config).save_pretrained(folder)
 
 
 def draw_vectors(top: Path, encoder: str) -> None:
