@@ -13,7 +13,7 @@ import csv
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +48,33 @@ def main() -> None:
     parser.add_argument("--embed", type=int, default=1000)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
     parser.add_argument("--texts-only", action="store_true")
+    parser.add_argument("--embed-only", action="store_true", help="texts only, up to their vectors")
+    parser.add_argument("--compute", choices=["local", "ray"], default="local")
     asked = parser.parse_args()
+    texts_only = asked.texts_only or asked.embed_only
     what = f"images through the networks up to {asked.embed:,} products"
-    print(f"{machine()}\n{'texts only' if asked.texts_only else what}\n")
+    print(f"{machine()}\n{'texts only' if texts_only else what}, compute: {asked.compute}\n")
+
+    def edit(params: Any) -> None:
+        params["compute"] = asked.compute
+        for name in set(CLASSIFIERS) - set(asked.classifiers):
+            del params["classifiers"][name]
+        known = params["ensemble"]["classifiers"]
+        params["ensemble"]["classifiers"] = [name for name in known if name in asked.classifiers]
+
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for count in sorted(asked.products):
         with tempfile.TemporaryDirectory() as name:
             top = Path(name) / "clone"
-            if asked.texts_only:
-                found[count] = measured_texts(top, count, asked.classifiers)
+            if texts_only:
+                clone, found[count] = embed_catalogue(top, count, edit)
             else:
-                found[count] = measured(top, count, count <= asked.embed, asked.classifiers)
-            size = (top / "plots/report.html").stat().st_size / 1e6
+                clone, found[count] = embed_demo(top, count, count <= asked.embed, edit)
+            if not asked.embed_only:
+                found[count] |= train_and_evaluate(clone, asked.classifiers)
         print(f"{count:,} products: seconds, GiB", flush=True)
         for stage, (seconds, memory) in found[count].items():
             print(f"  {stage:<34}{seconds:9.1f}{memory:8.2f}", flush=True)
-        print(f"  plots/report.html: {size:.1f} MB", flush=True)
     few, many = min(found), max(found)
     if few < many:
         print(f"growth from {few:,} to {many:,}: time is proportional to products to the power of")
@@ -73,16 +84,16 @@ def main() -> None:
                 print(f"  {stage:<34}{power:9.2f}")
 
 
-def measured(
-    top: Path, count: int, embeds: bool, classifiers: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Run every stage in a clone; return seconds and GiB of each."""
+def embed_demo(
+    top: Path, count: int, embeds: bool, edit: Callable[[Any], None]
+) -> tuple[Clone, dict[str, tuple[float, float]]]:
+    """Embed products of the demo in a clone; return it, and seconds and GiB of each stage."""
 
-    def edit(params: Any) -> None:
+    def edit_all(params: Any) -> None:
         params["data"]["demo"]["products"] = count
-        keep_classifiers(params, classifiers)
+        edit(params)
 
-    clone = Clone(top, edit)
+    clone = Clone(top, edit_all)
     found = run_stages(clone, ("prepare", "download_images", "split"))
     for encoder in SIZES:
         clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
@@ -91,15 +102,15 @@ def measured(
             found[f"embed_images@{encoder}"] = clone.run(*run)
         else:
             draw_vectors(top, encoder)
-    return found | embed_and_train(clone, ("minilm", "ngrams"), classifiers)
+    return clone, found | embed_texts(clone, ("minilm", "ngrams"))
 
 
-def measured_texts(
-    top: Path, count: int, classifiers: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Run every stage in a clone, on a table of texts; return seconds and GiB of each."""
+def embed_catalogue(
+    top: Path, count: int, edit: Callable[[Any], None]
+) -> tuple[Clone, dict[str, tuple[float, float]]]:
+    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage."""
 
-    def edit(params: Any) -> None:
+    def edit_all(params: Any) -> None:
         params["data"]["source"] = "table"
         params["image"]["encoders"].clear()
         params["text"]["encoders"] = ["small", "ngrams"]
@@ -110,21 +121,13 @@ def measured_texts(
         }
         for modality in ("image", "multimodal"):
             del params["modalities"][modality]
-        keep_classifiers(params, classifiers)
+        edit(params)
 
-    clone = Clone(top, edit)
+    clone = Clone(top, edit_all)
     write_small_network(top / "small")
     write_catalogue(top / "data" / "catalogue" / "products.csv", count)
     found = run_stages(clone, ("prepare", "download_images", "split"))
-    return found | embed_and_train(clone, ("small", "ngrams"), classifiers)
-
-
-def keep_classifiers(params: Any, classifiers: Sequence[str]) -> None:
-    """Leave these classifiers in params.yaml, alone and in the ensemble."""
-    for name in set(CLASSIFIERS) - set(classifiers):
-        del params["classifiers"][name]
-    known = params["ensemble"]["classifiers"]
-    params["ensemble"]["classifiers"] = [name for name in known if name in classifiers]
+    return clone, found | embed_texts(clone, ("small", "ngrams"))
 
 
 def run_stages(clone: Clone, stages: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -132,16 +135,19 @@ def run_stages(clone: Clone, stages: Sequence[str]) -> dict[str, tuple[float, fl
     return {stage: clone.run("python", "-m", f"stages.{stage}") for stage in stages}
 
 
-def embed_and_train(
-    clone: Clone, text_encoders: Sequence[str], classifiers: Sequence[str]
-) -> dict[str, tuple[float, float]]:
-    """Run the stages from `embed_text` on; return seconds and GiB of each."""
+def embed_texts(clone: Clone, encoders: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Embed texts by each encoder; return seconds and GiB of each."""
     found = {}
-    for encoder in text_encoders:
+    for encoder in encoders:
         clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
         run = ("python", "-m", "stages.embed_text", "--encoder", encoder)
         found[f"embed_text@{encoder}"] = clone.run(*run)
-    found["fuse"] = clone.run("python", "-m", "stages.fuse")
+    return found
+
+
+def train_and_evaluate(clone: Clone, classifiers: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Run the stages from `fuse` on; return seconds and GiB of each."""
+    found = run_stages(clone, ["fuse"])
     for classifier in classifiers:
         run = ("python", "-m", "stages.train", "--classifier", classifier)
         found[f"train@{classifier}"] = clone.run(*run)

@@ -64,7 +64,8 @@ def main() -> None:
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)
     options = *how, params.cache
-    workers = select_workers(params.compute, params.backend)
+    stays_here = settings.is_sparse or settings.is_remote or not total
+    workers = None if stays_here else select_workers(params.compute, params.backend)
     with (
         open_encoder(settings, folder, *options, has_input=total > 0, workers=workers) as (
             encoder,

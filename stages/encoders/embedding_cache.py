@@ -243,7 +243,7 @@ def open_encoder(
         write_s = WRITE_S
         if workers is not None or settings.is_remote:
             write_s = 0.0  # what was paid for, or comes in large parts, is kept at once
-        if workers is None or settings.is_remote:
+        if workers is None:
             backend, key = choose(cache)
             encoder = load_encoder(settings, folder, backend)
         else:

@@ -259,11 +259,18 @@ def test_a_prefix_stands_in_front_of_each_text_and_needs_no_other_weights(reposi
     assert prefixed[1] is None
 
 
+def name_dead_cluster(params, monkeypatch):
+    """Let the stage run on a cluster that does not answer: it must do without."""
+    params["compute"] = "ray"
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+
+
 @pytest.mark.parametrize("kind", ["huggingface_text", "hashed_ngrams"])
 def test_without_any_text_no_network_is_loaded(repository, monkeypatch, capsys, kind):
     params = json.loads((repository / "params.yaml").read_text())
     if kind == "hashed_ngrams":
         params["encoders"]["tiny"] = {"kind": kind, "n_features": 512}
+    name_dead_cluster(params, monkeypatch)
     (repository / "params.yaml").write_text(json.dumps(params))
     fetch_weights.main()
     write_table(Path("data/products.parquet"), products(("", ""), ("", "")))
@@ -279,6 +286,7 @@ def test_without_any_text_no_network_is_loaded(repository, monkeypatch, capsys, 
 def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, monkeypatch):
     params = json.loads((repository / "params.yaml").read_text())
     params["encoders"]["tiny"] = {"kind": "hashed_ngrams", "n_features": 512, "fields": ["name"]}
+    name_dead_cluster(params, monkeypatch)
     (repository / "params.yaml").write_text(json.dumps(params))
     fetch_weights.main()
     texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
