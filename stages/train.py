@@ -57,7 +57,7 @@ def main() -> None:
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1
     n = len(splits.labels)
-    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), is_tuning=encoder is not None)
+    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), settings.bytes_for(n), bool(encoder))
     run = select_runner(params.compute, params.jobs, sizes)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:

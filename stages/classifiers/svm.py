@@ -35,6 +35,10 @@ class Settings(ClassifierSettings):
     n_components: Positive
     class_weight: Literal["balanced"] | None
 
+    def bytes_for(self, n: int) -> int:
+        """Return the bytes of the kernel between all products, where it is not approximated."""
+        return 2 * 8 * min(n, self.nystroem_above) ** 2  # and of what it is computed from
+
 
 class Classifier(ArrayClassifier):
     """A machine for each pair of classes, or for each class where it is approximated."""

@@ -31,29 +31,30 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a process that fits has to do with: bytes of all features, and of probabilities.
+    """What a process that fits has in memory, in bytes: all features, and the probabilities.
 
-    With `is_tuning` it has a network more.
+    `own` is what the kind of classifier holds beside them. With `is_tuning` there is a network.
     """
 
     features: int
     probabilities: int
+    own: int = 0
     is_tuning: bool = False
 
     @property
     def least(self) -> int:
         """Bytes without which it ends in any case."""
-        return GIB + TIMES_AT_LEAST * min(self.features, IN_MEMORY) + self._probabilities
+        return GIB + TIMES_AT_LEAST * min(self.features, IN_MEMORY) + self._beside
 
     @property
     def usual(self) -> int:
         """Bytes that it takes."""
         held = TIMES_FEATURES * min(self.features, IN_MEMORY)
-        return GIB + held + self._probabilities + (TUNING if self.is_tuning else 0)
+        return GIB + held + self._beside + (TUNING if self.is_tuning else 0)
 
     @property
-    def _probabilities(self) -> int:
-        return TIMES_PROBABILITIES * self.probabilities
+    def _beside(self) -> int:
+        return TIMES_PROBABILITIES * self.probabilities + self.own
 
 
 def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
@@ -71,11 +72,19 @@ def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
 
     free = free_memory()
     if free < sizes.least:
+        parts = [
+            f"{size / 1e9:.1f} GB of {name}"
+            for name, size in (
+                ("features", sizes.features),
+                ("probabilities", sizes.probabilities),
+                ("its own", sizes.own),
+            )
+            if size
+        ]
         raise InputError(
-            f"training takes at least {sizes.least / 1e9:.1f} GB of memory for features of "
-            f"{sizes.features / 1e9:.1f} GB and probabilities of "
-            f"{sizes.probabilities / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: take a larger "
-            "machine, or fewer products or classes; `jobs: 1` tries it as it is"
+            f"training with {', '.join(parts)} takes at least {sizes.least / 1e9:.1f} GB of "
+            f"memory, of which {free / 1e9:.1f} GB are free: take a larger machine, fewer products "
+            "or classes, or a smaller nystroem_above for an SVM; `jobs: 1` tries it as it is"
         )
     return max(1, min(cpu_count(), free // sizes.usual))
 

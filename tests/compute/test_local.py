@@ -8,6 +8,7 @@ import textwrap
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pytest
@@ -16,6 +17,11 @@ from helpers.repository import TOP
 from stages.common.errors import InputError
 from stages.compute import local
 from stages.compute.local import GIB, SMALL, Sizes, count_jobs, run_units
+from stages.params import load_params
+
+
+def svm_settings(**changed: Any) -> Any:
+    return load_params(TOP / "params.yaml").classifiers["svm"].model_copy(update=changed)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -120,21 +126,31 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
 def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, is_tuning, wanted):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
     monkeypatch.setattr(local, "free_memory", lambda: free)
-    assert count_jobs(jobs, Sizes(features, 0, is_tuning)) == wanted
+    assert count_jobs(jobs, Sizes(features, 0, is_tuning=is_tuning)) == wanted
 
 
-def test_where_memory_has_no_room_it_is_said(monkeypatch):
+def test_features_that_lie_in_files_need_little_memory(monkeypatch):
     monkeypatch.setattr(local, "free_memory", lambda: 16 * GIB)
-    beyond_memory = Sizes(128 * 10**9, 10**8)
-    assert count_jobs("auto", beyond_memory) >= 1  # its features lie in files
-    too_many = Sizes(128 * 10**9, 4 * 10**9)
-    message = (
-        r"at least 23\.2 GB of memory for features of 128\.0 GB and probabilities of 4\.0 GB, and "
-        r"17\.2 GB are free: take a"
-    )
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    assert count_jobs("auto", Sizes(128 * 10**9, 10**8)) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (Sizes(128 * 10**9, 4 * 10**9), r"128\.0 GB of features, 4\.0 GB of probabilities takes"),
+        (
+            Sizes(10**9, 10**8, svm_settings(nystroem_above=10**5).bytes_for(40_000)),
+            r"1\.0 GB of features, 0\.1 GB of probabilities, 25\.6 GB of its own takes",
+        ),
+    ],
+)
+def test_where_memory_has_no_room_it_is_said(monkeypatch, sizes, said):
+    monkeypatch.setattr(local, "free_memory", lambda: 16 * GIB)
+    message = rf"^training with {said} at least 2\d\.\d GB of memory, of which 17\.2 GB are free: "
     with pytest.raises(InputError, match=message):
-        count_jobs("auto", too_many)
-    assert count_jobs(1, too_many) == 1
+        count_jobs("auto", sizes)
+    assert count_jobs(1, sizes) == 1
 
 
 @pytest.mark.parametrize(

@@ -136,12 +136,12 @@ def test_a_comment_and_a_new_kind_embed_nothing_anew_and_a_kind_is_a_file_and_an
             del params["classifiers"][name]
 
     copy.edit(name_them)
-    computed = dict(COMPUTED.findall(copy.run("dvc", "repro")))
+    computed = dict(COMPUTED.findall(copy.run("dvc", "repro", "package")))
     assert computed == {"lengths": "236"}  # no other encoder runs again
     models = metrics_of(copy)["models"]
     assert models["text"]["weights"] == {"minilm": "bundled", "ngrams": "none", "lengths": "none"}
     assert models["multimodal"]["nearest"]["accuracy"] > 0.3
-    assert UP_TO_DATE in copy.run("dvc", "status")
+    assert UP_TO_DATE in copy.run("dvc", "repro", "package")
 
 
 def test_a_text_encoder_leaves_images_and_their_models_as_they_were(copy):

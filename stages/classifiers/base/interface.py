@@ -29,6 +29,10 @@ class ClassifierSettings(Settings):
         """Whether `fit` is given the mean that was taken off each block, by its `mean_key`."""
         return False
 
+    def bytes_for(self, n: int) -> int:
+        """Return how many bytes it holds to fit n products, beside features and probabilities."""
+        return 0
+
     def check_encoders(
         self, encoders: Mapping[str, Any], seen: Mapping[str, Collection[tuple[str, str]]]
     ) -> None:
