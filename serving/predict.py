@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from stages.common.process import run_stage
@@ -18,6 +19,7 @@ SOME_WITHOUT_ANSWER = 3
 def main() -> None:
     """Predict as the command line says, and say in the last line what became of the rows."""
     from serving.batch.columns import parse_columns
+    from serving.batch.object_store import local_files
     from serving.batch.options import Options
     from serving.batch.run import predict_table
     from serving.batch.wording import errors_in_flags
@@ -27,8 +29,12 @@ def main() -> None:
     asked = vars(_parser().parse_args())
     with errors_in_flags():
         named = parse_columns(asked.pop("column"))
-        summary = predict_table(Options(columns=named, **asked))
-    print(f"predict: {summary.words()}; {time.monotonic() - start:.1f} s, {asked['output']}")
+        table, output = asked.pop("table"), asked.pop("output")
+        options = Options(Path(table), Path(output), columns=named, **asked)
+        options.check_flags()
+        with local_files(table, output, options.overwrite) as (source, target):
+            summary = predict_table(replace(options, table=source, output=target))
+    print(f"predict: {summary.words()}; {time.monotonic() - start:.1f} s, {output}")
     if summary.errors:
         sys.exit(SOME_WITHOUT_ANSWER)
 
@@ -40,8 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit code: 0 all rows were judged, 3 some could not be, 1 an error",
     )
     add = parser.add_argument
-    add("table", type=Path, help="CSV, TSV, JSON, JSON Lines, Parquet, a workbook or a folder")
-    add("--output", type=Path, required=True, help="the file to write: .parquet or .csv")
+    about = "CSV, TSV, JSON, JSON Lines, Parquet, a workbook or a folder; a path or a URL: s3://..."
+    add("table", help=about)
+    about = "the file to write: .parquet or .csv; a path or a URL"
+    add("--output", required=True, help=about)
     add("--model", type=Path, default=Path("models/best"), help="default: %(default)s")
     about = "promised of the products that are filed; default: %(default)s"
     add("--accuracy", type=float, default=0.95, help=about)

@@ -35,19 +35,23 @@ class Options:
 
     def check(self) -> None:
         """Raise InputError where a path cannot be what it is named for."""
+        self.check_flags()
         if not self.table.exists():
             raise InputError(
                 f"{self.table} is not there: name the table of products to predict for"
             )
-        if self.output.suffix.lower() not in ENDINGS:
-            raise InputError(f"--output is {self.output}: its name has to end in .parquet or .csv")
-        if self.output.is_dir():
-            raise InputError(f"--output is {self.output}, which is a folder: name a file")
         output, table = self.output.resolve(), self.table.resolve()
         if table in (output, output.parent) and (table == output or table.is_dir()):
             raise InputError(
                 f"--output is {self.output}, which is the table or in its folder: write elsewhere"
             )
+
+    def check_flags(self) -> None:
+        """Raise InputError where something is wrong that shows without the table."""
+        if self.output.suffix.lower() not in ENDINGS:
+            raise InputError(f"--output is {self.output}: its name has to end in .parquet or .csv")
+        if self.output.is_dir():
+            raise InputError(f"--output is {self.output}, which is a folder: name a file")
         if self.top < 1:
             raise InputError(f"--top is {self.top}: ask for 1 or more")
         if self.images is not None and not self.images.is_dir():

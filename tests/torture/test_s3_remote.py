@@ -146,3 +146,31 @@ def check_that_pull_says(message: str, clone: Copy, **variables: str) -> None:
     assert message in code_spans(REMOTES)
     with pytest.raises(AssertionError, match=re.escape(message)):
         clone.run(*PULL, **variables)
+
+
+def test_a_table_in_a_bucket_is_predicted_as_a_file_is(built: Copy, endpoint: str) -> None:
+    table = built.top / "new.csv"
+    rows = ["name,description", *(f"Red headphones {i},With a soft case." for i in range(2000))]
+    table.write_text("\n".join(rows), encoding="utf-8")
+    bucket = ADD[-1].removeprefix("s3://").partition("/")[0]
+    request = urllib.request.Request(
+        f"{endpoint}/{bucket}/new.csv",
+        data=table.read_bytes(),
+        headers={"Content-Type": "text/csv"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+    predict = ("python", "-m", "serving.predict")
+    built.run(*predict, "new.csv", "--output", "out.parquet")
+    urls = (f"s3://{bucket}/new.csv", "--output", f"s3://{bucket}/out.parquet")
+    here = {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
+    said = built.run(*predict, *urls, **here)
+    assert "predict: 2,000 rows" in said and said.strip().endswith(f"s3://{bucket}/out.parquet")
+    with urllib.request.urlopen(f"{endpoint}/{bucket}/out.parquet", timeout=30) as answer:
+        assert answer.read() == (built.top / "out.parquet").read_bytes()
+    with pytest.raises(AssertionError, match=r"s3://\S+/out\.parquet is there already"):
+        built.run(*predict, *urls, **here)
+    with pytest.raises(AssertionError, match=r"error: s3://nowhere/new\.csv is not there"):
+        built.run(*predict, "s3://nowhere/new.csv", "--output", "o.csv", **here)
+    with pytest.raises(AssertionError, match=r"error: s3://\S+/sent\.csv cannot be written"):
+        built.run(*predict, "new.csv", "--output", "s3://nowhere/sent.csv", **here)
