@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--embed", type=int, default=1000)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
     parser.add_argument("--texts-only", action="store_true")
-    parser.add_argument("--embed-only", action="store_true", help="texts only, up to their vectors")
+    parser.add_argument("--embed-only", action="store_true", help="of texts, by the small network")
     parser.add_argument("--compute", choices=["local", "ray"], default="local")
     asked = parser.parse_args()
     texts_only = asked.texts_only or asked.embed_only
@@ -67,7 +67,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             top = Path(name) / "clone"
             if texts_only:
-                clone, found[count] = embed_catalogue(top, count, edit)
+                clone, found[count] = embed_catalogue(top, count, edit, asked.embed_only)
             else:
                 clone, found[count] = embed_demo(top, count, count <= asked.embed, edit)
             if not asked.embed_only:
@@ -106,9 +106,12 @@ def embed_demo(
 
 
 def embed_catalogue(
-    top: Path, count: int, edit: Callable[[Any], None]
+    top: Path, count: int, edit: Callable[[Any], None], embed_only: bool
 ) -> tuple[Clone, dict[str, tuple[float, float]]]:
-    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage."""
+    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage.
+
+    With `embed_only` that is by the network alone, and what it needs.
+    """
 
     def edit_all(params: Any) -> None:
         params["data"]["source"] = "table"
@@ -126,6 +129,8 @@ def embed_catalogue(
     clone = Clone(top, edit_all)
     write_small_network(top / "small")
     write_catalogue(top / "data" / "catalogue" / "products.csv", count)
+    if embed_only:
+        return clone, run_stages(clone, ["prepare"]) | embed_texts(clone, ["small"])
     found = run_stages(clone, ("prepare", "download_images", "split"))
     return clone, found | embed_texts(clone, ("small", "ngrams"))
 
