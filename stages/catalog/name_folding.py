@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import log
-from typing import NamedTuple
 
 from stages.catalog.tokens import Tokens, count_words, tokenize
 
@@ -37,13 +36,7 @@ _MEASURE = re.compile(
 _DASH = " - "  # between the parts of "Manufacturer - Name - Colour"
 
 Scope = tuple[str, str]  # a class and a manufacturer
-
-
-class _Slot(NamedTuple):
-    """A place in names that are equal but for it."""
-
-    start: int
-    stem: Tokens  # the rest of the name
+Slot = tuple[int, Tokens]  # a place in names that are equal but for it, and the rest of the name
 
 
 def fold_names(
@@ -62,10 +55,11 @@ def fold_names(
     slots = _Slots(tokens)
     variants = learn_variants(scopes, slots)
     siblings = {scope: _siblings(scope, rows, slots, variants) for scope, rows in scopes.items()}
+    own = {manufacturer: tokenize(manufacturer) for manufacturer in set(manufacturers)}
     folded = []
     for name, row, label, manufacturer in zip(names, tokens, labels, manufacturers, strict=True):
         rest = _fold(name, row, variants, siblings[label, manufacturer].get(row, set()))
-        folded.append(" ".join(rest) if rest and rest != tokenize(manufacturer) else None)
+        folded.append(" ".join(rest) if rest and rest != own[manufacturer] else None)
     return folded
 
 
@@ -82,13 +76,17 @@ class _Slots:
         self._information = {token: log(len(rows) / n) for token, n in counts.items()}
         self._words = {token: count_words((token,)) for token in counts}
 
-    def find(self, scope: Scope, rows: set[Tokens]) -> dict[_Slot, set[Tokens]]:
+    def find(self, scope: Scope, rows: set[Tokens]) -> dict[Slot, set[Tokens]]:
         """Return the tokens in each slot that several of the names `rows` have."""
-        found: dict[_Slot, set[Tokens]] = defaultdict(set)
+        first: dict[Slot, Tokens] = {}
+        found: dict[Slot, set[Tokens]] = {}  # most slots are of one name: no set for these
         for row in rows:
             for start, end in self._spans(row, has_manufacturer=bool(scope[1])):
-                found[_Slot(start, row[:start] + row[end:])].add(row[start:end])
-        return {slot: values for slot, values in found.items() if len(values) > 1}
+                slot, value = (start, row[:start] + row[end:]), row[start:end]
+                other = first.setdefault(slot, value)
+                if other is not value:
+                    found.setdefault(slot, {other}).add(value)
+        return found
 
     def _spans(self, row: Tokens, has_manufacturer: bool) -> Iterator[tuple[int, int]]:
         information = [self._information[token] for token in row]
@@ -111,9 +109,9 @@ def learn_variants(scopes: dict[Scope, set[Tokens]], slots: _Slots) -> set[Token
     """Return the tokens that take turns with others in the names of many products."""
     stems: dict[Tokens, set[tuple[Scope, Tokens]]] = defaultdict(set)
     for scope, rows in scopes.items():
-        for slot, values in slots.find(scope, rows).items():
+        for (_, stem), values in slots.find(scope, rows).items():
             for value in _taking_turns(values, values):
-                stems[value].add((scope, slot.stem))
+                stems[value].add((scope, stem))
     occurrences: Counter[Tokens] = Counter()
     for rows in scopes.values():
         for row in rows:
