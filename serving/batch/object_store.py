@@ -105,13 +105,12 @@ def _copy(store: FileSystem, info: FileInfo, target: Path) -> None:
 def _send(file: Path, url: str) -> None:
     """Copy a file into a store, where it appears when it is whole."""
     store, path = _open(url)
+    part = f"{path}.part"  # a stream that is broken off leaves what it has
     try:
-        with (
-            _explained(url, "written"),
-            file.open("rb") as read,
-            store.open_output_stream(path) as written,
-        ):
-            shutil.copyfileobj(read, written, PIECE)
+        with _explained(url, "written"):
+            with file.open("rb") as read, store.open_output_stream(part) as written:
+                shutil.copyfileobj(read, written, PIECE)
+            store.move(part, path)
     except InputError as error:
         raise InputError(f"{error}. The predictions are in {file}: copy them from there") from None
 

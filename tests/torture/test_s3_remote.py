@@ -21,6 +21,7 @@ import pytest
 from helpers.copies import Copy, small
 from helpers.documents import code_spans, commands, text_of
 from helpers.repository import TOP
+from pyarrow.fs import FileType, S3FileSystem
 
 REMOTES = TOP / "docs/remotes.md"
 (ROW,) = re.findall(r"^\| Amazon S3.*$", text_of(REMOTES), re.MULTILINE)
@@ -166,8 +167,12 @@ def test_a_table_in_a_bucket_is_predicted_as_a_file_is(built: Copy, endpoint: st
     here = {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
     said = built.run(*predict, *urls, **here)
     assert "predict: 2,000 rows" in said and said.strip().endswith(f"s3://{bucket}/out.parquet")
-    with urllib.request.urlopen(f"{endpoint}/{bucket}/out.parquet", timeout=30) as answer:
-        assert answer.read() == (built.top / "out.parquet").read_bytes()
+    store = S3FileSystem(
+        access_key="test", secret_key="test", region="us-east-1", endpoint_override=endpoint
+    )
+    with store.open_input_stream(f"{bucket}/out.parquet") as sent:
+        assert sent.read() == (built.top / "out.parquet").read_bytes()
+    assert store.get_file_info(f"{bucket}/out.parquet.part").type == FileType.NotFound
     with pytest.raises(AssertionError, match=r"s3://\S+/out\.parquet is there already"):
         built.run(*predict, *urls, **here)
     with pytest.raises(AssertionError, match=r"error: s3://nowhere/new\.csv is not there"):

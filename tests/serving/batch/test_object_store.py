@@ -4,6 +4,7 @@ tests/torture/test_s3_remote.py does the same with a server that speaks S3.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def test_predictions_that_cannot_be_sent_are_kept_and_their_place_is_said(run, s
     (tmp_path / "no_folder").mkdir()
     run(store / "new.csv", url(tmp_path / "no_folder" / "sent.parquet"))
     assert len(read(tmp_path / "no_folder" / "sent.parquet")) == 30
+
+
+def test_a_sending_that_is_broken_off_leaves_no_half_output(run, store, monkeypatch):
+    def copied_in_part(read, written, size):
+        written.write(read.read(100))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "copyfileobj", copied_in_part)
+        run(store / "new.csv", url(store / "sent.csv"))
+    assert not (store / "sent.csv").exists()
+    run(store / "new.csv", url(store / "sent.csv"))
+    assert (store / "sent.csv").read_text().count("\n") == 31
+    assert sorted(file.name for file in store.iterdir()) == ["new.csv", "sent.csv"]
 
 
 @pytest.mark.parametrize("changed", [False, True])
