@@ -3,9 +3,9 @@
 Run as `python -m benchmarks.scale`. The demo's source draws the products. Up to `--embed` of them
 the images go through the networks; beyond, vectors of the same sizes are drawn, around a centre
 for each class, for the networks' time is proportional to the images and their memory is the
-shards'. With `--texts-only` the products come from a table without images, and their encoders are
-n-grams and a network of one small layer. `dvc status` and a `dvc repro` with nothing to do come
-last. Memory counts what is mapped of files, which the system takes back where it needs it.
+shards'. With `--texts-only` the products come from a table without images, and n-grams are their
+only encoder; with `--embed-only` it is a network of one small layer, and nothing is trained.
+`dvc status` and a `dvc repro` with nothing to do come last.
 """
 
 import argparse
@@ -108,15 +108,13 @@ def embed_demo(
 def embed_catalogue(
     top: Path, count: int, edit: Callable[[Any], None], embed_only: bool
 ) -> tuple[Clone, dict[str, tuple[float, float]]]:
-    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage.
-
-    With `embed_only` that is by the network alone, and what it needs.
-    """
+    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage."""
+    encoder = "small" if embed_only else "ngrams"
 
     def edit_all(params: Any) -> None:
         params["data"]["source"] = "table"
         params["image"]["encoders"].clear()
-        params["text"]["encoders"] = ["small", "ngrams"]
+        params["text"]["encoders"] = [encoder]
         params["encoders"]["small"] = {
             "kind": "huggingface_text",
             "model": "a/small-network",
@@ -129,10 +127,8 @@ def embed_catalogue(
     clone = Clone(top, edit_all)
     write_small_network(top / "small")
     write_catalogue(top / "data" / "catalogue" / "products.csv", count)
-    if embed_only:
-        return clone, run_stages(clone, ["prepare"]) | embed_texts(clone, ["small"])
-    found = run_stages(clone, ("prepare", "download_images", "split"))
-    return clone, found | embed_texts(clone, ("small", "ngrams"))
+    stages = ("prepare",) if embed_only else ("prepare", "download_images", "split")
+    return clone, run_stages(clone, stages) | embed_texts(clone, [encoder])
 
 
 def run_stages(clone: Clone, stages: Sequence[str]) -> dict[str, tuple[float, float]]:
