@@ -7,7 +7,7 @@ inverse document frequency and reduced to its leading components: latent semanti
 (Deerwester et al. 1990).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -42,9 +42,16 @@ class BlockPreprocessor:
         A block that `features.svd_components` names has at most that many numbers afterwards.
         Raises InputError for a block that not two of the products have.
         """
+        self.fit_transform(features)
+        return self
+
+    def fit_transform(self, features: Features) -> Features:
+        """Do as `fit`, and return the features with each block preprocessed."""
         self._arrays = {}
+        blocks: dict[str, Matrix] = {}
         for name, rows in features.blocks.items():
-            there = np.flatnonzero(features.present[name])
+            present = features.present[name]
+            there = np.flatnonzero(present)
             if len(there) < 2:
                 raise InputError(f"not two products to train on have a {name} input")
             if n_components := features.svd_components.get(name):
@@ -52,33 +59,43 @@ class BlockPreprocessor:
                 drawn = rows[draw_sample(there, self._seed)]
                 components = truncated_svd(weight_columns(drawn, idf), n_components, self._seed)
                 self._arrays[f"{name}/components"] = components
+            dense = self._to_dense(name, rows)
             total = sum(
-                part[features.present[name][some]].sum(axis=0, dtype=np.float64)
-                for some, part in self._components(name, rows)
+                dense[some][present[some]].sum(axis=0, dtype=np.float64)
+                for some in slices(len(dense))
             )
             self._arrays[f"{name}/mean"] = (total / len(there)).astype(np.float32)
-        return self
+            blocks[name] = self._centre(name, dense, present, is_own=dense is not rows)
+        return replace(features, blocks=blocks)
 
     def transform(self, features: Features) -> Features:
         """Return the features with each block preprocessed; a missing block stays zeros."""
         blocks: dict[str, Matrix] = {}
         for name, rows in features.blocks.items():
-            mean = self._arrays[f"{name}/mean"]
-            found = blocks[name] = empty_array((rows.shape[0], len(mean)))
-            for some, part in self._components(name, rows):
-                centred = part - mean
-                centred[~features.present[name][some]] = 0
-                found[some] = unit_length(centred)
+            dense = self._to_dense(name, rows)
+            is_own = dense is not rows
+            blocks[name] = self._centre(name, dense, features.present[name], is_own)
         return replace(features, blocks=blocks)
 
-    def _components(self, name: str, rows: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the rows of a block, of a sparse one their components, some at a time."""
-        for some in slices(rows.shape[0]):
-            part = rows[some]
-            if isinstance(part, csr_array):
-                weighted = weight_columns(part, self._arrays[f"{name}/idf"])
-                part = unit_length(weighted @ self._arrays[f"{name}/components"])
-            yield some, part
+    def _to_dense(self, name: str, rows: Matrix) -> np.ndarray:
+        """Return the rows of a block; of a sparse one their components, float32 (n, size)."""
+        if not isinstance(rows, csr_array):
+            return rows
+        components = self._arrays[f"{name}/components"]
+        found = empty_array((rows.shape[0], components.shape[1]))
+        for some in slices(len(found)):
+            weighted = weight_columns(rows[some], self._arrays[f"{name}/idf"])
+            found[some] = unit_length(weighted @ components)
+        return found
+
+    def _centre(self, name: str, rows: np.ndarray, present: np.ndarray, is_own: bool) -> np.ndarray:
+        """Take the mean off each row and scale it to unit length: in place if they are our own."""
+        found = rows if is_own else empty_array(rows.shape)
+        for some in slices(len(rows)):
+            centred = rows[some] - self._arrays[f"{name}/mean"]
+            centred[~present[some]] = 0
+            found[some] = unit_length(centred)
+        return found
 
     @property
     def means(self) -> dict[str, np.ndarray]:

@@ -314,8 +314,8 @@ def _read_training_products(
 ) -> tuple[BlockPreprocessor, Features]:
     """Read the chosen products; return what was fitted to their blocks, and them preprocessed."""
     train, _ = read(chosen)
-    preprocessor = BlockPreprocessor(task.seed).fit(train)
-    return preprocessor, preprocessor.transform(train)
+    preprocessor = BlockPreprocessor(task.seed)
+    return preprocessor, preprocessor.fit_transform(train)
 
 
 def _fit_members(

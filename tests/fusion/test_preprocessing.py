@@ -144,6 +144,16 @@ def test_components_are_those_of_an_approximation_that_has_all(monkeypatch):
     np.testing.assert_allclose(exact @ exact.T, found @ found.T, atol=1e-4)
 
 
+def test_what_it_is_fitted_to_comes_out_as_by_a_transform_and_stays_as_it_was():
+    given, kept = features(), features()
+    found = BlockPreprocessor(1).fit_transform(given).blocks
+    wanted = BlockPreprocessor(1).fit(given).transform(given).blocks
+    for name in ("photo", "pieces"):
+        np.testing.assert_array_equal(found[name], wanted[name])
+    np.testing.assert_array_equal(given.blocks["photo"], kept.blocks["photo"])
+    assert (given.blocks["pieces"] != kept.blocks["pieces"]).nnz == 0
+
+
 def test_rows_are_of_unit_length_and_missing_ones_zeros():
     given = features()
     ready = BlockPreprocessor(1).fit(given).transform(given)
