@@ -5,9 +5,8 @@ No vector depends on this module. It reads the tokeniser, which is cheap, and ne
 
 import json
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,17 @@ from stages.encoders.settings import EncoderSettings
 UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, is unreadable
 TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
+
+# What is in memory of a text: digests of what it is compared by and of its vector, and its tokens.
+_SEEN = np.dtype(
+    [
+        ("text", np.uint64),
+        ("vector", np.uint64),
+        ("tokens", np.int32),
+        ("unknown", np.int32),
+        ("is_unreadable", np.bool_),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -97,62 +107,59 @@ class TextCounter:
         self._max_tokens = settings.most_tokens(folder)
         self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
-        # Of what was seen, digests alone are in memory.
-        self._vectors: dict[bytes, bytes] = {}  # by text
-        self._unreadable: set[bytes] = set()
-        self._tokens = self._unknown_tokens = self._cut = 0
+        self._rows = [np.empty(0, _SEEN)]  # of each chunk, without texts that it has twice
 
     def add(self, texts: Sequence[str], vectors: Matrix) -> None:
-        """Count texts and their vectors, float32 (n, size); empty texts and known ones are left."""
-        new: dict[bytes, str] = {}
+        """Count texts and their vectors, float32 (n, size); empty texts are left out."""
+        first: dict[int, int] = {}
         for row, text in enumerate(texts):
-            comparable = _comparable(text)
-            key = _digest(comparable.encode())
-            if comparable and key not in self._vectors:
-                self._vectors[key] = _row_bytes(vectors, row)
-                new[key] = text
+            if comparable := _comparable(text):
+                first.setdefault(_digest(comparable.encode()), row)
+        seen = np.zeros(len(first), _SEEN)
+        rows = first.values()
+        seen["text"] = np.fromiter(first, np.uint64)
+        seen["vector"] = np.fromiter((_digest(_row_bytes(vectors, row)) for row in rows), np.uint64)
         if self._tokenizer is not None:
-            self._count_tokens(new)
+            self._count_tokens([texts[row] for row in rows], seen)
+        self._rows.append(seen)
 
     def counts(self) -> TextCounts:
         """Return the counts of all texts so far."""
-        users = Counter(self._vectors.values())
-        sharing = {text for text, vector in self._vectors.items() if users[vector] > 1}
+        seen = np.concatenate(self._rows)
+        seen = seen[np.unique(seen["text"], return_index=True)[1]]
+        _, vector, users = np.unique(seen["vector"], return_inverse=True, return_counts=True)
+        shares = users[vector] > 1
         found = TextCounts(
-            texts=len(self._vectors),
+            texts=len(seen),
             vectors=len(users),
-            shared_vector=len(sharing),
-            affected=len(sharing | self._unreadable),
+            shared_vector=int(shares.sum()),
+            affected=int((shares | seen["is_unreadable"]).sum()),
         )
-        if self._tokenizer is None:
+        if self._tokenizer is None or self._max_tokens is None:
             return found
-        return TextCounts(
-            **asdict(found)
-            | {
-                "unreadable": len(self._unreadable),
-                "unknown_tokens": round(self._unknown_tokens / max(self._tokens, 1), 4),
-                "cut": self._cut,
-                "max_tokens": self._max_tokens,
-            }
+        room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        tokens, unknown = (seen[name].sum(dtype=np.int64) for name in ("tokens", "unknown"))
+        return replace(
+            found,
+            unreadable=int(seen["is_unreadable"].sum()),
+            unknown_tokens=round(float(unknown / max(tokens, 1)), 4),
+            cut=int((seen["tokens"] > room).sum()),
+            max_tokens=self._max_tokens,
         )
 
-    def _count_tokens(self, texts: dict[bytes, str]) -> None:
-        """Count the tokens of texts, by what they are compared by."""
-        assert self._tokenizer is not None and self._max_tokens is not None
-        room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
-        encodings = self._tokenizer.encode_batch(list(texts.values()), add_special_tokens=False)
-        for (key, text), encoding in zip(texts.items(), encodings, strict=True):
+    def _count_tokens(self, texts: list[str], seen: np.ndarray) -> None:
+        """Write into `seen`, of _SEEN, what the tokeniser makes of each text."""
+        assert self._tokenizer is not None
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             ids = encoding.ids
             unknown = 0 if self._unknown is None else ids.count(self._unknown)
-            self._tokens += len(ids)
-            self._unknown_tokens += unknown
-            self._cut += len(ids) > room
+            seen["tokens"][row], seen["unknown"][row] = len(ids), unknown
             # One unknown token may stand for a whole sentence in a script without spaces.
-            if unknown and (
+            seen["is_unreadable"][row] = unknown and (
                 unknown > UNREADABLE * len(ids)
                 or self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
-            ):
-                self._unreadable.add(key)
+            )
 
     def _unknown_characters(self, encoding: Any) -> int:
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
@@ -194,12 +201,12 @@ def _comparable(text: str) -> str:
 
 
 def _row_bytes(vectors: Matrix, row: int) -> bytes:
-    """Return what is equal for equal vectors, and short."""
+    """Return what is equal for equal vectors."""
     if isinstance(vectors, np.ndarray):
-        return _digest(np.ascontiguousarray(vectors[row]).tobytes())
+        return np.ascontiguousarray(vectors[row]).tobytes()
     part = slice(vectors.indptr[row], vectors.indptr[row + 1])
-    return _digest(vectors.indices[part].tobytes() + vectors.data[part].tobytes())
+    return vectors.indices[part].tobytes() + vectors.data[part].tobytes()
 
 
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()
+def _digest(content: bytes) -> int:
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")

@@ -99,6 +99,17 @@ def test_texts_that_are_cut_are_those_of_more_tokens_than_the_network_takes(tmp_
     assert counts(tmp_path, texts, max_tokens=4).cut == 0
 
 
+def test_a_text_of_several_chunks_counts_once(tmp_path):
+    texts = ["a red lamp kettle", "a red", THAI[0]]
+    wanted = counts(tmp_path, texts, max_tokens=3)
+    assert (wanted.texts, wanted.cut, wanted.unreadable) == (3, 1, 1)
+    assert 0 < wanted.unknown_tokens < 1
+    counter = TextCounter(settings(max_tokens=3), tmp_path)
+    for some in (texts, texts[:1], texts[::-1]):
+        counter.add(some, np.arange(len(some) * 2, dtype=np.float32).reshape(-1, 2))
+    assert counter.counts() == wanted
+
+
 def test_the_marks_that_an_encoder_adds_count_as_tokens_that_it_takes(minilm_folder):
     counter = TextCounter(settings(max_tokens=256), minilm_folder)
     counter.add(["word " * 254, "word " * 255], np.eye(2, dtype=np.float32))
