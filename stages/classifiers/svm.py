@@ -36,8 +36,11 @@ class Settings(ClassifierSettings):
     class_weight: Literal["balanced"] | None
 
     def bytes_for(self, n: int) -> int:
-        """Return the bytes of the kernel between all products, where it is not approximated."""
-        return 2 * 8 * min(n, self.nystroem_above) ** 2  # and of what it is computed from
+        """Return the bytes of the largest kernel that is not approximated, and of its distances.
+
+        Of n products some are not for training, so that these may be few enough where n is not.
+        """
+        return 2 * 8 * min(n, self.nystroem_above) ** 2
 
 
 class Classifier(ArrayClassifier):

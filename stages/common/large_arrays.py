@@ -45,7 +45,6 @@ class LargeArray:
         """
         if self._file is None:
             return np.concatenate(self._parts)
-        self._file.flush()
         return _mapped(self._file, self._shape, self._dtype)
 
     def _move_to_file(self) -> None:
@@ -59,6 +58,7 @@ class LargeArray:
         assert self._file
         try:
             self._file.write(np.ascontiguousarray(part).data)
+            self._file.flush()  # or a full disk would show elsewhere
         except OSError as error:
             raise _no_room(part.nbytes, error) from None
         self._shape = (self._shape[0] + len(part), *self._shape[1:])

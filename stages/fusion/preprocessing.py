@@ -65,7 +65,7 @@ class BlockPreprocessor:
                 for some in slices(len(dense))
             )
             self._arrays[f"{name}/mean"] = (total / len(there)).astype(np.float32)
-            blocks[name] = self._centre(name, dense, present, is_own=dense is not rows)
+            blocks[name] = self._centre(name, rows, dense, present)
         return replace(features, blocks=blocks)
 
     def transform(self, features: Features) -> Features:
@@ -73,8 +73,7 @@ class BlockPreprocessor:
         blocks: dict[str, Matrix] = {}
         for name, rows in features.blocks.items():
             dense = self._to_dense(name, rows)
-            is_own = dense is not rows
-            blocks[name] = self._centre(name, dense, features.present[name], is_own)
+            blocks[name] = self._centre(name, rows, dense, features.present[name])
         return replace(features, blocks=blocks)
 
     def _to_dense(self, name: str, rows: Matrix) -> np.ndarray:
@@ -88,11 +87,16 @@ class BlockPreprocessor:
             found[some] = unit_length(weighted @ components)
         return found
 
-    def _centre(self, name: str, rows: np.ndarray, present: np.ndarray, is_own: bool) -> np.ndarray:
-        """Take the mean off each row and scale it to unit length: in place if they are our own."""
-        found = rows if is_own else empty_array(rows.shape)
-        for some in slices(len(rows)):
-            centred = rows[some] - self._arrays[f"{name}/mean"]
+    def _centre(
+        self, name: str, rows: Matrix, dense: np.ndarray, present: np.ndarray
+    ) -> np.ndarray:
+        """Take the mean off what `_to_dense` made of `rows`, and scale each to unit length again.
+
+        It is written over `dense`, unless that is `rows` itself, which stays as it is.
+        """
+        found = empty_array(dense.shape) if dense is rows else dense
+        for some in slices(len(dense)):
+            centred = dense[some] - self._arrays[f"{name}/mean"]
             centred[~present[some]] = 0
             found[some] = unit_length(centred)
         return found
