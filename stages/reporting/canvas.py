@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DPI = 100
 WIDTH = 10.0  # inches: 1,000 pixels
 ROW = 0.3  # inches of a class or of a model
-GREY = "#555555"
+INK, GREY = "#262626", "#555555"
 MARKERS = "os^DvPX<>p*h"
 LATIN, CHINESE = "Noto Sans", "Noto Sans CJK SC"
 CJK_STROKE = 0.3  # points
@@ -35,13 +35,20 @@ CJK_STROKE = 0.3  # points
 def style() -> Iterator[None]:
     """Draw in one style, whatever the settings of Matplotlib are; they return in the end."""
     import matplotlib
-    import seaborn
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(seaborn.axes_style("whitegrid"))
         matplotlib.rcParams.update(
             {
+                "axes.axisbelow": True,
+                "axes.grid": True,
+                "lines.solid_capstyle": "round",
+                "xtick.bottom": False,
+                "ytick.left": False,
+                "text.color": INK,
+                "axes.labelcolor": INK,
+                "xtick.color": INK,
+                "ytick.color": INK,
                 "font.family": _families()[0],  # to look for them all takes half of the time
                 "font.size": 10,
                 "text.parse_math": False,  # the name of a class may have dollar signs
@@ -111,13 +118,6 @@ def add_legend(axes: "Axes", labels: Sequence[str] | None = None) -> None:
     axes.legend(
         handles, labels, loc="upper left", bbox_to_anchor=place, borderaxespad=0, frameon=False
     )
-
-
-def colours_of(names: Sequence[str]) -> dict[str, Any]:
-    """Return a colour for each name that the colour-blind can tell apart; after ten they return."""
-    import seaborn
-
-    return dict(zip(names, seaborn.color_palette("colorblind", len(names)), strict=True))
 
 
 def markers_of(names: Sequence[str]) -> dict[str, str]:

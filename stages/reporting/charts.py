@@ -6,15 +6,13 @@ from typing import Any
 
 import altair as alt
 
+from stages.reporting.colours import COLOURS, colours_of
 from stages.reporting.results import Row
 
 MAX_CLASSES = 40  # of the chart by class: the weakest of the best model
-MAX_COLOURS = 10  # classes with a colour of their own on a map
 OTHERS = "other classes"
 ROW = 21  # pixels
 AFTER = "after calibration"
-# Okabe and Ito's, which most colour-blind readers tell apart; darker where one was too pale.
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#b65d94", "#8a6d00", "#56a0d6"]
 Spec = dict[str, Any]
 
 
@@ -214,7 +212,7 @@ def map_chart(rows: Sequence[Row], numbers: Mapping[str, int]) -> Spec:
     """
     sizes = Counter(row["label"] for row in rows)
     largest = [name for name, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
-    named = largest if len(largest) <= MAX_COLOURS else largest[: MAX_COLOURS - 1]
+    named = largest if len(largest) <= len(COLOURS) else largest[: len(COLOURS) - 1]
     values = [
         {
             "class": row["label"],
@@ -226,7 +224,7 @@ def map_chart(rows: Sequence[Row], numbers: Mapping[str, int]) -> Spec:
         for row in rows
     ]
     order = named if len(named) == len(largest) else [*named, OTHERS]
-    colours = alt.Scale(domain=order, range=[*_MAP_COLOURS[: len(named)], "#9a9a9a"])
+    colours = alt.Scale(domain=order, range=[*colours_of(named).values(), "#9a9a9a"])
     axis = alt.Axis(labels=False, ticks=False, grid=False, domain=False)
     chosen = alt.selection_point(fields=["colour"], bind="legend")
     chart = (
@@ -244,7 +242,6 @@ def map_chart(rows: Sequence[Row], numbers: Mapping[str, int]) -> Spec:
     return _spec(chart, "Products on the first two principal components, by class", 420)
 
 
-_MAP_COLOURS = [*COLOURS, "#c03a2b", "#4f4f4f", "#7a52c7", "#2c8c8c"]
 _PERCENT = alt.Axis(format="%")
 
 
@@ -259,8 +256,7 @@ def _from_data() -> alt.Scale:
 
 def _by_modality(rows: Sequence[Row], legend: bool = True) -> alt.Color:
     names = list(dict.fromkeys(row["modality"] for row in rows))
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
-    scale = alt.Scale(domain=names, range=colours)
+    scale = alt.Scale(domain=names, range=list(colours_of(names).values()))
     options: dict[str, Any] = {} if legend else {"legend": None}
     return alt.Color("modality:N", title=None, sort=None, scale=scale, **options)
 

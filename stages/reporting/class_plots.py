@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.reporting.canvas import (
+    INK,
     ROW,
     add_legend,
-    colours_of,
     markers_of,
     new_figure,
     shortened,
     style,
 )
+from stages.reporting.colours import colours_of
 from stages.reporting.plot_tables import modalities_of, notes, read_plot_table
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ MAX_CONFUSED = 25  # classes in a heat map
 MAX_CLASSES = 30  # in the plot of each class
 MAX_COLOURED = 12  # classes with a colour of their own on a map
 OTHERS = "#bbbbbb"
+DARK = 60  # per cent: figures are white from there
 
 
 @style()
 def confusion(plots: Path, modality: str) -> "Figure":
     """Draw what the best model of a modality takes each class for, as a heat map."""
-    import seaborn
-
     table = read_plot_table(plots / f"evaluation/confusion/{modality}.csv", ["products", "share"])
     names = list(dict.fromkeys(table["actual"]))
     index = {name: i for i, name in enumerate(names)}
@@ -46,24 +46,17 @@ def confusion(plots: Path, modality: str) -> "Figure":
     if len(shown) < len(names):
         title += f"\nshown: the {len(shown)} of {len(names)} classes with most confusions"
     percent = 100 * shares[np.ix_(shown, shown)]
-    words = [["" if not p else "<1" if p < 1 else f"{p:.0f}" for p in row] for row in percent]
     figure = new_figure(3 + ROW * len(shown), title, notes(plots, [modality]))
     axes = figure.subplots()
-    seaborn.heatmap(
-        percent,
-        vmin=0,
-        vmax=100,
-        cmap="Blues",
-        annot=np.array(words),
-        fmt="",
-        annot_kws={"size": 8},
-        linewidths=0.5,
-        linecolor="#eeeeee",
-        cbar=False,
-        ax=axes,
-        xticklabels=False,  # set below: Seaborn draws the whole figure to see whether they overlap
-        yticklabels=False,
-    )
+    lines: dict[str, Any] = {"edgecolors": "#eeeeee", "linewidth": 0.5}
+    axes.pcolormesh(percent, cmap="Blues", vmin=0, vmax=100, **lines)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    for (y, x), share in np.ndenumerate(percent):
+        if share:
+            words = "<1" if share < 1 else f"{share:.0f}"
+            colour = "white" if share > DARK else INK
+            axes.text(x + 0.5, y + 0.5, words, ha="center", va="center", size=8, color=colour)
     axes.set(xlabel="predicted", ylabel="actual (products)")
     ticks = np.arange(len(shown)) + 0.5
     slanted: Any = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
@@ -92,7 +85,7 @@ def per_class(plots: Path) -> "Figure":
         # Side by side, for several may have the same F1.
         aside = 0.4 * ((i + 0.5) / len(modalities) - 0.5)
         places = [shown[name] + aside for name in rows["class"]]
-        look = {"color": colours[modality], "marker": markers[modality]}
+        look: dict[str, Any] = {"color": colours[modality], "marker": markers[modality]}
         if len(rows):
             label = shortened(modality)
             axes.plot(rows["f1"], places, linestyle="", alpha=0.85, zorder=3, label=label, **look)
