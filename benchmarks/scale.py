@@ -4,7 +4,8 @@ Run as `python -m benchmarks.scale`. The demo's source draws the products. Up to
 the images go through the networks; beyond, vectors of the same sizes are drawn, around a centre
 for each class, for the networks' time is proportional to the images and their memory is the
 shards'. With `--texts-only` the products come from a table without images, and n-grams are their
-only encoder; with `--embed-only` it is a network of one small layer, and nothing is trained.
+only encoder; with `--embed-only` nothing is trained, and the encoder is a network of one small
+layer or, with `--embed-only ngrams`, n-grams.
 `dvc status` and a `dvc repro` with nothing to do come last.
 """
 
@@ -38,6 +39,7 @@ from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
 SEED = 42
+PREPARED = ("prepare", "download_images", "split")
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
 
@@ -48,10 +50,10 @@ def main() -> None:
     parser.add_argument("--embed", type=int, default=1000)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
     parser.add_argument("--texts-only", action="store_true")
-    parser.add_argument("--embed-only", action="store_true", help="of texts, by the small network")
+    parser.add_argument("--embed-only", nargs="?", const="small", choices=["small", "ngrams"])
     parser.add_argument("--compute", choices=["local", "ray"], default="local")
     asked = parser.parse_args()
-    texts_only = asked.texts_only or asked.embed_only
+    texts_only = asked.texts_only or asked.embed_only is not None
     what = f"images through the networks up to {asked.embed:,} products"
     print(f"{machine()}\n{'texts only' if texts_only else what}, compute: {asked.compute}\n")
 
@@ -67,7 +69,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             top = Path(name) / "clone"
             if texts_only:
-                clone, found[count] = embed_catalogue(top, count, edit, asked.embed_only)
+                stages = ["prepare"] if asked.embed_only else PREPARED
+                encoder = asked.embed_only or "ngrams"
+                clone, found[count] = embed_catalogue(top, count, edit, encoder, stages)
             else:
                 clone, found[count] = embed_demo(top, count, count <= asked.embed, edit)
             if not asked.embed_only:
@@ -94,7 +98,7 @@ def embed_demo(
         edit(params)
 
     clone = Clone(top, edit_all)
-    found = run_stages(clone, ("prepare", "download_images", "split"))
+    found = run_stages(clone, PREPARED)
     for encoder in SIZES:
         clone.run("python", "-m", "stages.fetch_weights", "--encoder", encoder)
         if embeds:
@@ -106,10 +110,9 @@ def embed_demo(
 
 
 def embed_catalogue(
-    top: Path, count: int, edit: Callable[[Any], None], embed_only: bool
+    top: Path, count: int, edit: Callable[[Any], None], encoder: str, stages: Sequence[str]
 ) -> tuple[Clone, dict[str, tuple[float, float]]]:
-    """Embed a table of texts in a clone; return it, and seconds and GiB of each stage."""
-    encoder = "small" if embed_only else "ngrams"
+    """Embed a table of texts, after `stages`; return the clone, and seconds and GiB of each."""
 
     def edit_all(params: Any) -> None:
         params["data"]["source"] = "table"
@@ -127,7 +130,6 @@ def embed_catalogue(
     clone = Clone(top, edit_all)
     write_small_network(top / "small")
     write_catalogue(top / "data" / "catalogue" / "products.csv", count)
-    stages = ("prepare",) if embed_only else ("prepare", "download_images", "split")
     return clone, run_stages(clone, stages) | embed_texts(clone, [encoder])
 
 

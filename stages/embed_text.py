@@ -59,7 +59,7 @@ def main() -> None:
     read_manifest(weights)  # raises an error where there are none
     check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
     fields = getattr(settings, "fields", None) or params.text.fields
-    texts = ProductTexts(fields, getattr(settings, "prefix", ""))
+    texts = ProductTexts(fields, getattr(settings, "prefix", ""), settings.is_sparse)
     total, counter = sum(1 for _ in texts.present()), TextCounter(settings, weights)
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)

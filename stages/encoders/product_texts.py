@@ -11,18 +11,24 @@ from stages.common.tables import read_batches
 from stages.common.texts import texts_of
 
 CHUNK_ROWS = 16384  # products that are in memory together, and whose texts are sorted by length
+SPARSE_CHUNK_ROWS = 4096  # n-grams need no order, and much memory while they are counted
 
 
 @dataclass(frozen=True)
 class ProductTexts:
-    """The texts of data/products.parquet that an encoder reads: `fields`, behind a `prefix`."""
+    """The texts of data/products.parquet that an encoder reads: `fields`, behind a `prefix`.
+
+    Fewer are in memory together where its vectors are sparse.
+    """
 
     fields: Sequence[str]
     prefix: str
+    is_sparse: bool
 
     def chunks(self) -> Iterator[tuple[pa.ChunkedArray, list[str]]]:
         """Yield (skus, texts) of some products at a time."""
-        for table in read_batches(paths.PRODUCTS, ["sku", *self.fields], CHUNK_ROWS):
+        rows = SPARSE_CHUNK_ROWS if self.is_sparse else CHUNK_ROWS
+        for table in read_batches(paths.PRODUCTS, ["sku", *self.fields], rows):
             yield table["sku"], texts_of(table, self.fields, self.prefix)
 
     def present(self) -> Iterator[str]:

@@ -291,7 +291,7 @@ def test_n_grams_are_counted_of_the_fields_that_their_encoder_reads(repository, 
     fetch_weights.main()
     texts = [("HDMI cable", "A."), ("", "B."), ("Radio", "A."), ("HDMI cable", "C.")]
     write_table(Path("data/products.parquet"), products(*texts))
-    monkeypatch.setattr(product_texts, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(product_texts, "SPARSE_CHUNK_ROWS", 3)
     embed_text.main()
     table = read_table(repository / "data/embeddings/text/tiny.parquet", embeddings_schema(None))
     n_features = metadata_of(table.schema)["n_features"]
