@@ -33,6 +33,7 @@ from stages.classifiers.base.training_loop import train_epochs
 from stages.classifiers.base.tuned_text import TunedText
 from stages.classifiers.base.tuning_cache import Tuned, tuned_once
 from stages.common.blocks import Blocks, TextBlock, concatenate, text_key
+from stages.common.devices import torch_device
 from stages.common.settings import Positive, PositiveFloat, Slug
 from stages.common.text_network import TextNetwork
 
@@ -46,7 +47,7 @@ class Settings(ClassifierSettings):
 
     Of the network, the last `layers` learn at `learning_rate`; the linear layer learns at
     `head_learning_rate`. `contrastive` is the weight of the supervised contrastive loss of the
-    tuned vectors beside cross-entropy.
+    tuned vectors beside cross-entropy. `device` auto is a GPU, where PyTorch has one by CUDA.
     """
 
     encoder: Slug = "minilm"
@@ -59,11 +60,17 @@ class Settings(ClassifierSettings):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weight: ClassWeight = "sqrt"
     contrastive: Annotated[float, Field(ge=0)] = 0.5
+    device: Literal["auto", "cpu"] = "auto"
 
     @property
     def reads_texts_of(self) -> str | None:
         """The encoder whose texts the classifier reads itself."""
         return self.encoder
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether a GPU tunes the network, where there is one."""
+        return self.device == "auto"
 
 
 class Classifier(ArrayClassifier):
@@ -101,8 +108,9 @@ class Classifier(ArrayClassifier):
         }
         head = None
         if tuned is not None:
-            with reproducible(self.seed):
-                found = self._tune(self.settings, X, y, validation)
+            device = "cuda" if self.settings.may_use_gpu and torch_device() == "cuda" else "cpu"
+            with reproducible(self.seed, device):
+                found = self._tune(self.settings, X, y, validation, device)
             self._network, self.history_ = found.network, found.history
             head = found.variables
         if self._build["frozen"]:
@@ -120,6 +128,7 @@ class Classifier(ArrayClassifier):
         X: Blocks,
         y: np.ndarray,
         validation: tuple[Blocks, np.ndarray] | None,
+        device: str,
     ) -> Tuned:
         """Tune the network to the products that have a text; the same ones are tuned to once."""
         name = text_key(self._build["tuned"])
@@ -130,7 +139,7 @@ class Classifier(ArrayClassifier):
             if np.isin(labels, self.classes_).any():
                 held_out = texts, labels
         key = [
-            settings.model_dump(mode="json"),
+            settings.model_dump(mode="json") | {"device": _name_of(device)},
             self.seed,
             self.classes_,
             *(
@@ -140,7 +149,7 @@ class Classifier(ArrayClassifier):
         ]
         network = train[0].network
         assert network is not None
-        run = partial(tune, settings, self.classes_, network, train, held_out)
+        run = partial(tune, settings, self.classes_, network, train, held_out, device)
         return tuned_once(key, network, run)
 
     def _fit_head(
@@ -244,17 +253,18 @@ def tune(
     network: TextNetwork,
     train: Labeled,
     validation: Labeled | None,
+    device: str = "cpu",
 ) -> Tuned:
-    """Tune a network to texts, together with a linear layer on it."""
+    """Tune a network to texts, together with a linear layer on it, on cpu or cuda."""
     import torch
 
     block, y = train
-    text = TunedText(network, None if settings.layers == "all" else settings.layers)
-    layer = _linear(text.n_features, len(classes))
+    text = TunedText(network, None if settings.layers == "all" else settings.layers, device)
+    layer = _linear(text.n_features, len(classes)).to(device)
     tokens = text.tokens(block.texts.tolist())
     lengths = np.array([len(ids) for ids in tokens])
 
-    columns = torch.from_numpy(np.searchsorted(classes, y))
+    columns = torch.from_numpy(np.searchsorted(classes, y)).to(device)
 
     def outputs(rows: np.ndarray) -> tuple[Any, Any]:
         vectors = text.vectors([tokens[row] for row in rows], True)
@@ -308,7 +318,7 @@ def _judge(
     with torch.no_grad():
         for start in range(0, len(order), JUDGED):
             rows = order[start : start + JUDGED]
-            found[rows] = logits([tokens[row] for row in rows]).softmax(dim=1).numpy()
+            found[rows] = logits([tokens[row] for row in rows]).softmax(dim=1).cpu().numpy()
     return judge(lambda X: X["found"], classes, {"found": found}, y)
 
 
@@ -333,9 +343,16 @@ def _linear(size: int, n_classes: int) -> Any:
 def _variables(layer: Any) -> dict[str, np.ndarray]:
     """Return a copy of a linear layer's variables."""
     return {
-        "kernel": layer.weight.detach().numpy().T.copy(),
-        "bias": layer.bias.detach().numpy().copy(),
+        "kernel": layer.weight.detach().cpu().numpy().T.copy(),
+        "bias": layer.bias.detach().cpu().numpy().copy(),
     }
+
+
+def _name_of(device: str) -> str:
+    """Return what the numbers depend on: a GPU's model, or cpu."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def _softmax(variables: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from stages.common.devices import torch_device
 from stages.common.errors import InputError
 from stages.common.large_arrays import LARGE
 
@@ -23,6 +24,7 @@ TIMES_FEATURES = 5
 TIMES_AT_LEAST = 2  # without which it ends in any case: they are read, and preprocessed
 TIMES_PROBABILITIES = 5
 TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
+ON_GPU = 2  # processes that share a GPU: one computes while the other prepares
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
 
@@ -33,13 +35,15 @@ Result = TypeVar("Result")
 class Sizes:
     """What a process that fits has in memory, in bytes: all features, and the probabilities.
 
-    `own` is what the kind of classifier holds beside them. With `is_tuning` there is a network.
+    `own` is what the kind of classifier holds beside them. With `is_tuning` there is a network,
+    which is on a GPU if that `may_use_gpu` and there is one.
     """
 
     features: int
     probabilities: int
     own: int = 0
     is_tuning: bool = False
+    may_use_gpu: bool = False
 
     @property
     def least(self) -> int:
@@ -60,9 +64,9 @@ class Sizes:
 def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
     """Return how many processes may fit at the same time, 1 or more.
 
-    `auto` is one per core, fewer where memory has no room for so many, and one where features are
-    few, unless networks are to be tuned. Raises InputError where memory has no room for one in any
-    case.
+    `auto` is one per core, or ON_GPU where a GPU tunes networks; fewer where memory has no room for
+    so many; and one where features are few and there are no networks to be tuned. Raises InputError
+    where memory has no room for one in any case.
     """
     if jobs != "auto":
         return jobs
@@ -86,7 +90,8 @@ def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
             f"memory, of which {free / 1e9:.1f} GB are free: take a larger machine, fewer products "
             "or classes, or a smaller nystroem_above for an SVM; `jobs: 1` tries it as it is"
         )
-    return max(1, min(cpu_count(), free // sizes.usual))
+    places = ON_GPU if sizes.may_use_gpu and torch_device() == "cuda" else cpu_count()
+    return max(1, min(places, free // sizes.usual))
 
 
 def free_memory() -> int:

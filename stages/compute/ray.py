@@ -52,20 +52,25 @@ class RayWorkers:
         yield from _run(self._n, self._options, function, items)
 
 
-def run_units(units: Sequence[Callable[[], Result]], memory: int) -> Iterator[Result]:
+def run_units(
+    units: Sequence[Callable[[], Result]], memory: int, may_use_gpus: bool = False
+) -> Iterator[Result]:
     """Call each of `units` on a core of the cluster that has so many bytes of memory left.
 
-    Yield what they return, in their order. Raises InputError where no machine has the memory.
+    With `may_use_gpus` it has a GPU as well, where the cluster has any. Yield what they return, in
+    their order. Raises InputError where no machine has the memory.
     """
     nodes = _nodes()
+    with_gpus = [node for node in nodes if node["Resources"].get("GPU")] if may_use_gpus else []
+    nodes = with_gpus or nodes
     if memory > (most := max(node["Resources"].get("memory", 0) for node in nodes)):
         raise InputError(
             f"a unit of training takes {memory / 1e9:.1f} GB of memory, and no machine of the "
             f"cluster has more than {most / 1e9:.1f} GB to give: add a larger one"
         )
-    cores = int(sum(node["Resources"]["CPU"] for node in nodes))
-    options = {"num_cpus": 1, "memory": memory}
-    yield from _run(cores, options, with_one_thread, units)
+    places = int(sum(node["Resources"]["GPU" if with_gpus else "CPU"] for node in nodes))
+    options = {"num_cpus": 1, "memory": memory, "num_gpus": 1 if with_gpus else 0}
+    yield from _run(places, options, with_one_thread, units)
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ def select_runner(compute: Compute, jobs: int | Literal["auto"], sizes: local.Si
     Of a cluster, `jobs` says nothing.
     """
     if compute == "ray":
-        return partial(ray.run_units, memory=sizes.usual)
+        return partial(ray.run_units, memory=sizes.usual, may_use_gpus=sizes.may_use_gpu)
     return partial(local.run_units, jobs=local.count_jobs(jobs, sizes))
 
 

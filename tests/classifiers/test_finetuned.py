@@ -10,6 +10,7 @@ import pytest
 from helpers.repository import TOP
 from helpers.text_networks import write_text_network
 
+from stages.classifiers import finetuned
 from stages.classifiers.base import tuning_cache
 from stages.classifiers.base.saved_text import MODEL_FILE
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
@@ -196,6 +197,35 @@ def test_only_the_last_layers_learn_or_all_but_the_words(network):
     for text, expected in ((last, of_last), (whole, of_whole)):
         assert {id(one) for one in text.parameters} == expected
         assert {id(one) for one in text._module.parameters() if one.requires_grad} == expected
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_a_network_is_wholly_on_the_device_that_trains_it(network, layers, monkeypatch):
+    # PyTorch's device for tensors without numbers: one on the processor would raise an error.
+    text = TunedText(network, layers, "meta")
+    monkeypatch.setattr("torch.Tensor.all", lambda mask: False)  # Transformers: is none padded?
+    for _ in range(2):  # with what the frozen layers gave before
+        vectors = text.vectors(text.tokens(["round wheel", "", "square"]), True)
+        assert vectors.device.type == "meta"
+        vectors.sum().backward()
+    learnt = [one.grad for one in text.parameters if one.grad is not None]  # a pooler has none
+    assert {gradient.device.type for gradient in learnt} == {"meta"}
+
+
+@pytest.mark.parametrize(("device", "wanted"), [("auto", "cuda"), ("cpu", "cpu")])
+def test_a_gpu_tunes_where_there_is_one_unless_told_otherwise(
+    products, monkeypatch, device, wanted
+):
+    class Asked(Exception):
+        pass
+
+    def asked(seed, device):
+        raise Asked(device)
+
+    monkeypatch.setattr(finetuned, "torch_device", lambda: "cuda")
+    monkeypatch.setattr(finetuned, "reproducible", asked)
+    with pytest.raises(Asked, match=f"^{wanted}$"):
+        Classifier(Settings(device=device, **QUICK), 42, {"words": 0.8}).fit(*products(20, 1))
 
 
 def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, products):

@@ -129,6 +129,14 @@ def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, i
     assert count_jobs(jobs, Sizes(features, 0, is_tuning=is_tuning)) == wanted
 
 
+def test_two_processes_share_a_gpu(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
+    monkeypatch.setattr(local, "free_memory", lambda: 99 * GIB)
+    monkeypatch.setattr(local, "torch_device", lambda: "cuda")
+    assert count_jobs("auto", Sizes(0, 0, is_tuning=True, may_use_gpu=True)) == 2
+    assert count_jobs("auto", Sizes(0, 0, is_tuning=True)) == 16
+
+
 def test_features_that_lie_in_files_need_little_memory(monkeypatch):
     monkeypatch.setattr(local, "free_memory", lambda: 16 * GIB)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 4)

@@ -158,19 +158,20 @@ def test_what_a_lost_machine_had_is_done_by_the_other(cluster: Any, tmp_path: Pa
     assert 30 <= len(list(called.iterdir())) <= 30 + 3 * AHEAD
 
 
-def test_gpus_encode_where_there_are_any(cluster: Any) -> None:
+def test_gpus_encode_and_tune_where_there_are_any(cluster: Any) -> None:
     with_gpus = cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=100 * 2**20)
 
-    def seen(_: int) -> tuple[str, str]:
+    def seen(_: int = 0) -> tuple[str, str]:
         place = ray.get_runtime_context()
         return place.get_node_id(), ",".join(place.get_accelerator_ids()["GPU"])
 
     try:
         found = set(RayWorkers().map(seen, range(20)))
+        tuned = set(run_units([seen] * 20, 0, may_use_gpus=True))
         elsewhere = set(RayWorkers(use_gpus=False).map(seen, range(20)))
     finally:
         cluster.remove_node(with_gpus)
-    assert found == {(with_gpus.node_id, "0"), (with_gpus.node_id, "1")}
+    assert found == tuned == {(with_gpus.node_id, "0"), (with_gpus.node_id, "1")}
     assert len({node for node, _ in elsewhere}) > 1
     assert {gpu for _, gpu in elsewhere} == {""}
 

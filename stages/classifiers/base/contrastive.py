@@ -16,7 +16,7 @@ def supervised_contrastive(vectors: Any, labels: Any) -> Any:
     """
     import torch
 
-    own = torch.eye(len(vectors), dtype=torch.bool)
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
     alike = (labels[:, None] == labels) & ~own
     has_other = alike.any(dim=1)
     if not has_other.any():

@@ -1,5 +1,6 @@
 """What classifiers that PyTorch trains in epochs have in common."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -52,21 +53,28 @@ def sample_weights(y: np.ndarray, class_weight: ClassWeight) -> np.ndarray:
 
 
 @contextmanager
-def reproducible(seed: int) -> Iterator[None]:
+def reproducible(seed: int, device: str = "cpu") -> Iterator[None]:
     """Let PyTorch draw from a seed and use one thread: each number of threads rounds differently.
 
-    Its own random numbers and threads are as before in the end.
+    On cuda it also takes algorithms that give the same numbers each time; where it has none of some
+    layer, that raises a RuntimeError. Its own random numbers, threads and algorithms are as before
+    in the end.
     """
     import torch
 
     threads = torch.get_num_threads()
+    algorithms = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which the algorithms need
+        torch.set_deterministic_debug_mode("error")
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=["cuda"] if device == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(algorithms)
 
 
 def new_history() -> History:

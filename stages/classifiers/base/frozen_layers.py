@@ -54,7 +54,7 @@ class FrozenLayers:
         """Return what the frozen layers give, float32 of shape (n, length, size)."""
         import torch
 
-        found = torch.zeros((*ids.shape, self._size))
+        found = torch.zeros((*ids.shape, self._size), device=ids.device)
         new = [row for row, one in enumerate(tokens) if tuple(one) not in self._kept]
         if new:
             found[new] = self._compute(ids[new], mask[new])

@@ -25,6 +25,11 @@ class ClassifierSettings(Settings):
         return None
 
     @property
+    def may_use_gpu(self) -> bool:
+        """Whether it is fitted on a GPU, where there is one."""
+        return False
+
+    @property
     def reads_means(self) -> bool:
         """Whether `fit` is given the mean that was taken off each block, by its `mean_key`."""
         return False

@@ -57,8 +57,9 @@ def train_epochs(
     optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
     steps = settings.max_epochs * count_batches(len(y), settings.batch_size)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps))
-    columns = torch.from_numpy(np.searchsorted(classes, y))
-    weights = torch.from_numpy(sample_weights(y, settings.class_weight))
+    device = trained[0].device
+    columns = torch.from_numpy(np.searchsorted(classes, y)).to(device)
+    weights = torch.from_numpy(sample_weights(y, settings.class_weight)).to(device)
     history = new_history()
     best_epoch, best_loss, best = 0, math.inf, _copies(trained)
     for epoch in range(settings.max_epochs):

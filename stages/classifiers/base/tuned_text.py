@@ -13,23 +13,25 @@ from stages.common.text_tokens import tokens_of
 
 
 class TunedText:
-    """A network of which the last `layers` are trained, or all if that is None.
+    """A network of which the last `layers` are trained, or all if that is None, on a device.
 
     The vectors of words stay as they are: they are half of a small network, and training products
     have few of the words.
     """
 
-    def __init__(self, network: TextNetwork, layers: int | None) -> None:
+    def __init__(self, network: TextNetwork, layers: int | None, device: str = "cpu") -> None:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
         self.n_features: int = self._module.network.config.hidden_size
         stack = _layers_of(self._module)
-        trained = [self._module] if layers is None else list(stack)[-layers:]
-        self.parameters = _train_only(trained, self._module)
         self._frozen: FrozenLayers | None = None
         if layers is not None and layers < len(stack):
             frozen = FrozenLayers(self._module, stack, layers, self.n_features)
             self._frozen = frozen if frozen.agrees(*self.tokens(["an example"])) else None
+        self._device = device
+        self._module.to(device)
+        trained = [self._module] if layers is None else list(stack)[-layers:]
+        self.parameters = _train_only(trained, self._module)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
@@ -46,6 +48,7 @@ class TunedText:
         for row, ids in enumerate(tokens):
             padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
         mask = (torch.arange(padded.shape[1]) < lengths.clamp(min=1)[:, None]).long()
+        padded, mask, lengths = (one.to(self._device) for one in (padded, mask, lengths))
         if self._frozen is None:
             found = self._module(padded, mask)
         else:
@@ -55,7 +58,7 @@ class TunedText:
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
-        model = openvino_model(self._module.eval(), example, is_fixed=False)
+        model = openvino_model(self._module.eval().cpu(), example, is_fixed=False)
         # Their names count what was converted before in the process.
         model.set_friendly_name("network")
         for at, node in enumerate(model.get_ordered_ops()):

@@ -1,9 +1,6 @@
 """Which backend runs an encoder, in which precision and where."""
 
-import platform
-import sys
-from pathlib import Path
-
+from stages.common.devices import may_have_gpu, torch_device
 from stages.common.errors import InputError
 from stages.encoders.backends import openvino
 from stages.encoders.backends.base import Backend
@@ -49,19 +46,11 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
 
 def _device(framework: str) -> str:
     """Return where a framework computes; one is imported only where there may be a GPU."""
-    if sys.platform == "darwin":
-        may_have_gpu = platform.machine() == "arm64"
-    else:
-        may_have_gpu = any(Path("/dev", name).exists() for name in ("nvidiactl", "dxg"))
-    if not may_have_gpu:
+    if framework == "torch":
+        return torch_device()
+    if not may_have_gpu():
         return "cpu"
-    if framework == "tensorflow":
-        return "cuda" if import_tensorflow().config.list_physical_devices("GPU") else "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if import_tensorflow().config.list_physical_devices("GPU") else "cpu"
 
 
 def _has_bfloat16(backend: str, device: str) -> bool:
