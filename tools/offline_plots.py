@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import vl_convert
-
 from stages.common.errors import InputError
 from stages.common.files import write_text
 from stages.common.process import run_stage
+from stages.reporting.vega import vega_bundle
 
 DVC_FOLDER = Path(".dvc")
 TEMPLATE = Path("plots.html")  # in DVC's folder: Git ignores it, and DVC leaves it alone
@@ -48,7 +47,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the HTML template, about 900 kB of it the libraries, that `dvc plots` fills."""
-    return PAGE % vl_convert.javascript_bundle()  # type: ignore[call-arg]  # has a default
+    return PAGE % vega_bundle()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from stages.evaluation.weak_slices import WeakSlice
 from stages.reporting import charts, sections
 from stages.reporting.cards import MAX_CARDS, Cards
 from stages.reporting.results import Results, Row
+from stages.reporting.vega import vega_bundle
 
 TITLES = {
     "results": "Results",
@@ -40,7 +41,6 @@ def page(
     model is surest of first; `n_tried` slices were tried. `shards` are the tables of images.
     """
     import jinja2
-    import vl_convert
 
     cards = Cards(results)
     has_learning = bool(tables["learning_curves"])
@@ -60,7 +60,7 @@ def page(
         "is_sampled": max(map(len, maps.values())) < len(results.products),
         "style": (FOLDER / "report.css").read_text(encoding="utf-8"),
         "script": (FOLDER / "report.js").read_text(encoding="utf-8"),
-        "vega": vl_convert.javascript_bundle(),  # type: ignore[call-arg]  # has a default
+        "vega": vega_bundle(),
     }
     numbers = {
         row["sku"]: number
