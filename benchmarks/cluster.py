@@ -21,13 +21,13 @@ import numpy as np
 
 from benchmarks import inputs
 from benchmarks.measure import Rates, in_turn, machine, ratio, table
+from stages.common.images import open_jpeg
 from stages.compute.loader import Loader
 from stages.compute.ray import RayWorkers
 from stages.encoders.backends.base import Backend, collected
 from stages.encoders.base import Encoder, stream
 from stages.encoders.distributed import BATCH, DistributedEncoder
 from stages.encoders.embedding_cache import key_of, load_encoder
-from stages.encoders.images import open_jpeg
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 

@@ -19,13 +19,13 @@ import pyarrow as pa
 from benchmarks import inputs
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages import embed_images, embed_text
+from stages.common.images import open_jpeg
 from stages.common.keras_weights import import_keras, restore_variables
 from stages.common.kv_store import SqliteCache
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import CachedEncoder
-from stages.encoders.images import open_jpeg
 from stages.encoders.weights import keras as keras_weights
 from stages.encoders.weights.manifest import package_folder
 from stages.encoders.weights.obtain import obtain_weights

@@ -17,11 +17,11 @@ from transformers import ConvNextImageProcessorPil
 from benchmarks import inputs
 from benchmarks.encoders import figures
 from benchmarks.measure import in_turn, machine, ratio, table
+from stages.common.image_steps import pixel_values, steps_of
+from stages.common.images import open_jpeg
 from stages.common.text_tokens import TOKENIZER_FILE
 from stages.encoders.backends.base import CORES, Row
 from stages.encoders.huggingface_image import HuggingFaceImageEncoder
-from stages.encoders.image_steps import pixel_values, steps_of
-from stages.encoders.images import open_jpeg
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.text_network_encoder import Padding, TextNetworkEncoder
 from stages.encoders.torch_steps import TorchSteps

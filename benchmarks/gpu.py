@@ -21,11 +21,11 @@ from transformers import AutoImageProcessor, AutoModel
 from benchmarks import inputs
 from benchmarks.encoders import bare, figures, sentence_transformer, stage
 from benchmarks.measure import in_turn, machine, ratio, table
+from stages.common.images import open_jpeg
 from stages.encoders import huggingface_image, huggingface_text
 from stages.encoders.backends.base import CORES, Backend
 from stages.encoders.backends.batching import GPU_IMAGES, GPU_TOKENS
 from stages.encoders.backends.selection import select_backend
-from stages.encoders.images import open_jpeg
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 

@@ -19,8 +19,8 @@ from benchmarks import inputs
 from benchmarks.measure import machine, table
 from stages.common import paths
 from stages.common.files import sha256_of
+from stages.common.images import DEFAULT_SIZE
 from stages.common.tables import PRODUCTS, write_table
-from stages.encoders.images import DEFAULT_SIZE
 from stages.params import load_params
 
 TOP = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from stages.catalog.sources import demo
+from stages.common.images import DEFAULT_SIZE
 from stages.common.tables import IMAGES
 from stages.download.demo_images import draw
 from stages.download.image_conversion import to_jpeg
-from stages.encoders.images import DEFAULT_SIZE
 from stages.params import Params
 
 BESTBUY = Path(__file__).parents[2] / "shared" / "bestbuy"

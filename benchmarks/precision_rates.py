@@ -15,10 +15,10 @@ from typing import Any
 from benchmarks import inputs
 from benchmarks.encoders import figures, stage
 from benchmarks.measure import in_turn, machine, ratio, table
+from stages.common.images import open_jpeg
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
 from stages.encoders.base import module_of
-from stages.encoders.images import open_jpeg
 from stages.encoders.int8 import write_network
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params

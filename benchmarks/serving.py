@@ -28,10 +28,10 @@ from serving.encoders import ProductEncoder, load_encoders
 from serving.products import Product
 from stages import embed_images, embed_text
 from stages.common import paths
+from stages.common.images import open_jpeg
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import IMAGES
 from stages.encoders.embedding_cache import CachedEncoder, UncachedEncoder
-from stages.encoders.images import open_jpeg
 from stages.params import load_params
 
 Ways = dict[str, Callable[[], float]]

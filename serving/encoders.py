@@ -12,13 +12,13 @@ from scipy.sparse import csr_array, vstack
 from serving.products import Product
 from serving.weights import find_weights
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.common.tables import Matrix
 from stages.common.texts import join_fields
 from stages.encoders.backends.openvino import MODEL_FILE
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of
 from stages.encoders.embedding_cache import load_encoder
-from stages.encoders.images import open_jpeg
 from stages.encoders.settings import EncoderSettings
 from stages.fusion.model_file import FILE, ModelFile, SavedEncoder
 

@@ -13,7 +13,7 @@ from serving.answers import Neighbor
 from serving.encoders import ProductEncoder, load_encoders
 from serving.neighbors import NeighborIndex
 from serving.products import Product
-from stages.common.blocks import TextBlock
+from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
 from stages.encoders.base import RemoteEncoder
@@ -121,15 +121,15 @@ class ServedModel:
             {name: block.input for name, block in blocks.items()},
             np.full(len(products), ""),
             {name: n for name, block in blocks.items() if (n := block.svd_components)},
-            self._texts(products),
+            self._raw_inputs(products),
         )
 
-    def _texts(self, products: Sequence[Product]) -> dict[str, TextBlock]:
-        """Return the texts of the block that the classifier reads itself, if it does."""
+    def _raw_inputs(self, products: Sequence[Product]) -> dict[str, InputBlock]:
+        """Return the texts or images of blocks of which the classifier reads them itself."""
         return {
-            name: TextBlock(np.array(list(map(self._encoders[name].input_of, products)), object))
+            name: InputBlock(np.array(list(map(self._encoders[name].input_of, products)), object))
             for name, block in self.file.blocks.items()
-            if block.encoder == self.file.reads_texts_of
+            if block.encoder in self.file.reads_inputs_of
         }
 
 

@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from stages.common import paths
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.common.process import run_stage
 from stages.common.product_images import read_images
 from stages.common.tables import (
@@ -33,7 +34,6 @@ from stages.encoders.embedding_cache import (
     summary,
     table_metadata,
 )
-from stages.encoders.images import open_jpeg
 from stages.encoders.int8 import weights_to_run
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params

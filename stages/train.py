@@ -1,12 +1,13 @@
 """Train one classifier on every modality in each fold, and predict for the held-out products.
 
-Reads data/splits.parquet and data/features.parquet, and data/products.parquet and data/weights/ for
-a classifier that tunes or runs an encoder's network; writes models/trained/<classifier>/: for each
-modality a model per fold, what the model is that new products are sorted by (model.json), and the
-folds' probabilities for the validation and test products that they can see; for test products that
-have image and text also without one. New products are sorted by the model of the only fold; with
-several folds, or with `train.refit`, by one that is fitted to all products, in the folder `all`.
-The modalities are one stage, for their models have members in common.
+Reads data/splits.parquet and data/features.parquet, and data/products.parquet, data/images/ and
+data/weights/ for a classifier that tunes or runs an encoder's network; writes
+models/trained/<classifier>/: for each modality a model per fold, what the model is that new
+products are sorted by (model.json), and the folds' probabilities for the validation and test
+products that they can see; for test products that have image and text also without one. New
+products are sorted by the model of the only fold; with several folds, or with `train.refit`, by one
+that is fitted to all products, in the folder `all`. The modalities are one stage, for their models
+have members in common.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from stages.common.tables import PRODUCTS, read_table, write_table
 from stages.compute.local import Sizes
 from stages.compute.selection import select_runner
 from stages.fusion.features import check_skus, read_features, read_metadata
+from stages.fusion.inputs import InputReader, input_blocks
 from stages.fusion.members import plan_members
 from stages.fusion.model import FusedModel
 from stages.fusion.out_of_fold import (
@@ -32,7 +34,6 @@ from stages.fusion.out_of_fold import (
     prediction_table,
 )
 from stages.fusion.saved_model import ALL, describe
-from stages.fusion.texts import TextReader, text_blocks
 from stages.fusion.training import History, Reader, Task, TrainedModel, fit_models
 from stages.params import load_params
 
@@ -48,9 +49,9 @@ def main() -> None:
     check_skus(paths.FEATURES, splits.skus)
     settings, strategy = params.classifiers[name], params.fusion.strategy
     read: Reader = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
-    if (encoder := settings.reads_texts_of) is not None:
+    if (encoder := settings.reads_inputs_of) is not None:
         products = read_table(paths.PRODUCTS, PRODUCTS)
-        read = TextReader(read, text_blocks(encoder, name, metadata, products))
+        read = InputReader(read, input_blocks(encoder, metadata, products))
     plan = plan_members(metadata, strategy)
     classes = sorted(set(splits.labels.tolist()))
     task = Task(name, settings, strategy, params.seed, plan, classes)

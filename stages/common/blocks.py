@@ -6,38 +6,45 @@ from typing import Any
 
 import numpy as np
 
+from stages.common.image_network import ImageNetwork
 from stages.common.large_arrays import empty_array
 from stages.common.text_network import TextNetwork
 
-# Block names to float32 of shape (n, size), rows of unit length; for classifiers that read texts
-# themselves, names of `text_key` to TextBlock too.
+# Block names to float32 of shape (n, size), rows of unit length; for classifiers that read inputs
+# themselves, names of `input_key` to InputBlock too.
 Blocks = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class TextBlock:
-    """The texts that an encoder read, objects of str of shape (n,); empty where there is none.
+class InputBlock:
+    """What an encoder read of n products: objects of shape (n,), str of texts, or bytes of JPEGs.
 
-    `network` is the encoder's own, None where nothing is to be fitted; `replaces` names the blocks
-    that it may stand for: all of the text.
+    They are empty or None where a product has none. `network` is the encoder's own, None where
+    nothing is to be fitted; `replaces` names the blocks that it may stand for: all of the text, or
+    all of the image.
     """
 
-    texts: np.ndarray
-    network: TextNetwork | None = None
+    inputs: np.ndarray
+    network: TextNetwork | ImageNetwork | None = None
     replaces: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """Return the number of products."""
-        return len(self.texts)
+        return len(self.inputs)
 
-    def __getitem__(self, rows: Any) -> "TextBlock":
-        """Return the texts of some products, by a boolean mask, indices or a slice."""
-        return replace(self, texts=self.texts[rows])
+    def __getitem__(self, rows: Any) -> "InputBlock":
+        """Return the inputs of some products, by a boolean mask, indices or a slice."""
+        return replace(self, inputs=self.inputs[rows])
+
+    @property
+    def there(self) -> np.ndarray:
+        """Which products have an input, boolean of shape (n,)."""
+        return np.array([bool(one) for one in self.inputs], dtype=bool)
 
 
-def text_key(block: str) -> str:
-    """Return the name under which a block's texts lie beside its vectors."""
-    return f"{block}.text"  # no name of a block has a dot
+def input_key(block: str) -> str:
+    """Return the name under which a block's inputs lie beside its vectors."""
+    return f"{block}.input"  # no name of a block has a dot
 
 
 def mean_key(block: str) -> str:

@@ -36,6 +36,9 @@ OTHERS = {
     for name in (
         "clip_network",
         "huggingface",
+        "image_network",
+        "image_steps",
+        "images",
         "keras_weights",
         "openvino",
         "openvino_conversion",

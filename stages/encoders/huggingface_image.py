@@ -10,7 +10,9 @@ import PIL.Image
 from PIL.Image import Image
 from pydantic import Field
 
-from stages.common import huggingface
+from stages.common.image_network import load_image_module, load_processor
+from stages.common.image_steps import pixel_values, read_steps, steps_of, taking_bytes
+from stages.common.images import DEFAULT_SIZE
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
@@ -19,8 +21,6 @@ from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.backends.torch import taking_bytes as torch_taking_bytes
 from stages.encoders.fingerprint import network_key
-from stages.encoders.image_steps import pixel_values, read_steps, steps_of, taking_bytes
-from stages.encoders.images import DEFAULT_SIZE
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import EncoderSettings, ImageEncoderSettings
 from stages.encoders.torch_steps import TorchSteps
@@ -60,23 +60,11 @@ def draw(settings: Settings, folder: Path, seed: int) -> Manifest | None:
     return weights.draw_image_network(settings.architecture, folder, seed)
 
 
-def load_pooled(folder: Path) -> Any:
-    """Return the network in `folder` as a module that gives its pooled output."""
-    import torch
-
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = huggingface.load_network(folder, uses_pooler=True)
-
-        def forward(self, pixel_values: Any) -> Any:
-            return huggingface.pooled_output(self.network(pixel_values=pixel_values))
-
-    return Pooled()
-
-
 def load(
-    settings: EncoderSettings, folder: Path, backend: Backend, load_module: Loader = load_pooled
+    settings: EncoderSettings,
+    folder: Path,
+    backend: Backend,
+    load_module: Loader = load_image_module,
 ) -> "HuggingFaceImageEncoder":
     """Make an encoder of what `fetch` put into `folder`: the module that is loaded, its processor.
 
@@ -89,18 +77,18 @@ def load(
     network = OpenVinoNetwork(model, backend)
     # With steps in place of the processor, neither PyTorch nor Transformers is loaded.
     steps = read_steps(place)
-    prepare = partial(_pixels, _processor(place)) if steps is None else steps.pixels
+    prepare = partial(_pixels, load_processor(place)) if steps is None else steps.pixels
     return HuggingFaceImageEncoder(network, prepare)
 
 
 def torch_encoder(
-    folder: Path, backend: Backend, size: int, load_module: Loader = load_pooled
+    folder: Path, backend: Backend, size: int, load_module: Loader = load_image_module
 ) -> "HuggingFaceImageEncoder":
     """Make an encoder that PyTorch runs, `size` images in a batch where memory holds so many.
 
     Where steps describe the image processor, the network takes bytes and the device does the rest.
     """
-    module, processor = load_module(folder), _processor(folder)
+    module, processor = load_module(folder), load_processor(folder)
     prepare: Callable[[Image], Row] = partial(_pixels, processor)
     if (found := steps_of(processor)) is not None:
         steps, table = found
@@ -111,7 +99,7 @@ def torch_encoder(
 
 
 def convert(
-    settings: EncoderSettings, folder: Path, load_module: Loader = load_pooled
+    settings: EncoderSettings, folder: Path, load_module: Loader = load_image_module
 ) -> tuple[Any, Path]:
     """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it.
 
@@ -120,7 +108,7 @@ def convert(
     """
 
     def build(place: Path) -> Any:
-        processor = _processor(folder)
+        processor = load_processor(folder)
         model = openvino_model(load_module(folder), _example(processor), is_fixed=True)
         found = steps_of(processor)
         if found is None:
@@ -144,13 +132,6 @@ class HuggingFaceImageEncoder(NetworkEncoder):
     def prepare(self, one: Image) -> Row:
         """Return what the network takes of an RGB image: its processor's work, or a part of it."""
         return self._prepare(one)
-
-
-def _processor(folder: Path) -> Any:
-    """Load the image processor in `folder`."""
-    from transformers import AutoImageProcessor
-
-    return huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
 
 
 def _pixels(processor: Any, image: Image) -> Row:

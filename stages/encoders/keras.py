@@ -9,6 +9,7 @@ from PIL.Image import Image
 from pydantic import Field
 
 from stages.common.errors import InputError
+from stages.common.images import DEFAULT_SIZE, resize
 from stages.common.keras_weights import restore_variables
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
@@ -17,7 +18,6 @@ from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
 from stages.encoders.fingerprint import network_key
-from stages.encoders.images import DEFAULT_SIZE, resize
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights import keras as weights

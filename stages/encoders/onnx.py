@@ -8,11 +8,11 @@ from PIL.Image import Image
 from pydantic import Field
 
 from stages.common.errors import InputError
+from stages.common.images import DEFAULT_SIZE, resize
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Row
 from stages.encoders.backends.openvino import MODEL_FILE, OpenVinoNetwork, exported_network
-from stages.encoders.images import DEFAULT_SIZE, resize
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.onnx_file import last_line, read_onnx
 from stages.encoders.settings import ImageEncoderSettings

@@ -6,8 +6,8 @@ import numpy as np
 import PIL.Image
 from PIL.Image import Image, Resampling
 
+from stages.common.image_steps import ImageSteps
 from stages.encoders.backends.base import Row
-from stages.encoders.image_steps import ImageSteps
 
 MODES = {Resampling.BILINEAR: "bilinear", Resampling.BICUBIC: "bicubic"}
 TRIALS = 3  # images of noise, of each size, on which it has to give Pillow's bytes

@@ -94,8 +94,8 @@ def describe_ensemble(models: Mapping[str, ModelFile], pooled: PooledModels) -> 
                 "trust": pooled.pool.weights,
             },
             "thresholds": {str(target): found for target, found in thresholds.items()},
-            "reads_texts_of": next(
-                filter(None, (model.reads_texts_of for model in models.values())), None
+            "reads_inputs_of": sorted(
+                {one for model in models.values() for one in model.reads_inputs_of}
             ),
         }
     )

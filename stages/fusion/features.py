@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
 
-from stages.common.blocks import Blocks, TextBlock, concatenate, text_key
+from stages.common.blocks import Blocks, InputBlock, concatenate, input_key
 from stages.common.errors import InputError
 from stages.common.large_arrays import LargeArray, select_rows
 from stages.common.tables import (
@@ -33,7 +33,7 @@ class Features:
     where `present`, boolean of shape (n,), is false. `block_weights` holds what each block is
     multiplied with when blocks are put side by side, `inputs` whether a block is of the image or
     the text, `labels` the n names of classes, `svd_components` how many components a sparse block
-    is reduced to. `texts` has the texts of blocks that a classifier reads itself.
+    is reduced to. `raw_inputs` has what an encoder read, of blocks of which a classifier does too.
     """
 
     blocks: dict[str, Matrix]
@@ -42,12 +42,12 @@ class Features:
     inputs: dict[str, str]
     labels: np.ndarray
     svd_components: dict[str, int]
-    texts: dict[str, TextBlock] = field(default_factory=dict)
+    raw_inputs: dict[str, InputBlock] = field(default_factory=dict)
 
     @property
     def X(self) -> Blocks:
-        """What a classifier is given: the blocks, and the texts by their `text_key`."""
-        return self.blocks | {text_key(name): block for name, block in self.texts.items()}
+        """What a classifier is given: the blocks, and inputs by their `input_key`."""
+        return self.blocks | {input_key(name): block for name, block in self.raw_inputs.items()}
 
     def concatenate(self) -> np.ndarray:
         """Return the weighted blocks side by side (early fusion), float32 (n, sum of sizes)."""
@@ -75,7 +75,7 @@ class Features:
             blocks={name: _select(block, rows) for name, block in self.blocks.items()},
             present={name: there[rows] for name, there in self.present.items()},
             labels=self.labels[rows],
-            texts={name: block[rows] for name, block in self.texts.items()},
+            raw_inputs={name: block[rows] for name, block in self.raw_inputs.items()},
         )
 
     def select_blocks(self, block_weights: Mapping[str, float]) -> "Features":
@@ -86,7 +86,9 @@ class Features:
             present={name: self.present[name] for name in block_weights},
             block_weights=dict(block_weights),
             inputs={name: self.inputs[name] for name in block_weights},
-            texts={name: block for name, block in self.texts.items() if name in block_weights},
+            raw_inputs={
+                name: block for name, block in self.raw_inputs.items() if name in block_weights
+            },
         )
 
     def select_modalities(self, modalities: Collection[str]) -> "Features":

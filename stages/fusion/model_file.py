@@ -62,7 +62,7 @@ class ModelFile(Settings):
     `thresholds` has by target accuracy the lowest probability above which it is promised, null
     where nothing is. `image_size` is the side in pixels of the squares that images
     are stored as. `evaluation` has the metrics on the test products, null where none were put in.
-    `reads_texts_of` names the encoder whose texts the classifier reads itself, null for most.
+    `reads_inputs_of` names the encoders whose texts or images the classifier reads itself.
     """
 
     format: Literal[1]
@@ -80,7 +80,7 @@ class ModelFile(Settings):
     thresholds: dict[str, Probability | None] = Field(min_length=1)
     versions: dict[str, str]
     provenance: dict[str, Any]
-    reads_texts_of: Slug | None = None
+    reads_inputs_of: list[Slug] = Field(default=[])
     table: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
 

@@ -67,7 +67,7 @@ def describe(
             "thresholds": {str(target): found for target, found in thresholds.items()},
             "versions": {"python": platform.python_version(), **_versions(LIBRARIES)},
             "provenance": dict(provenance),
-            "reads_texts_of": task.settings.reads_texts_of,
+            "reads_inputs_of": list(filter(None, [task.settings.reads_inputs_of])),
         }
     )
 

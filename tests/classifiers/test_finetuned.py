@@ -10,13 +10,12 @@ import pytest
 from helpers.repository import TOP
 from helpers.text_networks import write_text_network
 
-from stages.classifiers import finetuned
-from stages.classifiers.base import tuning_cache
-from stages.classifiers.base.saved_text import MODEL_FILE
+from stages.classifiers.base import tuned_classifier, tuning_cache
+from stages.classifiers.base.saved_network import MODEL_FILE
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
 from stages.classifiers.base.tuned_text import TunedText
 from stages.classifiers.finetuned import Classifier, Settings
-from stages.common.blocks import TextBlock
+from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
 from stages.common.text_network import TextNetwork
 from stages.common.text_tokens import TOKENIZER_FILE
@@ -56,8 +55,8 @@ def products(network):
         ]
         vectors = rng.normal(size=(2, n, 6)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-        text = TextBlock(np.array(texts, dtype=object), network, frozenset({"words"}))
-        X = {"photo": vectors[0], "words": vectors[1], "words.text": text}
+        text = InputBlock(np.array(texts, dtype=object), network, frozenset({"words"}))
+        X = {"photo": vectors[0], "words": vectors[1], "words.input": text}
         return X, np.array(CLASSES)[y]
 
     return products
@@ -82,7 +81,7 @@ def accuracy(classifier: Classifier, X: dict[str, Any], y: np.ndarray) -> float:
 def hidden(X: dict[str, Any]) -> dict[str, Any]:
     """Return products whose texts are empty."""
     texts = np.full(len(X["photo"]), "", dtype=object)
-    return X | {"words.text": replace(X["words.text"], texts=texts)}
+    return X | {"words.input": replace(X["words.input"], inputs=texts)}
 
 
 def test_it_learns_what_only_the_texts_say(fitted, products):
@@ -101,7 +100,7 @@ def test_tuning_learns_what_no_linear_layer_says(products, network):
     ]
     y = np.array(CLASSES)[shapes ^ parts]  # round with strap and square with wheel are one class
     X = products(160, 1)[0]
-    X["words.text"] = TextBlock(np.array(texts, dtype=object), network, frozenset({"words"}))
+    X["words.input"] = InputBlock(np.array(texts, dtype=object), network, frozenset({"words"}))
     assert accuracy(fit((X, y), layers=2, max_epochs=12, contrastive=0), X, y) > 0.95
     assert accuracy(fit((X, y), layers=2, learning_rate=1e-9), X, y) < 0.8
 
@@ -112,17 +111,19 @@ def test_it_learns_from_the_other_blocks_too(products):
         X["photo"][:, 0] = np.where(y == "balls", 3, -3)
     without = hidden(train[0]), train[1]  # texts that tell nothing apart
     assert accuracy(fit(without, max_epochs=3), hidden(test[0]), test[1]) > 0.95
-    half = train[0]["words.text"].texts.copy()
+    half = train[0]["words.input"].inputs.copy()
     half[::2] = ""
-    model = fit((train[0] | {"words.text": replace(train[0]["words.text"], texts=half)}, train[1]))
+    model = fit(
+        (train[0] | {"words.input": replace(train[0]["words.input"], inputs=half)}, train[1])
+    )
     assert accuracy(model, *test) > 0.95
     assert accuracy(model, hidden(test[0]), test[1]) > 0.95
 
 
 def test_what_is_saved_predicts_the_same_and_needs_no_pytorch(fitted, products, tmp_path):
     X, _ = products(20, 3)
-    texts = TextBlock(np.array([*X["words.text"].texts[:-1], ""], dtype=object))  # no network
-    X["words.text"] = texts
+    texts = InputBlock(np.array([*X["words.input"].inputs[:-1], ""], dtype=object))  # no network
+    X["words.input"] = texts
     fitted.save(tmp_path)
     expected = fitted.predict_proba(X)
     np.testing.assert_array_equal(Classifier.load(tmp_path).predict_proba(X), expected)
@@ -132,10 +133,10 @@ def test_what_is_saved_predicts_the_same_and_needs_no_pytorch(fitted, products, 
 import sys, numpy as np
 from pathlib import Path
 from stages.classifiers.finetuned import Classifier
-from stages.common.blocks import TextBlock
+from stages.common.blocks import InputBlock
 folder = Path({str(tmp_path)!r})
 X = {{name: np.load(folder / (name + ".npy")) for name in ("photo", "words")}}
-X["words.text"] = TextBlock(np.array({texts.texts.tolist()!r}, dtype=object))
+X["words.input"] = InputBlock(np.array({texts.inputs.tolist()!r}, dtype=object))
 np.save(folder / "found.npy", Classifier.load(folder).predict_proba(X))
 assert not {{"torch", "transformers"}} & set(sys.modules)
 """
@@ -205,7 +206,7 @@ def test_a_network_is_wholly_on_the_device_that_trains_it(network, layers, monke
     text = TunedText(network, layers, "meta")
     monkeypatch.setattr("torch.Tensor.all", lambda mask: False)  # Transformers: is none padded?
     for _ in range(2):  # with what the frozen layers gave before
-        vectors = text.vectors(text.tokens(["round wheel", "", "square"]), True)
+        vectors = text.vectors(text.prepare(["round wheel", "", "square"]), True)
         assert vectors.device.type == "meta"
         vectors.sum().backward()
     learnt = [one.grad for one in text.parameters if one.grad is not None]  # a pooler has none
@@ -222,8 +223,8 @@ def test_a_gpu_tunes_where_there_is_one_unless_told_otherwise(
     def asked(seed, device):
         raise Asked(device)
 
-    monkeypatch.setattr(finetuned, "torch_device", lambda: "cuda")
-    monkeypatch.setattr(finetuned, "reproducible", asked)
+    monkeypatch.setattr(tuned_classifier, "torch_device", lambda: "cuda")
+    monkeypatch.setattr(tuned_classifier, "reproducible", asked)
     with pytest.raises(Asked, match=f"^{wanted}$"):
         Classifier(Settings(device=device, **QUICK), 42, {"words": 0.8}).fit(*products(20, 1))
 
@@ -235,7 +236,7 @@ def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, pro
     alike = y[:, None] == y
     spans = []
     for model in (fitted, tuned):
-        vectors = model._network.encode(X["words.text"].texts)
+        vectors = model._network.encode(X["words.input"].inputs)
         similarities = vectors @ vectors.T
         spans.append(similarities[alike].mean() - similarities[~alike].mean())
     assert spans[1] > spans[0] + 0.1
@@ -244,7 +245,7 @@ def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, pro
 def test_without_texts_there_is_no_network(products, tmp_path):
     X, y = products(40, 1)
     X["photo"][:, 0] = np.where(y == "balls", 3, -3)
-    del X["words.text"]
+    del X["words.input"]
     model = fit((X, y), max_epochs=3)
     model.save(tmp_path)
     assert accuracy(Classifier.load(tmp_path), X, y) > 0.95

@@ -45,8 +45,8 @@ def assert_same_vectors(text: TunedText, network: TextNetwork) -> None:
 
     whole = TunedText(network, None)
     for texts in (TEXTS[:2], TEXTS, TEXTS[::-1]):  # new ones, some of both, known ones
-        found = text.vectors(text.tokens(texts), False)
-        torch.testing.assert_close(found, whole.vectors(whole.tokens(texts), False))
+        found = text.vectors(text.prepare(texts), False)
+        torch.testing.assert_close(found, whole.vectors(whole.prepare(texts), False))
 
 
 def count_frozen(text: TunedText) -> list[int]:
@@ -74,7 +74,7 @@ def test_what_does_not_fit_into_memory_is_computed_again(network, monkeypatch):
 
 def test_only_layers_that_are_trained_have_dropout(network):
     text = TunedText(network, 1)
-    tokens = text.tokens(TEXTS)
+    tokens = text.prepare(TEXTS)
     kept = text.vectors(tokens, True)
     assert not text.vectors(tokens, True).equal(kept)
     dropping = {part for part in text._module.modules() if part.training}

@@ -1,16 +1,13 @@
 """Inputs that the encoders' tests share. No test here may reach beyond this machine."""
 
-import io
 import json
 import socket
 
-import numpy as np
 import PIL.Image
-import PIL.ImageDraw
 import pytest
+from helpers.example_images import example_images
 from helpers.repository import SHARED
 
-from stages.download.demo_images import draw
 from stages.encoders.backends import openvino as openvino_network
 from stages.encoders.backends.base import Backend
 from stages.encoders.weights.manifest import package_folder
@@ -69,26 +66,8 @@ def backend(request):
 
 @pytest.fixture(scope="session")
 def images():
-    """Eight images that differ in colour, shape and texture, and three of the demo's."""
-    rng = np.random.default_rng(7)
-    noise = PIL.Image.fromarray(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
-    slope = np.linspace(0, 255, 224).astype(np.uint8)
-    across = PIL.Image.fromarray(np.stack([np.tile(slope, (224, 1))] * 3, axis=-1))
-    red_to_blue = np.zeros((224, 224, 3), dtype=np.uint8)
-    red_to_blue[..., 0], red_to_blue[..., 2] = slope[:, None], slope[None, ::-1]
-    circle = PIL.Image.new("RGB", (224, 224), "white")
-    PIL.ImageDraw.Draw(circle).ellipse((40, 20, 180, 200), fill="darkgreen")
-    stripes = PIL.Image.new("RGB", (224, 224), "orange")
-    for x in range(0, 224, 16):
-        PIL.ImageDraw.Draw(stripes).line((x, 0, 223 - x, 223), fill="navy", width=5)
-    plain = [PIL.Image.new("RGB", (224, 224), colour) for colour in ("black", "white")]
-    coarse = noise.resize((7, 7)).resize((224, 224))
-    demo = [
-        PIL.Image.open(io.BytesIO(draw(f"demo:{what}?look=81&colour={colour}&shot=2")))
-        for what, colour in (("phone", "Navy"), ("laptop", "Silver"), ("camera", "Red"))
-    ]
-    drawn = [noise, across, PIL.Image.fromarray(red_to_blue), circle, stripes, *plain, coarse]
-    return [*drawn, *demo]
+    """Eleven images that differ in colour, shape and texture."""
+    return example_images()
 
 
 @pytest.fixture(scope="session")

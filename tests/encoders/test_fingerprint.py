@@ -85,13 +85,13 @@ def test_a_moved_module_changes_no_key(room):
     for file in sources(room):
         text = file.read_text()
         text = text.replace("stages.encoders.backends.openvino", "stages.encoders.engines.ov")
-        file.write_text(text.replace("stages.encoders.images", "stages.encoders.pixels"))
+        file.write_text(text.replace("stages.common.images", "stages.encoders.pixels"))
     assert keys_of(room) == before
 
 
 def test_a_new_kind_changes_no_key_of_the_others(room):
     before = keys_of(room)
-    (room / "mean_colour.py").write_text("from stages.encoders.images import resize\n")
+    (room / "mean_colour.py").write_text("from stages.common.images import resize\n")
     assert keys_of(room) == before
 
 

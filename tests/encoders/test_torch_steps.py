@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL.Image import Resampling
 
-from stages.encoders.image_steps import ImageSteps
+from stages.common.image_steps import ImageSteps
 from stages.encoders.torch_steps import TorchSteps
 
 STEPS = {

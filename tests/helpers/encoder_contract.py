@@ -26,6 +26,7 @@ from helpers.text_networks import (
 from scipy.sparse import csr_array
 
 import stages.encoders
+from stages.common.images import open_jpeg
 from stages.common.openvino import import_openvino
 from stages.encoders import embedding_cache
 from stages.encoders import onnx as onnx_kind
@@ -34,7 +35,6 @@ from stages.encoders.backends.openvino import MODEL_FILE
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of, stream
 from stages.encoders.embedding_cache import load_encoder, open_encoder
-from stages.encoders.images import open_jpeg
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest, write_manifest
 from stages.encoders.weights.obtain import obtain_weights

@@ -14,13 +14,13 @@ import pyarrow as pa
 from helpers.onnx_files import of_bytes
 
 from stages.classifiers.base.interface import module_of as classifier_of
+from stages.common.images import open_jpeg
 from stages.common.tables import PRODUCTS, write_table
 from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
-from stages.encoders.images import open_jpeg
 from stages.encoders.int8 import write_network
 from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.features import Features, FeaturesMetadata, unit_length

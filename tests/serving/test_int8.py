@@ -10,10 +10,10 @@ from helpers.onnx_files import convolutional
 from serving import Predictor
 from serving.export import export
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.encoders import onnx
 from stages.encoders.backends import openvino
 from stages.encoders.backends.base import Backend
-from stages.encoders.images import open_jpeg
 
 ROWS = [row_of(label, 100 + i) for i, label in enumerate(LABELS)]
 

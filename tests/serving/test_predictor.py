@@ -12,12 +12,12 @@ from helpers.models import FIELDS, IMAGE_SIZE, LABELS, THRESHOLDS, image_of, row
 
 from serving.answer_table import SCHEMA
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.common.tables import PRODUCTS
 from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
-from stages.encoders.images import open_jpeg
 
 
 def rows_of(count):

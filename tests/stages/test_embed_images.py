@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stages import embed_images, fetch_weights
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import (
     IMAGES,
@@ -31,7 +32,6 @@ from stages.encoders import embedding_cache
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
 from stages.encoders.embedding_cache import CachedEncoder
-from stages.encoders.images import open_jpeg
 
 
 class MeanColour:

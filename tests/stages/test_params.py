@@ -100,6 +100,26 @@ def test_zero_shot_needs_the_two_towers_of_one_model(changes, part):
         assert "params.yaml: classifiers.zero_shot" in (said := refusal(content)) and part in said
 
 
+@pytest.mark.parametrize(
+    ("classifier", "encoder", "part"),
+    [
+        ("finetuned", "minilm", None),
+        ("finetuned_image", "convnextv2", None),
+        ("finetuned", "ngrams", "names ngrams, of kind hashed_ngrams: name one of kind "),
+        ("finetuned", "bert", "names bert, which no modality sees: add it to text.encoders, or "),
+        ("finetuned_image", "resnet50", "of kind huggingface_image, such as convnextv2"),
+        ("finetuned_image", "minilm", "names minilm, of kind huggingface_text: name one of kind h"),
+    ],
+)
+def test_a_network_is_tuned_that_is_seen_and_can_be_tuned(classifier, encoder, part):
+    content = changed(f"classifiers.{classifier}", {"encoder": encoder})
+    if part is None:
+        assert parse_params(content).classifiers[classifier].encoder == encoder
+    else:
+        said = refusal(content)
+        assert f"params.yaml: classifiers.{classifier}: encoder names" in said and part in said
+
+
 def test_zero_shot_of_texts_alone_needs_no_tower_of_images():
     content = changed("classifiers.zero_shot", {})
     content["image"]["encoders"], content["text"]["encoders"] = [], ["clip_text"]

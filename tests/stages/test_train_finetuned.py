@@ -14,7 +14,6 @@ from ruamel.yaml import YAML
 
 from serving import Predictor
 from stages import train
-from stages.common.errors import InputError
 from stages.common.paths import FEATURES, PRODUCTS, SPLITS, weights
 from stages.common.splits import Splits, write_splits
 from stages.common.tables import PRODUCTS as PRODUCTS_SCHEMA
@@ -145,10 +144,3 @@ def test_new_products_are_judged_as_those_for_testing_were(catalogue):
         ]
         assert answer.probability == pytest.approx(row.max(), abs=1e-6)
     assert (model / "history.csv").read_text().startswith("fold,epoch,train_loss,validation_loss")
-
-
-def test_an_encoder_that_cannot_be_tuned_is_named(catalogue):
-    catalogue.encoder = "ngrams"
-    catalogue.write()
-    with pytest.raises(InputError, match=r"names ngrams, which no modality sees: .* one of minilm"):
-        train.main()

@@ -1,83 +1,101 @@
-"""A network whose first layers are frozen: what they give for a text is computed once and kept."""
+"""A network whose first layers are frozen: what they give for an input is kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-Tokens = list[list[int]]  # of each text; empty where there is no text
-
 MAX_KEPT = 2**30  # bytes; what does not fit is computed each time
 TOLERANCE = 1e-4  # of numbers of a vector of unit length
+
+# Gives what the network takes, tensors whose first axis is the batch, of those rows of a batch.
+Arguments = Callable[[Sequence[int]], tuple[Any, ...]]
+
+
+class _Reached(Exception):
+    """The last frozen layer has given something; what comes after it need not run."""
+
+
+def _stop(layer: Any, args: Any, output: Any) -> None:
+    raise _Reached(output)
 
 
 class FrozenLayers:
     """The layers of a network that are not trained: all but the last `n_trained`.
 
-    `layers` is the ModuleList of all, `size` that of what a layer gives for a token. What is not
-    trained is never in training mode, so that a text gives the same each time.
+    `layers` is the list of all, a module in which PyTorch keeps them. The frozen ones are never in
+    training mode, so that an input gives the same each time.
     """
 
-    def __init__(self, module: Any, layers: Any, n_trained: int, size: int) -> None:
-        self._module, self._layers, self._size = module, layers, size
+    def __init__(self, module: Any, layers: Any, n_trained: int) -> None:
+        self._module, self._layers = module, layers
         self._frozen, self._trained = list(layers)[:-n_trained], list(layers)[-n_trained:]
-        self._kept: dict[tuple[int, ...], Any] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._room = MAX_KEPT
 
-    def agrees(self, tokens: list[int]) -> bool:
-        """Return whether a text's vector is the whole network's.
+    def agrees(self, args: tuple[Any, ...]) -> bool:
+        """Return whether the vector of an input, a batch of one, is the whole network's.
 
         It is not where a layer depends on more than the layer below gives.
         """
         import torch
 
-        ids = torch.tensor([tokens])
-        mask = torch.ones_like(ids)
         with torch.no_grad():
-            found = self.run([tokens], ids, mask, False)
-            return torch.allclose(found, self._module(ids, mask), atol=TOLERANCE)
+            found = self.run([None], lambda rows: args, args)
+            self._kept.clear()
+            return torch.allclose(found, self._module(*args), atol=TOLERANCE)
 
-    def run(self, tokens: Tokens, ids: Any, mask: Any, is_training: bool) -> Any:
-        """Return the network's output for texts whose `tokens` are padded in `ids`."""
-        self._module.eval()
-        for layer in self._trained:
-            layer.train(is_training)
-        given = self._given(tokens, ids, mask)
+    def run(
+        self,
+        keys: Sequence[Hashable],
+        arguments: Arguments,
+        shown: tuple[Any, ...],
+        lengths: Sequence[int] | None = None,
+    ) -> Any:
+        """Return the network's output for the inputs that `keys` stand for.
+
+        `arguments` gives what it takes of those that the frozen layers have not seen; `shown` is as
+        if of all, and what is in front of the layers may depend on its shapes alone. If what a
+        layer gives has a row for each token, `lengths` are the numbers of those that count.
+        """
+        given = self._given(keys, arguments, lengths)
         hook = self._trained[0].register_forward_pre_hook(
             lambda layer, args: (given, *args[1:]) if args else None
         )
         with self._only(self._trained):
-            found = self._module(ids, mask)
+            found = self._module(*shown)
         hook.remove()
         return found
 
-    def _given(self, tokens: Tokens, ids: Any, mask: Any) -> Any:
-        """Return what the frozen layers give, float32 of shape (n, length, size)."""
+    def _given(
+        self, keys: Sequence[Hashable], arguments: Arguments, lengths: Sequence[int] | None
+    ) -> Any:
+        """Return what the frozen layers give, float32 of shape (n, ...)."""
         import torch
 
-        found = torch.zeros((*ids.shape, self._size), device=ids.device)
-        new = [row for row, one in enumerate(tokens) if tuple(one) not in self._kept]
-        if new:
-            found[new] = self._compute(ids[new], mask[new])
-        for row in set(range(len(tokens))).difference(new):
-            found[row, : len(tokens[row])] = self._kept[tuple(tokens[row])]
+        found: dict[int, Any] = dict.fromkeys(range(len(keys)))
+        new = [row for row, key in enumerate(keys) if key not in self._kept]
+        for row, given in zip(new, self._compute(arguments(new)) if new else (), strict=True):
+            found[row] = given if lengths is None else given[: lengths[row]]
+        for row in set(found).difference(new):
+            found[row] = self._kept[keys[row]]
         for row in new:
-            kept, key = found[row, : len(tokens[row])].clone(), tuple(tokens[row])
-            if kept.nbytes <= self._room and key not in self._kept:
-                self._room -= kept.nbytes
-                self._kept[key] = kept
-        return found
+            if found[row].nbytes <= self._room and keys[row] not in self._kept:
+                self._room -= found[row].nbytes
+                self._kept[keys[row]] = found[row].clone()
+        return torch.nn.utils.rnn.pad_sequence(list(found.values()), batch_first=True)
 
-    def _compute(self, ids: Any, mask: Any) -> Any:
+    def _compute(self, args: tuple[Any, ...]) -> Any:
         import torch
 
-        given: list[Any] = []
-        hook = self._frozen[-1].register_forward_hook(
-            lambda layer, args, output: given.append(output)
-        )
-        with self._only(self._frozen), torch.no_grad():
-            self._module(ids, mask)
-        hook.remove()
-        return given[0] if isinstance(given[0], torch.Tensor) else given[0][0]
+        hook = self._frozen[-1].register_forward_hook(_stop)
+        try:
+            with torch.no_grad():
+                self._module(*args)
+        except _Reached as reached:
+            found = reached.args[0]
+        finally:
+            hook.remove()
+        return found if isinstance(found, torch.Tensor) else found[0]
 
     @contextmanager
     def _only(self, layers: Sequence[Any]) -> Iterator[None]:

@@ -20,8 +20,11 @@ class ClassifierSettings(Settings):
     """The settings of a classifier in params.yaml; each kind adds its own fields."""
 
     @property
-    def reads_texts_of(self) -> str | None:
-        """The encoder whose texts the classifier reads itself, as a TextBlock; None for most."""
+    def reads_inputs_of(self) -> str | None:
+        """The encoder whose texts or images the classifier reads itself; None for most.
+
+        They come as an InputBlock.
+        """
         return None
 
     @property

@@ -5,11 +5,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stages.classifiers.base.frozen_layers import FrozenLayers, Tokens
+import numpy as np
+
+from stages.classifiers.base.frozen_layers import FrozenLayers
+from stages.classifiers.base.network_layers import (
+    choose_trained,
+    layers_of,
+    set_training,
+    train_only,
+)
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer
 from stages.common.text_tokens import tokens_of
+
+Tokens = Sequence[list[int]]  # of each text; empty where there is no text
 
 
 class TunedText:
@@ -19,68 +29,69 @@ class TunedText:
     have few of the words.
     """
 
+    what = "texts"
+
     def __init__(self, network: TextNetwork, layers: int | None, device: str = "cpu") -> None:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
         self.n_features: int = self._module.network.config.hidden_size
-        stack = _layers_of(self._module)
+        trained = choose_trained(self._module, layers, network.model)
+        stack = layers_of(self._module)
         self._frozen: FrozenLayers | None = None
         if layers is not None and layers < len(stack):
-            frozen = FrozenLayers(self._module, stack, layers, self.n_features)
-            self._frozen = frozen if frozen.agrees(*self.tokens(["an example"])) else None
+            frozen = FrozenLayers(self._module, stack, layers)
+            example = self._padded(self.prepare(["an example"]), "cpu")
+            self._frozen = frozen if frozen.agrees(example) else None
+        self._in_training = [self._module] if self._frozen is None else trained
         self._device = device
         self._module.to(device)
-        trained = [self._module] if layers is None else list(stack)[-layers:]
-        self.parameters = _train_only(trained, self._module)
+        words = [self._module.network.get_input_embeddings()]
+        self.parameters = train_only(trained, self._module, words)
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+    def prepare(self, inputs: Sequence[str | None]) -> Tokens:
         """Return the tokens of texts."""
-        found = self._tokenizer.encode_batch([text or "" for text in texts])
-        return [one.ids if text else [] for one, text in zip(found, texts, strict=True)]
+        found = self._tokenizer.encode_batch([text or "" for text in inputs])
+        return [one.ids if text else [] for one, text in zip(found, inputs, strict=True)]
 
-    def vectors(self, tokens: Tokens, is_training: bool) -> Any:
+    def lengths(self, prepared: Tokens) -> np.ndarray:
+        """Return the lengths by which texts are sorted into batches, of shape (n,)."""
+        return np.array([len(ids) for ids in prepared])
+
+    def vectors(self, prepared: Tokens, is_training: bool) -> Any:
         """Return a tensor of shape (n, size): vectors of unit length, zeros where no text is."""
         import torch
 
-        self._module.train(is_training)
-        lengths = torch.tensor([len(ids) for ids in tokens])
-        padded = torch.zeros((len(tokens), max(1, int(lengths.max()))), dtype=torch.int64)
-        for row, ids in enumerate(tokens):
-            padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
-        mask = (torch.arange(padded.shape[1]) < lengths.clamp(min=1)[:, None]).long()
-        padded, mask, lengths = (one.to(self._device) for one in (padded, mask, lengths))
+        set_training(self._module, self._in_training, is_training)
+        padded, mask = self._padded(prepared, self._device)
         if self._frozen is None:
             found = self._module(padded, mask)
         else:
-            found = self._frozen.run(tokens, padded, mask, is_training)
-        return found * (lengths > 0)[:, None]
+            found = self._frozen.run(
+                [tuple(ids) for ids in prepared],
+                lambda rows: (padded[rows], mask[rows]),
+                (padded, mask),
+                [max(1, len(ids)) for ids in prepared],
+            )
+        there = torch.tensor([bool(ids) for ids in prepared], device=self._device)
+        return found * there[:, None]
 
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
         model = openvino_model(self._module.eval().cpu(), example, is_fixed=False)
-        # Their names count what was converted before in the process.
-        model.set_friendly_name("network")
-        for at, node in enumerate(model.get_ordered_ops()):
-            node.set_friendly_name(f"{node.get_type_name()}_{at}")
         # What predicts is what is saved, so that both give the same bits.
         with TemporaryDirectory() as name:
             SavedText(model, self._tokenizer).save(Path(name))
             return SavedText.load(Path(name))
 
+    @staticmethod
+    def _padded(tokens: Tokens, device: str) -> tuple[Any, Any]:
+        """Return tokens in one tensor, and which of them count, int64 of shape (n, length)."""
+        import torch
 
-def _layers_of(module: Any) -> Any:
-    """Return the layers of a network: the longest list of modules in it, if it has any."""
-    import torch
-
-    lists = [part for part in module.modules() if isinstance(part, torch.nn.ModuleList)]
-    return max(lists, key=len, default=[])
-
-
-def _train_only(parts: Sequence[Any], module: Any) -> list[Any]:
-    """Let `parts` of a network be trained, but for its words; return their parameters."""
-    module.requires_grad_(False)
-    for part in parts:
-        part.requires_grad_(True)
-    module.network.get_input_embeddings().requires_grad_(False)
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+        lengths = torch.tensor([max(1, len(ids)) for ids in tokens])
+        padded = torch.zeros((len(tokens), int(lengths.max())), dtype=torch.int64)
+        for row, ids in enumerate(tokens):
+            padded[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).long()
+        return padded.to(device), mask.to(device)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 
 from stages.classifiers.base.epochs import History
-from stages.classifiers.base.saved_text import SavedText
+from stages.classifiers.base.saved_network import SavedNetwork
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder, read_json, sha256_of, write_json
+from stages.common.image_network import ImageNetwork
 from stages.common.keras_weights import load_variables, save_variables
 from stages.common.text_network import TextNetwork
 
+Network = TextNetwork | ImageNetwork
+
 MAX_TUNED = 32  # networks that are kept: those used last
-LIBRARIES = ("numpy", "openvino", "tokenizers", "torch", "transformers")
+LIBRARIES = ("numpy", "openvino", "pillow", "tokenizers", "torch", "transformers")
 ARRAYS_FILE = "head.safetensors"
 HISTORY_FILE = "history.json"
 
@@ -33,20 +36,22 @@ HISTORY_FILE = "history.json"
 class Tuned:
     """A tuned network, the linear layer that was trained on it, and how that went."""
 
-    network: SavedText
+    network: SavedNetwork
     variables: dict[str, np.ndarray]
     history: History
 
 
-def tuned_once(key: Any, network: TextNetwork, tune: Callable[[], Tuned]) -> Tuned:
+def tuned_once(
+    key: Any, network: Network, tune: Callable[[], Tuned], load: Callable[[Path], SavedNetwork]
+) -> Tuned:
     """Return what `tune` returns for a network in its folder, from the cache if it is there.
 
     `key`, which can be written as JSON, is all that the result depends on beside the network, the
-    code and the libraries.
+    code and the libraries. `load` loads what a SavedNetwork saved.
     """
     folder = cache_folder() / "tuned" / _hash(key, network)
     try:
-        found = _read(folder)
+        found = _read(folder, load)
     except (InputError, LookupError, TypeError, AttributeError):  # not there, or damaged
         made = tune()
         with atomic_folder(folder) as part:
@@ -54,7 +59,7 @@ def tuned_once(key: Any, network: TextNetwork, tune: Callable[[], Tuned]) -> Tun
             save_variables(made.variables, part / ARRAYS_FILE)
             shapes = {name: list(array.shape) for name, array in made.variables.items()}
             write_json(part / HISTORY_FILE, {"history": made.history, "shapes": shapes})
-        found = _read(folder)
+        found = _read(folder, load)
     folder.touch()
     by_use = sorted(folder.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime_ns)
     for old in by_use[:-MAX_TUNED]:
@@ -62,23 +67,24 @@ def tuned_once(key: Any, network: TextNetwork, tune: Callable[[], Tuned]) -> Tun
     return found
 
 
-def _read(folder: Path) -> Tuned:
+def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
     """Read what was kept; raises InputError where it is missing or damaged."""
     described = read_json(folder / HISTORY_FILE)
     shapes = {
         name: (tuple(shape), np.dtype(np.float32)) for name, shape in described["shapes"].items()
     }
     variables = load_variables(folder / ARRAYS_FILE, shapes)
-    return Tuned(SavedText.load(folder), variables, described["history"])
+    return Tuned(load(folder), variables, described["history"])
 
 
-def _hash(key: Any, network: TextNetwork) -> str:
+def _hash(key: Any, network: Network) -> str:
     """Return the hash of all that a tuned network depends on."""
-    code = [Path(__file__).parents[1] / "finetuned.py", *sorted(Path(__file__).parent.glob("*.py"))]
+    here = Path(__file__).parent
+    code = sorted([*here.parent.glob("finetuned*.py"), *here.glob("*.py")])
     files = sorted(file for file in network.folder.iterdir() if file.is_file())
     parts = [
         key,
-        [network.pooling, network.max_tokens],
+        {name: value for name, value in asdict(network).items() if name != "folder"},
         [(file.name, sha256_of(file)) for file in (*code, *files)],
         [(name, version(name)) for name in LIBRARIES],
     ]

@@ -8,9 +8,9 @@ import PIL.Image
 import PIL.ImageDraw
 from PIL.Image import Image
 
+from stages.common.images import DEFAULT_SIZE
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import Encoder
-from stages.encoders.images import DEFAULT_SIZE
 
 MIN_COSINE = 0.99995  # so that inputs that are harder than these keep to 0.9999
 TEXTS = (

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from stages.common.errors import InputError
 from stages.common.huggingface import quiet
-from stages.encoders.images import DEFAULT_SIZE
+from stages.common.images import DEFAULT_SIZE
 from stages.encoders.weights.manifest import Manifest, check_sha256, digest, package_folder
 from stages.encoders.weights.unreachable import Unreachable
 

@@ -13,12 +13,12 @@ from helpers.models import FIELDS, LABELS, image_of
 from helpers.workbooks import xlsx
 
 from stages.common.errors import InputError
+from stages.common.images import open_jpeg
 from stages.common.tables import PRODUCTS
 from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import load_encoder
-from stages.encoders.images import open_jpeg
 from stages.fusion.features import Features, unit_length
 from stages.fusion.model import FusedModel
 from stages.fusion.model_file import ENCODERS, ModelFile

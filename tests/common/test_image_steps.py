@@ -3,13 +3,19 @@
 import numpy as np
 import openvino as ov
 import pytest
+from helpers.example_images import example_images
 
-from stages.encoders.image_steps import (
+from stages.common.image_steps import (
     pixel_values,
     read_steps,
     steps_of,
     taking_bytes,
 )
+
+
+@pytest.fixture(scope="module")
+def images():
+    return example_images()
 
 
 def cut(height, width):

@@ -16,9 +16,8 @@ import PIL.Image
 from PIL.Image import Image, Resampling
 
 from stages.common.files import write_json
+from stages.common.images import DEFAULT_SIZE, resize
 from stages.common.openvino import import_openvino
-from stages.encoders.backends.base import Row
-from stages.encoders.images import DEFAULT_SIZE, resize
 
 FILE = "image.json"
 _TRIED = ((224, 224), (320, 320), (61, 61), (150, 97))  # sizes of the images that are tried
@@ -38,7 +37,7 @@ class ImageSteps:
     crop_width: int | None = None
     crop_height: int | None = None
 
-    def pixels(self, image: Image) -> Row:
+    def pixels(self, image: Image) -> tuple[np.ndarray]:
         """Return what the network takes of an RGB image, uint8 of shape (1, height, width, 3)."""
         size = self.resized(image.size)
         if image.size != size:

@@ -1,0 +1,132 @@
+"""An image network while PyTorch trains it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from stages.classifiers.base.frozen_layers import FrozenLayers
+from stages.classifiers.base.network_layers import (
+    choose_trained,
+    layers_of,
+    set_training,
+    train_only,
+)
+from stages.classifiers.base.saved_images import SavedImages
+from stages.common.errors import InputError
+from stages.common.image_network import ImageNetwork, load_image_module, load_processor
+from stages.common.image_steps import steps_of, taking_bytes
+from stages.common.images import DEFAULT_SIZE, open_jpeg
+from stages.common.openvino_conversion import openvino_model
+
+Jpegs = Sequence[bytes | None]
+
+
+class TunedImages:
+    """A network of which the last `layers` are trained, or all if that is None, on a device.
+
+    With `mirrors`, half of the images are mirrored while they train it, drawn anew each time.
+    """
+
+    what = "images"
+
+    def __init__(
+        self, network: ImageNetwork, layers: int | None, mirrors: bool, device: str = "cpu"
+    ) -> None:
+        import torch
+
+        found = steps_of(load_processor(network.folder))
+        if found is None:
+            raise InputError(
+                f"{network.model} has an image processor that cannot be saved with a model: tune "
+                "another encoder"
+            )
+        self._steps, self._table = found
+        self._module = _unit_length(load_image_module(network.folder))
+        self._mirrors, self._device = mirrors, "cpu"
+        example = self._pixels([PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE))])
+        with torch.no_grad():
+            self.n_features: int = self._module(example).shape[1]
+        trained = choose_trained(self._module, layers, network.model)
+        stack = layers_of(self._module)
+        self._frozen: FrozenLayers | None = None
+        if layers is not None and layers < len(stack):
+            frozen = FrozenLayers(self._module, stack, layers)
+            self._frozen = frozen if frozen.agrees((example,)) else None
+        self._shape = example.shape[1:]
+        self._in_training = [self._module] if self._frozen is None else trained
+        self._device = device
+        self._module.to(device)
+        self.parameters = train_only(trained, self._module)
+
+    def prepare(self, inputs: Jpegs) -> Jpegs:
+        """Return the images as they are: they are decoded when they are needed."""
+        return list(inputs)
+
+    def lengths(self, prepared: Jpegs) -> np.ndarray:
+        """Return one length for all images, of shape (n,): any may be in one batch."""
+        return np.zeros(len(prepared))
+
+    def vectors(self, prepared: Jpegs, is_training: bool) -> Any:
+        """Return a tensor of shape (n, size): vectors of unit length, zeros where no image is."""
+        import torch
+
+        set_training(self._module, self._in_training, is_training)
+        mirrored = [False] * len(prepared)
+        if is_training and self._mirrors:
+            mirrored = (torch.rand(len(prepared)) < 0.5).tolist()
+        keys = list(zip(prepared, mirrored, strict=True))
+
+        def arguments(rows: Sequence[int]) -> tuple[Any]:
+            return (self._pixels([_image(*keys[row]) for row in rows]),)
+
+        if self._frozen is None:
+            found = self._module(*arguments(range(len(keys))))
+        else:
+            shown = torch.zeros((len(keys), *self._shape), device=self._device)
+            found = self._frozen.run(keys, arguments, (shown,))
+        there = torch.tensor([bool(jpeg) for jpeg in prepared], device=self._device)
+        return found * there[:, None]
+
+    def saved(self) -> SavedImages:
+        """Return the network as it is saved and predicts."""
+        example = np.zeros((1, *self._shape), dtype=np.float32)
+        model = openvino_model(self._module.eval().cpu(), [example], is_fixed=True)
+        # What predicts is what is saved, so that both give the same bits.
+        with TemporaryDirectory() as name:
+            SavedImages(taking_bytes(model, self._table), self._steps).save(Path(name))
+            return SavedImages.load(Path(name))
+
+    def _pixels(self, images: Sequence[PIL.Image.Image]) -> Any:
+        """Return what the network takes of images, float32 of shape (n, 3, height, width)."""
+        import torch
+
+        planes = np.concatenate([self._steps.pixels(image)[0] for image in images])
+        numbers = np.stack([self._table[i][planes[..., i]] for i in range(3)], axis=1)
+        return torch.from_numpy(numbers).to(self._device)
+
+
+def _image(jpeg: bytes | None, is_mirrored: bool) -> PIL.Image.Image:
+    """Return an image, mirrored if so; a black one where there is none."""
+    if not jpeg:
+        return PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE))
+    image = open_jpeg(jpeg)
+    return image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else image
+
+
+def _unit_length(module: Any) -> Any:
+    """Return a module that gives a module's output at unit length."""
+    import torch
+
+    class UnitLength(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, pixel_values: Any) -> Any:
+            return torch.nn.functional.normalize(self.inner(pixel_values))
+
+    return UnitLength()

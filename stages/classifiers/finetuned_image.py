@@ -1,0 +1,42 @@
+"""The network of an image encoder, tuned to the products' classes, and a linear layer on it."""
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat
+
+from stages.classifiers.base.saved_images import SavedImages
+from stages.classifiers.base.tuned_classifier import TunedClassifier, TuningSettings
+from stages.classifiers.base.tuned_images import TunedImages
+from stages.common.image_network import ImageNetwork
+from stages.common.settings import Positive, Slug
+
+JPEG_BYTES = 20_000  # of an image of 224 pixels, at most on average
+
+
+class Settings(TuningSettings):
+    """See TuningSettings; with `mirrors`, half of the images are mirrored while they train it.
+
+    Of a network whose layers are in stages, the last `layers` stages learn.
+    """
+
+    tunes = "huggingface_image"
+
+    encoder: Slug = "convnextv2"
+    layers: Positive | Literal["all"] = 1
+    contrastive: NonNegativeFloat = 0.0
+    mirrors: bool = True
+
+    def bytes_for(self, n: int) -> int:
+        """Return how many bytes it holds to fit n products: their images."""
+        return JPEG_BYTES * n
+
+
+class Classifier(TunedClassifier):
+    """A linear layer, and a network of images where a block has them."""
+
+    saved_network = SavedImages
+
+    @staticmethod
+    def tuned_network(settings: Any, network: ImageNetwork, device: str) -> TunedImages:
+        """Return an encoder's network as PyTorch trains it on cpu or cuda."""
+        return TunedImages(network, settings.n_layers, settings.mirrors, device)

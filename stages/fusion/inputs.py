@@ -1,0 +1,78 @@
+"""The texts or images of products, for a classifier that reads them itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from stages.common import paths
+from stages.common.blocks import InputBlock
+from stages.common.image_network import ImageNetwork
+from stages.common.product_images import read_images
+from stages.common.text_network import TextNetwork
+from stages.common.texts import texts_of
+from stages.fusion.features import Features, FeaturesMetadata
+from stages.fusion.training import Reader
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """The images of all products, which are read when some are asked for.
+
+    `skus` are those of all products, str of shape (n,). The others are as in an InputBlock.
+    """
+
+    shards: Sequence[Path]
+    skus: np.ndarray
+    network: ImageNetwork
+    replaces: frozenset[str]
+
+    def __getitem__(self, rows: np.ndarray) -> InputBlock:
+        """Return the images of some products, by their row numbers or a boolean mask."""
+        skus = self.skus[rows].tolist()
+        found = read_images(self.shards, skus)
+        inputs = np.array([found.get(sku) for sku in skus], dtype=object)
+        return InputBlock(inputs, self.network, self.replaces)
+
+
+def input_blocks(
+    encoder: str, metadata: FeaturesMetadata, products: pa.Table
+) -> dict[str, InputBlock | StoredImages]:
+    """Return what `encoder` read of all products, and its network, by its block.
+
+    It is of kind huggingface_text or huggingface_image; some modality sees it.
+    """
+    found: dict[str, InputBlock | StoredImages] = {}
+    for block in metadata.seen_blocks:
+        saved = metadata.encoders[block]
+        if saved["encoder"] != encoder:
+            continue
+        settings, folder = saved["settings"], paths.weights(encoder)
+        modality = metadata.inputs[block]
+        replaces = frozenset(name for name, one in metadata.inputs.items() if one == modality)
+        if modality == "image":
+            skus = np.array(products["sku"].to_pylist(), dtype=object)
+            network = ImageNetwork(folder, settings["model"])
+            found[block] = StoredImages(paths.image_shards(), skus, network, replaces)
+            continue
+        texts = texts_of(products, saved["fields"], settings["prefix"])
+        keys = ("model", "pooling", "max_tokens")
+        text_network = TextNetwork(folder, *(settings[key] for key in keys))
+        found[block] = InputBlock(np.array(texts, dtype=object), text_network, replaces)
+    return found
+
+
+@dataclass(frozen=True)
+class InputReader:
+    """Reads features together with inputs; `inputs` are those of all products by block."""
+
+    read: Reader
+    inputs: Mapping[str, InputBlock | StoredImages]
+
+    def __call__(self, chosen: np.ndarray) -> tuple[Features, np.ndarray]:
+        """Return the features of the chosen products that have a block, and their row numbers."""
+        features, rows = self.read(chosen)
+        raw_inputs = {name: block[rows] for name, block in self.inputs.items()}
+        return replace(features, raw_inputs=raw_inputs), rows
