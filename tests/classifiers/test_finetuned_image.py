@@ -25,14 +25,7 @@ CLASSES = ["across", "upright"]
 BLOCKS = {"photo": 0.6, "words": 0.8}
 QUICK: dict[str, Any] = {"max_epochs": 10, "batch_size": 8, "learning_rate": 0.01}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    """Keep tuned networks elsewhere than the repository does."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setattr(tuning_cache, "cache_folder", lambda: folder)
-        yield folder
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

@@ -87,3 +87,23 @@ def test_a_network_whose_layers_depend_on_more_than_the_layer_below_is_run_as_a_
     # A convolution follows the first layer, whichever that is.
     network = write(tmp_path, DebertaV2Config(**SIZES, conv_kernel_size=3, conv_act="gelu"))
     assert_same_vectors(TunedText(network, 1), network)
+
+
+@pytest.mark.parametrize("has_shortcut", [True, False])
+def test_a_network_that_looks_at_its_input_once_more_is_run_as_a_whole(has_shortcut):
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.ModuleList([torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)])
+
+        def forward(self, pixels):
+            found = pixels
+            for layer in self.layers:
+                found = layer(found)
+            return found + pixels if has_shortcut else found
+
+    network, pixels = Network(), torch.ones((1, 3))
+    frozen = frozen_layers.FrozenLayers(network, network.layers, 1)
+    assert frozen.agrees((pixels,), (torch.zeros_like(pixels),)) == (not has_shortcut)

@@ -32,16 +32,18 @@ class FrozenLayers:
         self._kept: dict[Hashable, Any] = {}
         self._room = MAX_KEPT
 
-    def agrees(self, args: tuple[Any, ...]) -> bool:
+    def agrees(self, args: tuple[Any, ...], shown: tuple[Any, ...]) -> bool:
         """Return whether the vector of an input, a batch of one, is the whole network's.
 
-        It is not where a layer depends on more than the layer below gives.
+        It is not where a layer depends on more than the layer below gives. `args` are what the
+        network takes of the input, `shown` as in `run`.
         """
         import torch
 
         with torch.no_grad():
-            found = self.run([None], lambda rows: args, args)
+            found = self.run([None], lambda rows: args, shown)
             self._kept.clear()
+            self._room = MAX_KEPT
             return torch.allclose(found, self._module(*args), atol=TOLERANCE)
 
     def run(

@@ -47,7 +47,8 @@ class TunedImages:
         self._steps, self._table = found
         self._module = _unit_length(load_image_module(network.folder))
         self._mirrors, self._device = mirrors, "cpu"
-        example = self._pixels([PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE))])
+        noise = np.random.default_rng(0).integers(0, 256, (DEFAULT_SIZE, DEFAULT_SIZE, 3), np.uint8)
+        example = self._pixels([PIL.Image.fromarray(noise)])
         with torch.no_grad():
             self.n_features: int = self._module(example).shape[1]
         trained = choose_trained(self._module, layers, network.model)
@@ -55,7 +56,9 @@ class TunedImages:
         self._frozen: FrozenLayers | None = None
         if layers is not None and layers < len(stack):
             frozen = FrozenLayers(self._module, stack, layers)
-            self._frozen = frozen if frozen.agrees((example,)) else None
+            self._frozen = (
+                frozen if frozen.agrees((example,), (torch.zeros_like(example),)) else None
+            )
         self._shape = example.shape[1:]
         self._in_training = [self._module] if self._frozen is None else trained
         self._device = device

@@ -41,7 +41,7 @@ class TunedText:
         if layers is not None and layers < len(stack):
             frozen = FrozenLayers(self._module, stack, layers)
             example = self._padded(self.prepare(["an example"]), "cpu")
-            self._frozen = frozen if frozen.agrees(example) else None
+            self._frozen = frozen if frozen.agrees(example, example) else None
         self._in_training = [self._module] if self._frozen is None else trained
         self._device = device
         self._module.to(device)
