@@ -81,11 +81,11 @@ def test_a_moved_module_changes_no_key(room):
     before = keys_of(room)
     (room / "engines").mkdir()
     (room / "backends" / "openvino.py").rename(room / "engines" / "ov.py")
-    (room / "images.py").rename(room / "pixels.py")
+    (room / "feed.py").rename(room / "inputs.py")
     for file in sources(room):
         text = file.read_text()
         text = text.replace("stages.encoders.backends.openvino", "stages.encoders.engines.ov")
-        file.write_text(text.replace("stages.common.images", "stages.encoders.pixels"))
+        file.write_text(text.replace("stages.encoders.feed", "stages.encoders.inputs"))
     assert keys_of(room) == before
 
 
@@ -148,11 +148,13 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
         ("../common/tables.py", "zstd", "snappy", set()),
         ("backends/openvino.py", '"THROUGHPUT"', '"LATENCY"', set(KINDS)),
         (
-            "images.py",
+            "../common/images.py",
             "DEFAULT_SIZE = 224",
             "DEFAULT_SIZE = 256",
             {"huggingface_image", "keras", "onnx"},
         ),
+        ("../common/image_network.py", 'backend="pil"', 'backend="fast"', {"huggingface_image"}),
+        ("../common/image_steps.py", "* side / min", "* side // min", {"huggingface_image"}),
     ],
 )
 def test_a_changed_expression_changes_the_keys_of_those_kinds_that_use_it(
