@@ -12,7 +12,7 @@ from helpers.image_networks import SIDE, striped, write_image_network
 from helpers.repository import TOP
 
 from stages.classifiers.base import tuned_images, tuning_cache
-from stages.classifiers.base.network_layers import choose_trained
+from stages.classifiers.base.partly_trained import PartlyTrained, layers_of
 from stages.classifiers.base.saved_network import MODEL_FILE
 from stages.classifiers.base.tuned_images import TunedImages
 from stages.classifiers.finetuned_image import Classifier, Settings
@@ -203,7 +203,19 @@ def test_an_image_processor_that_cannot_be_saved_is_refused(networks, tmp_path: 
 def test_a_network_without_layers_is_trained_as_a_whole_or_not_at_all():
     import torch
 
-    network = torch.nn.Linear(2, 2)
-    assert choose_trained(network, None, "lab/net") == [network]
+    network, args = torch.nn.Linear(2, 2), (torch.ones((1, 2)),)
+    whole = PartlyTrained(network, None, "lab/net", "cpu", args, args)
+    assert whole.parameters == list(network.parameters())
     with pytest.raises(InputError, match="lab/net has no list of layers: set `layers: all`"):
-        choose_trained(network, 1, "lab/net")
+        PartlyTrained(network, 1, "lab/net", "cpu", args, args)
+
+
+def test_layers_that_are_in_stages_count_as_stages():
+    import torch
+
+    def stage(size: int) -> torch.nn.Module:
+        return torch.nn.ModuleList([torch.nn.Linear(size, size) for _ in range(5)])
+
+    stages = torch.nn.Sequential(stage(2), stage(4))  # as timm's networks have them
+    network = torch.nn.ModuleDict({"stem": torch.nn.Linear(2, 2), "stages": stages})
+    assert layers_of(network) is stages

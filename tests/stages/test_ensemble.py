@@ -13,7 +13,7 @@ from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.tables import from_arrow, read_table, to_arrow
 from stages.fusion.ensemble import ENSEMBLE_FILE, Ensemble, load_fitted
-from stages.fusion.ensemble_training import pool_tables
+from stages.fusion.ensemble_training import describe_ensemble, pool_tables
 from stages.fusion.features import read_features
 from stages.fusion.model import ALL
 from stages.fusion.model_file import ModelFile
@@ -80,6 +80,18 @@ def test_the_served_ensemble_gives_the_predictions_in_the_table(built):
     }
     for (sku, _), probabilities in without_image.items():
         np.testing.assert_allclose(by_sku[sku], probabilities, rtol=0, atol=1e-6)
+
+
+def test_it_reads_the_inputs_that_any_of_its_models_reads(built):
+    read = {"logistic_regression": ["minilm"], "svm": ["resnet50"]}
+    models = {
+        name: ModelFile.load(paths.model(name, "multimodal")).model_copy(
+            update={"reads_inputs_of": encoders}
+        )
+        for name, encoders in read.items()
+    }
+    described = describe_ensemble(models, pool_tables(tables()))
+    assert described.reads_inputs_of == ["minilm", "resnet50"]
 
 
 def test_an_input_that_a_product_lacks_says_nothing(built):

@@ -6,6 +6,7 @@ Neither PyTorch nor Transformers is needed to use it, and loading it runs no cod
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -62,6 +63,12 @@ class SavedNetwork(ABC):
                 "`dvc repro -f` rebuilds it"
             ) from None
         return cls(model, preparation)
+
+    def reloaded(self) -> Self:
+        """Return the network as it is saved and loaded again, so that both give the same bits."""
+        with TemporaryDirectory() as name:
+            self.save(Path(name))
+            return self.load(Path(name))
 
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the inputs' vectors, float32 of shape (n, n_features); zeros where none is."""

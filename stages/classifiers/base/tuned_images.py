@@ -1,20 +1,12 @@
 """An image network while PyTorch trains it."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
-from stages.classifiers.base.frozen_layers import FrozenLayers
-from stages.classifiers.base.network_layers import (
-    choose_trained,
-    layers_of,
-    set_training,
-    train_only,
-)
+from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_images import SavedImages
 from stages.common.errors import InputError
 from stages.common.image_network import ImageNetwork, load_image_module, load_processor
@@ -46,24 +38,17 @@ class TunedImages:
             )
         self._steps, self._table = found
         self._module = _unit_length(load_image_module(network.folder))
-        self._mirrors, self._device = mirrors, "cpu"
+        self._mirrors = mirrors
         noise = np.random.default_rng(0).integers(0, 256, (DEFAULT_SIZE, DEFAULT_SIZE, 3), np.uint8)
         example = self._pixels([PIL.Image.fromarray(noise)])
         with torch.no_grad():
             self.n_features: int = self._module(example).shape[1]
-        trained = choose_trained(self._module, layers, network.model)
-        stack = layers_of(self._module)
-        self._frozen: FrozenLayers | None = None
-        if layers is not None and layers < len(stack):
-            frozen = FrozenLayers(self._module, stack, layers)
-            self._frozen = (
-                frozen if frozen.agrees((example,), (torch.zeros_like(example),)) else None
-            )
-        self._shape = example.shape[1:]
-        self._in_training = [self._module] if self._frozen is None else trained
-        self._device = device
-        self._module.to(device)
-        self.parameters = train_only(trained, self._module)
+        self._shape, self._device = example.shape[1:], device
+        shown = torch.zeros_like(example)
+        self._trained = PartlyTrained(
+            self._module, layers, network.model, device, (example,), (shown,)
+        )
+        self.parameters = self._trained.parameters
 
     def prepare(self, inputs: Jpegs) -> Jpegs:
         """Return the images as they are: they are decoded when they are needed."""
@@ -77,20 +62,16 @@ class TunedImages:
         """Return a tensor of shape (n, size): vectors of unit length, zeros where no image is."""
         import torch
 
-        set_training(self._module, self._in_training, is_training)
         mirrored = [False] * len(prepared)
         if is_training and self._mirrors:
             mirrored = (torch.rand(len(prepared)) < 0.5).tolist()
         keys = list(zip(prepared, mirrored, strict=True))
 
         def arguments(rows: Sequence[int]) -> tuple[Any]:
-            return (self._pixels([_image(*keys[row]) for row in rows]),)
+            return (self._pixels([_image(*keys[row]) for row in rows]).to(self._device),)
 
-        if self._frozen is None:
-            found = self._module(*arguments(range(len(keys))))
-        else:
-            shown = torch.zeros((len(keys), *self._shape), device=self._device)
-            found = self._frozen.run(keys, arguments, (shown,))
+        shown = torch.zeros((len(keys), *self._shape), device=self._device)
+        found = self._trained.run(keys, arguments, (shown,), is_training)
         there = torch.tensor([bool(jpeg) for jpeg in prepared], device=self._device)
         return found * there[:, None]
 
@@ -98,10 +79,7 @@ class TunedImages:
         """Return the network as it is saved and predicts."""
         example = np.zeros((1, *self._shape), dtype=np.float32)
         model = openvino_model(self._module.eval().cpu(), [example], is_fixed=True)
-        # What predicts is what is saved, so that both give the same bits.
-        with TemporaryDirectory() as name:
-            SavedImages(taking_bytes(model, self._table), self._steps).save(Path(name))
-            return SavedImages.load(Path(name))
+        return SavedImages(taking_bytes(model, self._table), self._steps).reloaded()
 
     def _pixels(self, images: Sequence[PIL.Image.Image]) -> Any:
         """Return what the network takes of images, float32 of shape (n, 3, height, width)."""
@@ -109,7 +87,7 @@ class TunedImages:
 
         planes = np.concatenate([self._steps.pixels(image)[0] for image in images])
         numbers = np.stack([self._table[i][planes[..., i]] for i in range(3)], axis=1)
-        return torch.from_numpy(numbers).to(self._device)
+        return torch.from_numpy(numbers)
 
 
 def _image(jpeg: bytes | None, is_mirrored: bool) -> PIL.Image.Image:

@@ -1,19 +1,11 @@
 """A text network while PyTorch trains it."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from stages.classifiers.base.frozen_layers import FrozenLayers
-from stages.classifiers.base.network_layers import (
-    choose_trained,
-    layers_of,
-    set_training,
-    train_only,
-)
+from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer
@@ -35,18 +27,13 @@ class TunedText:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
         self.n_features: int = self._module.network.config.hidden_size
-        trained = choose_trained(self._module, layers, network.model)
-        stack = layers_of(self._module)
-        self._frozen: FrozenLayers | None = None
-        if layers is not None and layers < len(stack):
-            frozen = FrozenLayers(self._module, stack, layers)
-            example = self._padded(self.prepare(["an example"]), "cpu")
-            self._frozen = frozen if frozen.agrees(example, example) else None
-        self._in_training = [self._module] if self._frozen is None else trained
         self._device = device
-        self._module.to(device)
+        example = self._padded(self.prepare(["an example"]), "cpu")
         words = [self._module.network.get_input_embeddings()]
-        self.parameters = train_only(trained, self._module, words)
+        self._trained = PartlyTrained(
+            self._module, layers, network.model, device, example, example, words
+        )
+        self.parameters = self._trained.parameters
 
     def prepare(self, inputs: Sequence[str | None]) -> Tokens:
         """Return the tokens of texts."""
@@ -61,17 +48,14 @@ class TunedText:
         """Return a tensor of shape (n, size): vectors of unit length, zeros where no text is."""
         import torch
 
-        set_training(self._module, self._in_training, is_training)
         padded, mask = self._padded(prepared, self._device)
-        if self._frozen is None:
-            found = self._module(padded, mask)
-        else:
-            found = self._frozen.run(
-                [tuple(ids) for ids in prepared],
-                lambda rows: (padded[rows], mask[rows]),
-                (padded, mask),
-                [max(1, len(ids)) for ids in prepared],
-            )
+        found = self._trained.run(
+            [tuple(ids) for ids in prepared],
+            lambda rows: (padded[rows], mask[rows]),
+            (padded, mask),
+            is_training,
+            [max(1, len(ids)) for ids in prepared],
+        )
         there = torch.tensor([bool(ids) for ids in prepared], device=self._device)
         return found * there[:, None]
 
@@ -79,10 +63,7 @@ class TunedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
         model = openvino_model(self._module.eval().cpu(), example, is_fixed=False)
-        # What predicts is what is saved, so that both give the same bits.
-        with TemporaryDirectory() as name:
-            SavedText(model, self._tokenizer).save(Path(name))
-            return SavedText.load(Path(name))
+        return SavedText(model, self._tokenizer).reloaded()
 
     @staticmethod
     def _padded(tokens: Tokens, device: str) -> tuple[Any, Any]:

@@ -1,0 +1,84 @@
+"""A network of which PyTorch trains the last layers, or all."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+from stages.classifiers.base.frozen_layers import Arguments, FrozenLayers
+from stages.common.errors import InputError
+
+
+class PartlyTrained:
+    """A module of which the last `n_layers` are trained, or all if that is None, on a device.
+
+    Where layers are in stages, they are the last stages. Parts that are `never` trained stay as
+    they are. `args` and `shown` are those of one input, as in FrozenLayers: they say whether what
+    the frozen layers give can be computed once. Raises InputError, which names the `model`, where
+    the module has no list of layers.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        n_layers: int | None,
+        model: str,
+        device: str,
+        args: tuple[Any, ...],
+        shown: tuple[Any, ...],
+        never: Iterable[Any] = (),
+    ) -> None:
+        layers = layers_of(module)
+        if n_layers is not None and not len(layers):
+            raise InputError(f"{model} has no list of layers: set `layers: all` of the classifier")
+        trained = [module] if n_layers is None else list(layers)[-n_layers:]
+        self._module = module
+        self._frozen: FrozenLayers | None = None
+        if n_layers is not None and n_layers < len(layers):
+            frozen = FrozenLayers(module, layers, n_layers)
+            self._frozen = frozen if frozen.agrees(args, shown) else None
+        self._in_training = [module] if self._frozen is None else trained
+        module.to(device)
+        module.requires_grad_(False)
+        for part in trained:
+            part.requires_grad_(True)
+        for part in never:
+            part.requires_grad_(False)
+        self.parameters = [one for one in module.parameters() if one.requires_grad]
+
+    def run(
+        self,
+        keys: Sequence[Hashable],
+        arguments: Arguments,
+        shown: tuple[Any, ...],
+        is_training: bool,
+        lengths: Sequence[int] | None = None,
+    ) -> Any:
+        """Return the module's output for the inputs that `keys` stand for; see FrozenLayers.
+
+        Batch normalisation is never in training mode: a batch of a few products does not say what
+        is usual.
+        """
+        import torch
+
+        self._module.eval()
+        for part in self._in_training if is_training else ():
+            for one in part.modules():
+                one.training = not isinstance(one, torch.nn.modules.batchnorm._BatchNorm)
+        if self._frozen is None:
+            return self._module(*arguments(list(range(len(keys)))))
+        return self._frozen.run(keys, arguments, shown, lengths)
+
+
+def layers_of(module: Any) -> Any:
+    """Return the list of a network's layers, or of its stages where layers are in stages.
+
+    It is the outermost one that holds most of the network. Empty where there is none.
+    """
+    import torch
+
+    kinds = torch.nn.ModuleList | torch.nn.Sequential
+    lists = [part for part in module.modules() if isinstance(part, kinds) and len(part) > 1]
+    return max(lists, key=_count, default=[])
+
+
+def _count(part: Any) -> int:
+    return sum(parameter.numel() for parameter in part.parameters())
