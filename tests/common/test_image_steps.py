@@ -1,7 +1,6 @@
 """The steps that stand for an image processor give its numbers to the bit, or are not used."""
 
 import numpy as np
-import openvino as ov
 import pytest
 from helpers.example_images import example_images
 
@@ -11,6 +10,7 @@ from stages.common.image_steps import (
     steps_of,
     taking_bytes,
 )
+from stages.common.openvino import import_openvino
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def test_steps_and_table_give_the_processor_s_numbers(name, images, tmp_path):
 def test_a_network_that_takes_bytes_gets_the_same_numbers(images):
     processor = make(*PROCESSORS["vit"])
     steps, table = steps_of(processor)
+    ov = import_openvino()
     pixels = ov.opset13.parameter([1, 3, 64, 48], np.float32)
     model = ov.Model([ov.opset13.reshape(pixels, np.array([1, -1]), False)], [pixels])
     compiled = ov.Core().compile_model(

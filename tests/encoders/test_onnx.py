@@ -1,7 +1,6 @@
 """ONNX files: the two layouts are computed right, and what does not fit is refused."""
 
 import numpy as np
-import openvino as ov
 import PIL.Image
 import pytest
 from helpers.onnx_files import FLOAT, WEIGHTS, model, node, of_bytes
@@ -9,6 +8,7 @@ from helpers.repository import SHARED
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
+from stages.common.openvino import import_openvino
 from stages.encoders import onnx
 from stages.encoders.backends.base import Backend
 from stages.encoders.onnx import Settings as OnnxSettings
@@ -168,7 +168,8 @@ def test_a_real_network_is_openvino_s_own_run_of_it(tmp_path, images):
     encoder = fetched(tmp_path / "weights", settings_for(MOBILENET))
     assert encoder.n_features == 1280
     found = encoded(encoder, images)
-    whole = ov.Core().compile_model(MOBILENET, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    core = import_openvino().Core()
+    whole = core.compile_model(MOBILENET, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     reference = whole([np.stack([np.asarray(image) for image in images])])[0]
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
     assert np.array_equal(encoded(encoder, images[::-1]), found[::-1])

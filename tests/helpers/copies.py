@@ -59,7 +59,9 @@ class Copy:
         No host of published weights can be reached, so that they are random wherever this runs.
         """
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "HTTPS_PROXY": NOWHERE} | more
+        # Bytecode is kept, as it is where a user runs this: a copy's modules are compiled once.
+        kept = {"PYTHONDONTWRITEBYTECODE": ""}
+        return os.environ | kept | {"PATH": path, "HTTPS_PROXY": NOWHERE} | more
 
     def clone(self, top: Path) -> "Copy":
         """Clone the last commit to `top`, as someone else does who has no data yet."""

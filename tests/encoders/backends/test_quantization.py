@@ -4,11 +4,11 @@ import re
 import sys
 
 import numpy as np
-import openvino as ov
 import pytest
 from helpers.onnx_files import convolutional
 
 from stages.common.errors import InputError
+from stages.common.openvino import import_openvino
 from stages.encoders import onnx
 from stages.encoders.backends import quantization
 from stages.encoders.backends.quantization import check_cosines, quantized
@@ -30,7 +30,7 @@ def rows():
 
 def saved(model, folder):
     folder.mkdir()
-    ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    import_openvino().save_model(model, folder / "model.xml", compress_to_fp16=False)
     return [(folder / name).read_bytes() for name in ("model.xml", "model.bin")]
 
 
