@@ -158,7 +158,8 @@ def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
     train = products(40, 5)
     monkeypatch.setattr(tuning_cache, "MAX_TUNED", 2)
     first = fit(train, max_epochs=1).predict_proba(train[0])
-    assert "tuning on 40 texts, epoch 1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "tuning on 40 texts, epoch 1, " in said and "/40 [" in said  # a line, and a bar
     again = fit(train, max_epochs=1).predict_proba(train[0])
     assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(again, first)

@@ -57,24 +57,35 @@ def tune(
 ) -> tuple[dict[str, np.ndarray], History]:
     """Tune a network that is on cpu or cuda; return the linear layer's variables, and the curves.
 
-    Progress goes to standard error.
+    Progress goes to standard error: a bar for each epoch, and a line once it is done.
     """
     import torch
+    from tqdm import tqdm
 
     inputs, y = train
     layer = _linear(network.n_features, len(classes)).to(device)
     prepared = network.prepare(inputs)
     columns = torch.from_numpy(np.searchsorted(classes, y)).to(device)
+    bar = tqdm(
+        total=len(y) + (len(validation[1]) if validation is not None else 0),
+        desc=f"tuning on {len(y):,} {network.what}",
+        unit=f" {network.what}",
+        mininterval=1,
+        leave=False,
+    )
 
     def outputs(rows: np.ndarray) -> tuple[Any, Any]:
         vectors = network.vectors([prepared[row] for row in rows], True)
+        bar.update(len(rows))
         added = 0.0
         if settings.contrastive:
             added = settings.contrastive * supervised_contrastive(vectors, columns[rows])
         return layer(INPUT_LENGTH * vectors), added
 
     def logits(prepared: Sequence[Any]) -> Any:
-        return layer(INPUT_LENGTH * network.vectors(prepared, False))
+        vectors = network.vectors(prepared, False)
+        bar.update(len(prepared))
+        return layer(INPUT_LENGTH * vectors)
 
     judged = None
     if validation is not None:
@@ -82,19 +93,20 @@ def tune(
         prepared_held_out = network.prepare(held_out)
         order = np.argsort(network.lengths(prepared_held_out), kind="stable")
         judged = partial(_judge, logits, prepared_held_out, order, labels, list(classes))
-    history = train_epochs(
-        settings,
-        [
-            {"params": list(layer.parameters()), "lr": settings.head_learning_rate},
-            {"params": network.parameters, "lr": settings.learning_rate},
-        ],
-        outputs,
-        network.lengths(prepared),
-        y,
-        classes,
-        judged,
-        partial(_say, f"{len(y):,} {network.what}", time.monotonic()),
-    )
+    with bar:
+        history = train_epochs(
+            settings,
+            [
+                {"params": list(layer.parameters()), "lr": settings.head_learning_rate},
+                {"params": network.parameters, "lr": settings.learning_rate},
+            ],
+            outputs,
+            network.lengths(prepared),
+            y,
+            classes,
+            judged,
+            partial(_say, bar, time.monotonic()),
+        )
     return variables_of(layer), history
 
 
@@ -174,12 +186,13 @@ def _judge(
     return judge(lambda X: X["found"], classes, {"found": found}, y)
 
 
-def _say(what: str, start: float, history: History) -> None:
-    """Say on standard error how the last epoch went."""
+def _say(bar: Any, start: float, history: History) -> None:
+    """Say on standard error how the last epoch went, and start the bar of the next."""
     curves = {name.replace("_", " "): values[-1] for name, values in history.items() if values}
     parts = ", ".join(f"{name} {value:.4f}" for name, value in curves.items())
     done, seconds = len(history["train_loss"]), time.monotonic() - start
-    print(f"tuning on {what}, epoch {done}, {seconds:.0f} s: {parts}", file=sys.stderr)
+    bar.reset()
+    bar.write(f"{bar.desc}, epoch {done}, {seconds:.0f} s: {parts}", file=sys.stderr)
 
 
 def _linear(size: int, n_classes: int) -> Any:
