@@ -29,4 +29,4 @@ class Classifier(TunedClassifier):
     @staticmethod
     def tuned_network(settings: Any, network: TextNetwork, device: str) -> TunedText:
         """Return an encoder's network as PyTorch trains it on cpu or cuda."""
-        return TunedText(network, settings.n_layers, device)
+        return TunedText(network, settings.n_layers, device, settings.lora)

@@ -39,4 +39,5 @@ class Classifier(TunedClassifier):
     @staticmethod
     def tuned_network(settings: Any, network: ImageNetwork, device: str) -> TunedImages:
         """Return an encoder's network as PyTorch trains it on cpu or cuda."""
-        return TunedImages(network, settings.n_layers, settings.mirrors, device)
+        layers, mirrors = settings.n_layers, settings.mirrors
+        return TunedImages(network, layers, mirrors, device, settings.lora)

@@ -95,6 +95,8 @@ def test_tuning_learns_what_no_linear_layer_says(products, network):
     X = products(160, 1)[0]
     X["words.input"] = InputBlock(np.array(texts, dtype=object), network, frozenset({"words"}))
     assert accuracy(fit((X, y), layers=2, max_epochs=12, contrastive=0), X, y) > 0.95
+    low_rank = {"layers": "all", "lora": 4, "learning_rate": 0.02}
+    assert accuracy(fit((X, y), **low_rank, max_epochs=12, contrastive=0), X, y) > 0.95
     assert accuracy(fit((X, y), layers=2, learning_rate=1e-9), X, y) < 0.8
 
 
@@ -194,10 +196,38 @@ def test_only_the_last_layers_learn_or_all_but_the_words(network):
         assert {id(one) for one in text._module.parameters() if one.requires_grad} == expected
 
 
-@pytest.mark.parametrize("layers", [None, 1])
-def test_a_network_is_wholly_on_the_device_that_trains_it(network, layers, monkeypatch):
+def test_with_lora_matrices_of_low_rank_learn_and_become_part_of_the_weights(network):
+    import torch
+
+    text, plain = TunedText(network, 1, lora=3), TunedText(network, 1)
+    assert {min(one.shape) for one in text.parameters} == {3}
+    before = {name: one.clone() for name, one in plain._module.state_dict().items()}
+    prepared = text.prepare(["round wheel", "square with strap"])
+    at_first = text.vectors(prepared, False)
+    torch.testing.assert_close(at_first, plain.vectors(prepared, False))
+    optimizer = torch.optim.SGD(text.parameters, lr=0.1)
+    text.vectors(prepared, True)[:, 0].sum().backward()
+    optimizer.step()
+    learnt = text.vectors(prepared, False)
+    assert not torch.allclose(learnt, at_first, atol=1e-4)
+    found = text.saved().encode(["round wheel", "square with strap"])
+    np.testing.assert_allclose(found, learnt.detach().numpy(), atol=0.01)
+    after = text._module.state_dict()
+    ranks = {
+        name: torch.linalg.matrix_rank(after[name] - one, tol=1e-6).item()
+        for name, one in before.items()
+        if not one.equal(after[name])
+    }
+    assert ranks and all(
+        name.startswith("network.encoder.layer.1") and name.endswith("weight") and rank <= 3
+        for name, rank in ranks.items()
+    )
+
+
+@pytest.mark.parametrize(("layers", "lora"), [(None, None), (1, None), (1, 2)])
+def test_a_network_is_wholly_on_the_device_that_trains_it(network, layers, lora, monkeypatch):
     # PyTorch's device for tensors without numbers: one on the processor would raise an error.
-    text = TunedText(network, layers, "meta")
+    text = TunedText(network, layers, "meta", lora)
     monkeypatch.setattr("torch.Tensor.all", lambda mask: False)  # Transformers: is none padded?
     for _ in range(2):  # with what the frozen layers gave before
         vectors = text.vectors(text.prepare(["round wheel", "", "square"]), True)

@@ -210,6 +210,13 @@ def test_a_network_without_layers_is_trained_as_a_whole_or_not_at_all():
         PartlyTrained(network, 1, "lab/net", "cpu", args, args)
 
 
+def test_lora_needs_linear_layers(networks):
+    convnext = TunedImages(networks["convnextv2"], 1, False, lora=2)
+    assert {min(one.shape) for one in convnext.parameters} == {2}
+    with pytest.raises(InputError, match="a resnet has no linear layer that learns: leave out `lo"):
+        TunedImages(networks["resnet"], 1, False, lora=2)
+
+
 def test_layers_that_are_in_stages_count_as_stages():
     import torch
 

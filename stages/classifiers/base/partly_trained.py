@@ -4,16 +4,18 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from stages.classifiers.base.frozen_layers import Arguments, FrozenLayers
+from stages.classifiers.base.low_rank import add_low_rank, merge_low_rank
 from stages.common.errors import InputError
 
 
 class PartlyTrained:
     """A module of which the last `n_layers` are trained, or all if that is None, on a device.
 
-    Where layers are in stages, they are the last stages. Parts that are `never` trained stay as
+    Where layers are in stages, they are the last stages. With a `rank`, matrices of that rank are
+    trained, which are added to the linear layers in them. Parts that are `never` trained stay as
     they are. `args` and `shown` are those of one input, as in FrozenLayers: they say whether what
     the frozen layers give can be computed once. Raises InputError, which names the `model`, where
-    the module has no list of layers.
+    the module has no list of layers, or no linear layer for a rank.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class PartlyTrained:
         device: str,
         args: tuple[Any, ...],
         shown: tuple[Any, ...],
+        rank: int | None = None,
         never: Iterable[Any] = (),
     ) -> None:
         layers = layers_of(module)
@@ -38,11 +41,19 @@ class PartlyTrained:
         self._in_training = [module] if self._frozen is None else trained
         module.to(device)
         module.requires_grad_(False)
-        for part in trained:
-            part.requires_grad_(True)
+        if rank is None:
+            for part in trained:
+                part.requires_grad_(True)
+        elif not [layer for part in trained for layer in add_low_rank(part, rank)]:
+            raise InputError(f"{model} has no linear layer that learns: leave out `lora`")
         for part in never:
             part.requires_grad_(False)
         self.parameters = [one for one in module.parameters() if one.requires_grad]
+
+    def merged(self) -> Any:
+        """Return the module on the processor, in no training mode; it can be trained no more."""
+        merge_low_rank(self._module)
+        return self._module.eval().cpu()
 
     def run(
         self,

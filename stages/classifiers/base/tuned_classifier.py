@@ -30,15 +30,17 @@ Validation = tuple[Blocks, np.ndarray] | None
 class TuningSettings(ClassifierSettings):
     """The network of `encoder`, and a linear layer.
 
-    Of the network, the last `layers` learn at `learning_rate`; the linear layer learns at
-    `head_learning_rate`. `contrastive` is the weight of the supervised contrastive loss of the
-    tuned vectors beside cross-entropy. `device` auto is a GPU, where PyTorch has one by CUDA.
+    Of the network, the last `layers` learn at `learning_rate`, or, with `lora`, matrices of that
+    rank in them; the linear layer learns at `head_learning_rate`. `contrastive` is the weight of
+    the supervised contrastive loss of the tuned vectors beside cross-entropy. `device` auto is a
+    GPU, where PyTorch has one by CUDA.
     """
 
     tunes: ClassVar[str]  # the kind of encoder
 
     encoder: Slug
     layers: Positive | Literal["all"]
+    lora: Positive | None = None
     learning_rate: PositiveFloat = 1e-4
     head_learning_rate: PositiveFloat = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 32

@@ -20,13 +20,19 @@ Jpegs = Sequence[bytes | None]
 class TunedImages:
     """A network of which the last `layers` are trained, or all if that is None, on a device.
 
-    With `mirrors`, half of the images are mirrored while they train it, drawn anew each time.
+    With `lora`, matrices of that rank are trained in their place. With `mirrors`, half of the
+    images are mirrored while they train it, drawn anew each time.
     """
 
     what = "images"
 
     def __init__(
-        self, network: ImageNetwork, layers: int | None, mirrors: bool, device: str = "cpu"
+        self,
+        network: ImageNetwork,
+        layers: int | None,
+        mirrors: bool,
+        device: str = "cpu",
+        lora: int | None = None,
     ) -> None:
         import torch
 
@@ -46,7 +52,7 @@ class TunedImages:
         self._shape, self._device = example.shape[1:], device
         shown = torch.zeros_like(example)
         self._trained = PartlyTrained(
-            self._module, layers, network.model, device, (example,), (shown,)
+            self._module, layers, network.model, device, (example,), (shown,), lora
         )
         self.parameters = self._trained.parameters
 
@@ -78,7 +84,7 @@ class TunedImages:
     def saved(self) -> SavedImages:
         """Return the network as it is saved and predicts."""
         example = np.zeros((1, *self._shape), dtype=np.float32)
-        model = openvino_model(self._module.eval().cpu(), [example], is_fixed=True)
+        model = openvino_model(self._trained.merged(), [example], is_fixed=True)
         return SavedImages(taking_bytes(model, self._table), self._steps).reloaded()
 
     def _pixels(self, images: Sequence[PIL.Image.Image]) -> Any:

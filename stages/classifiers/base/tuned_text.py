@@ -17,13 +17,19 @@ Tokens = Sequence[list[int]]  # of each text; empty where there is no text
 class TunedText:
     """A network of which the last `layers` are trained, or all if that is None, on a device.
 
-    The vectors of words stay as they are: they are half of a small network, and training products
-    have few of the words.
+    With `lora`, matrices of that rank are trained in their place. The vectors of words stay as they
+    are: they are half of a small network, and training products have few of the words.
     """
 
     what = "texts"
 
-    def __init__(self, network: TextNetwork, layers: int | None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: TextNetwork,
+        layers: int | None,
+        device: str = "cpu",
+        lora: int | None = None,
+    ) -> None:
         self._tokenizer = load_tokenizer(network)
         self._module = load_module(network, normalize=True)
         self.n_features: int = self._module.network.config.hidden_size
@@ -31,7 +37,7 @@ class TunedText:
         example = self._padded(self.prepare(["an example"]), "cpu")
         words = [self._module.network.get_input_embeddings()]
         self._trained = PartlyTrained(
-            self._module, layers, network.model, device, example, example, words
+            self._module, layers, network.model, device, example, example, lora, words
         )
         self.parameters = self._trained.parameters
 
@@ -62,7 +68,7 @@ class TunedText:
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
-        model = openvino_model(self._module.eval().cpu(), example, is_fixed=False)
+        model = openvino_model(self._trained.merged(), example, is_fixed=False)
         return SavedText(model, self._tokenizer).reloaded()
 
     @staticmethod
