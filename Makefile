@@ -17,6 +17,8 @@ INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
 COMPILE := uv pip compile --quiet $(UPGRADE) --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# What is imported is compiled then, and kept: pip would compile all, which takes minutes.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test torture review sweep lint plots requirements
 
@@ -62,7 +64,8 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11, 5) <= v[:3] < (3, 14) else "error: Python 3.11.5 to 3.13 is needed and $(PYTHON) is %d.%d.%d: name another, as in make $(MAKECMDGOALS) PYTHON=python3.12" % v[:3])'
 	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(None if free > 8 else "error: the packages and the data need 8 GB of disk and %.1f GB are free in $(CURDIR): make room there" % free)'
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25'
+	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $(REQUIREMENTS)
 	@$(VENV)/bin/python -m tools.offline_plots
 	@rm -f $(VENV)/.installed-*
 	@touch $@
