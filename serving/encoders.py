@@ -41,8 +41,8 @@ class ProductEncoder:
         """
         inputs = [self.input_of(product) for product in products]
         present = np.array([bool(one) for one in inputs], dtype=bool)
-        # Texts of like length go side by side, as in the stage; to images the order is the same.
-        order = np.array(sorted(np.flatnonzero(present), key=lambda row: len(inputs[row])), int)
+        # Long texts first, so that no core is left with one; to images the order is the same.
+        order = np.array(sorted(np.flatnonzero(present), key=lambda row: -len(inputs[row])), int)
         chosen = [inputs[row] for row in order]
         if self.input == "image":
             chosen = list(map(open_jpeg, chosen))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,6 +23,8 @@ from stages.fusion.features import Features, unit_length
 from stages.fusion.model import ALL, FusedModel
 from stages.fusion.model_file import NEIGHBORS, ModelFile
 from stages.packaging.neighbors import neighbor_vectors
+
+SIDE_BY_SIDE = 64  # products whose images may be in memory for each encoder at once
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ServedModel:
         self._index = index
         self._lock = threading.Lock()
         self._threads = ThreadpoolController()
+        self._workers = ThreadPoolExecutor(len(encoders), "encode")
 
     @classmethod
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
@@ -83,11 +87,17 @@ class ServedModel:
     def embed(self, products: Sequence[Product]) -> dict[str, tuple[Matrix, np.ndarray]]:
         """Return by block the products' vectors, and which there are, as the stages make them.
 
-        One encoder runs at a time: requests that several threads of Python make to OpenVINO at once
-        can wait for each other for ever.
+        While a network computes the vectors of a few products, the other encoders read theirs.
         """
         with self._lock:
-            return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
+            if len(products) > SIDE_BY_SIDE:
+                return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
+            found = {
+                name: self._workers.submit(encoder.encode, products)
+                for name, encoder in self._encoders.items()
+            }
+            wait(found.values())  # also where one fails: each serves one call at a time
+            return {name: rows.result() for name, rows in found.items()}
 
     def predict(self, products: Sequence[Product], n_neighbors: int = 0) -> Answers:
         """Classify products by all that they have, and by image and text alone.

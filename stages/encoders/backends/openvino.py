@@ -5,6 +5,7 @@ are as fast as a batch, need no padding, and make a row's vector a function of t
 """
 
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -24,6 +25,9 @@ from stages.encoders.backends.base import CORES, Backend, Row, collected
 MODEL_FILE = "model.xml"
 MAX_CONVERTED = 12  # converted networks that are kept: those used last
 
+# Requests that several threads make to OpenVINO at once can wait for each other for ever.
+_ONE_NETWORK = threading.Lock()
+
 
 class OpenVinoNetwork:
     """A compiled network with one output, [batch, n_features]: a vector per row."""
@@ -38,8 +42,13 @@ class OpenVinoNetwork:
         self._backend = backend
 
     def run(self, rows: Iterable[Row]) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each row, in their order."""
-        return collected(self.stream(rows), self.n_features)
+        """Return float32 (n, n_features): a vector for each row, in their order.
+
+        Several threads may run networks, which wait for each other with their first rows prepared.
+        """
+        rows, is_one = self._begun(rows)
+        with _ONE_NETWORK:
+            return collected(self._run(rows, is_one), self.n_features)
 
     def stream(self, rows: Iterable[Row]) -> Iterator[np.ndarray]:
         """Yield float32 (1, n_features): a vector for each row, in their order.
@@ -47,14 +56,19 @@ class OpenVinoNetwork:
         Rows are taken as the network gets to them, so whatever prepares them runs while it
         computes.
         """
-        rows, requests = iter(rows), None
-        if self._backend.low_latency:
-            # Copied, as the next row may be made in the place of this one.
-            first = [tuple(array.copy() for array in row) for row in islice(rows, 2)]
-            rows, requests = chain(first, rows), self._for_one if len(first) == 1 else None
-        return self._run(rows, requests or self._for_many)
+        return self._run(*self._begun(rows))
 
-    def _run(self, rows: Iterable[Row], requests: list[Any]) -> Iterator[np.ndarray]:
+    def _begun(self, rows: Iterable[Row]) -> tuple[Iterable[Row], bool]:
+        """Return the rows, and whether all cores should compute the only one that there is."""
+        if not self._backend.low_latency:
+            return rows, False
+        rest = iter(rows)
+        # Copied, as the next row may be made in the place of this one.
+        first = [tuple(array.copy() for array in row) for row in islice(rest, 2)]
+        return chain(first, rest), len(first) == 1
+
+    def _run(self, rows: Iterable[Row], is_one: bool) -> Iterator[np.ndarray]:
+        requests = self._for_one if is_one else self._for_many
         pending: deque[Any] = deque()
         try:
             for i, inputs in enumerate(rows):

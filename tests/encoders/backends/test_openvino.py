@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -52,6 +54,30 @@ def test_no_rows_give_no_vectors(network):
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
 def test_a_row_that_comes_alone_may_be_computed_by_all_cores(count):
     assert np.array_equal(doubling(True).run(rows(count)), doubling().run(rows(count)))
+
+
+def test_networks_of_several_threads_take_turns_with_their_first_rows_prepared():
+    is_running, may_end, is_prepared = (threading.Event() for _ in range(3))
+
+    def slow():
+        yield from rows(5)
+        is_running.set()
+        assert may_end.wait(30)
+
+    def others():
+        is_prepared.set()
+        yield from rows(3)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(doubling(True).run, slow())
+        assert is_running.wait(30)
+        second = threads.submit(doubling(True).run, others())
+        assert is_prepared.wait(30)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        may_end.set()
+        assert first.result(30).shape == (5, 2)
+        assert second.result(30).shape == (3, 2)
 
 
 def test_rows_are_taken_as_the_network_gets_to_them(network):
