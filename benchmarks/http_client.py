@@ -23,8 +23,10 @@ def server(model: Path) -> Iterator[int]:
         listens = re.search(r":(\d+)$", process.stdout.readline())
         if listens is None:
             raise SystemExit("the server does not start")
-        yield int(listens[1])
-        process.kill()
+        try:
+            yield int(listens[1])
+        finally:
+            process.kill()
 
 
 class Client:
@@ -35,12 +37,20 @@ class Client:
 
     def send(self, body: bytes) -> None:
         """Send a request and read its answer, which must be predictions."""
+        try:
+            status, content = self._exchange(body)
+        except ConnectionError:  # the server closes a connection that was idle for long
+            self._connection.close()
+            status, content = self._exchange(body)
+        if status != 200:
+            raise SystemExit(f"HTTP {status}: {content.decode()}")
+
+    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        """Send a request; return the status and the content of its answer."""
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", "/v1/predict", body, headers)
         answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"HTTP {answer.status}: {content.decode()}")
+        return answer.status, answer.read()
 
     def send_all(self, bodies: Sequence[bytes]) -> None:
         """Send requests one after the other."""
