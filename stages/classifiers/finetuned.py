@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat
 from stages.classifiers.base.saved_text import SavedText
 from stages.classifiers.base.tuned_classifier import TunedClassifier, TuningSettings
 from stages.classifiers.base.tuned_text import TunedText
-from stages.common.settings import Positive, Slug
+from stages.common.settings import Positive, PositiveFloat, Slug
 from stages.common.text_network import TextNetwork
 
 
@@ -18,6 +18,8 @@ class Settings(TuningSettings):
 
     encoder: Slug = "minilm"
     layers: Positive | Literal["all"] = 3
+    learning_rate: PositiveFloat = 5e-5
+    max_epochs: Positive = 5
     contrastive: NonNegativeFloat = 0.5
 
 

@@ -8,7 +8,7 @@ from stages.classifiers.base.saved_images import SavedImages
 from stages.classifiers.base.tuned_classifier import TunedClassifier, TuningSettings
 from stages.classifiers.base.tuned_images import TunedImages
 from stages.common.image_network import ImageNetwork
-from stages.common.settings import Positive, Slug
+from stages.common.settings import Positive, PositiveFloat, Slug
 
 JPEG_BYTES = 20_000  # of an image of 224 pixels, at most on average
 
@@ -23,6 +23,8 @@ class Settings(TuningSettings):
 
     encoder: Slug = "convnextv2"
     layers: Positive | Literal["all"] = 1
+    learning_rate: PositiveFloat = 1e-4
+    max_epochs: Positive = 8
     contrastive: NonNegativeFloat = 0.0
     mirrors: bool = True
 

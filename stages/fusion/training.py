@@ -261,7 +261,7 @@ def refit(
 ) -> FittedMembers:
     """Fit the members to all `chosen` products, boolean of shape (n,), without validation.
 
-    A classifier that is fitted in epochs gets as many as were best on validation, in the median of
+    A classifier that stops early gets as many epochs as were best on validation, in the median of
     the turns.
     """
     settings = {
@@ -363,8 +363,8 @@ def _joined(parts: Sequence[CrossFit]) -> CrossFit:
 
 
 def _median_epochs(settings: Any, histories: Sequence[History]) -> Any:
-    """Return the settings with as many epochs as were best on validation, in the median."""
-    if not histories[0]:
+    """Return the settings; of what stops early, with the epochs that were best in the median."""
+    if not histories[0] or settings.patience is None:
         return settings
     best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
     return settings.model_copy(update={"max_epochs": int(np.median(best))})

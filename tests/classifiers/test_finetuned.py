@@ -174,7 +174,16 @@ def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
     assert "tuning on" in capsys.readouterr().err
 
 
-def test_the_epoch_that_is_best_on_validation_is_kept(products):
+def test_by_default_validation_products_change_nothing_but_the_curves(products):
+    train, (X, y) = products(60, 1), products(40, 2)
+    misled = X, np.where(y == "balls", "boxes", "balls")  # each epoch is worse than the one before
+    model = fit(train, misled, max_epochs=6)
+    assert len(model.history_["validation_loss"]) == 6
+    found = fit(train, max_epochs=6).predict_proba(X)
+    np.testing.assert_array_equal(model.predict_proba(X), found)
+
+
+def test_with_patience_the_epoch_that_is_best_on_validation_is_kept(products):
     train, (X, y) = products(60, 1), products(40, 2)
     misled = X, np.where(y == "balls", "boxes", "balls")  # each epoch is worse than the one before
     model = fit(train, misled, {"words": 1.0}, max_epochs=8, patience=2)
@@ -255,15 +264,15 @@ def test_a_gpu_tunes_where_there_is_one_unless_told_otherwise(
 
 def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, products):
     X, y = products(100, 3)
-    tuned = fit(products(160, 1), products(40, 2), contrastive=2)
-    assert accuracy(tuned, X, y) > 0.95
+    without = fit(products(160, 1), products(40, 2), contrastive=0)
+    assert min(accuracy(without, X, y), accuracy(fitted, X, y)) > 0.95
     alike = y[:, None] == y
     spans = []
-    for model in (fitted, tuned):
+    for model in (without, fitted):
         vectors = model._network.encode(X["words.input"].inputs)
         similarities = vectors @ vectors.T
         spans.append(similarities[alike].mean() - similarities[~alike].mean())
-    assert spans[1] > spans[0] + 0.1
+    assert spans[1] > spans[0] + 0.5
 
 
 def test_without_texts_there_is_no_network(products, tmp_path):

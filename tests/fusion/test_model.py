@@ -413,7 +413,10 @@ def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
     assert in_image[:, at].max() > 0.1
 
 
-def test_after_turns_epochs_are_as_many_as_were_best_in_the_median(monkeypatch):
+@pytest.mark.parametrize(
+    ("patience", "epochs"), [pytest.param(20, 3, id="median"), pytest.param(None, 100, id="all")]
+)
+def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(patience, epochs, monkeypatch):
     losses = iter([[3.0, 2.0, 1.0, 2.0, 3.0], [1.0, 2.0], [5.0, 4.0, 3.0, 2.0, 1.0, 9.0]])
     asked = []
 
@@ -438,9 +441,10 @@ def test_after_turns_epochs_are_as_many_as_were_best_in_the_median(monkeypatch):
     features = features.select_rows(features.has_modality("text")).select_modalities({"text"})
     n = len(features.labels)
     parts = TURNS[:n]
-    fitted = trained(settings("mlp", max_epochs=100), "early", 3, features, parts)
+    chosen = settings("mlp", max_epochs=100, patience=patience)
+    fitted = trained(chosen, "early", 3, features, parts)
     turns = [(100, int((parts != turn).sum()), True) for turn in (1, 2, 3)]
-    assert asked == [*turns, (3, n, False)]
+    assert asked == [*turns, (epochs, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}
 
 

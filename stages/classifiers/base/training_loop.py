@@ -1,4 +1,4 @@
-"""Training in epochs by AdamW, at rates that rise and fall, until validation gets no better.
+"""Training in epochs by AdamW, at rates that rise and then fall to zero.
 
 AdamW: Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
 """
@@ -28,7 +28,7 @@ class LoopSettings(Protocol):
 
     batch_size: int
     max_epochs: int
-    patience: int
+    patience: int | None
     label_smoothing: float
     class_weight: ClassWeight
 
@@ -47,9 +47,9 @@ def train_epochs(
 
     `outputs` gives logits, a tensor of shape (k, classes), for k rows of the n products, and what
     is added to their loss, which the curves leave out. The texts have `lengths` and the labels are
-    `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products: then
-    the epoch of the least loss is kept, and training stops `patience` epochs after it. Without it
-    the last of `max_epochs` is kept. `say` is called after each epoch.
+    `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products, for
+    the curves. The last of `max_epochs` is kept; but with `judged` and a `patience`, the epoch of
+    the least loss, and training stops `patience` epochs after it. `say` is called after each epoch.
     """
     import torch
 
@@ -61,7 +61,8 @@ def train_epochs(
     columns = torch.from_numpy(np.searchsorted(classes, y)).to(device)
     weights = torch.from_numpy(sample_weights(y, settings.class_weight)).to(device)
     history = new_history()
-    best_epoch, best_loss, best = 0, math.inf, _copies(trained)
+    patience = None if judged is None else settings.patience
+    best_epoch, best_loss, best = 0, math.inf, _copies(() if patience is None else trained)
     for epoch in range(settings.max_epochs):
         loss, right = 0.0, 0
         for rows in batches(lengths, settings.batch_size):
@@ -81,12 +82,12 @@ def train_epochs(
         if judged is not None:
             held_out = judged()
             record(history, "validation", *held_out)
-            if held_out[0] < best_loss:
+            if patience is not None and held_out[0] < best_loss:
                 best_epoch, best_loss, best = epoch, held_out[0], _copies(trained)
         say(history)
-        if judged is not None and epoch - best_epoch >= settings.patience:
+        if patience is not None and epoch - best_epoch >= patience:
             break
-    if judged is not None:
+    if patience is not None:
         with torch.no_grad():
             for parameter, kept in zip(trained, best, strict=True):
                 parameter.copy_(kept)

@@ -41,11 +41,11 @@ class TuningSettings(ClassifierSettings):
     encoder: Slug
     layers: Positive | Literal["all"]
     lora: Positive | None = None
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: PositiveFloat
     head_learning_rate: PositiveFloat = 0.01
     batch_size: Annotated[int, Field(ge=2)] = 32
-    max_epochs: Positive = 8
-    patience: Positive = 3
+    max_epochs: Positive
+    patience: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     class_weight: ClassWeight = "sqrt"
     contrastive: NonNegativeFloat
@@ -107,10 +107,10 @@ class TunedClassifier(ArrayClassifier):
     def fit(
         self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
     ) -> Self:
-        """Fit on the training products; stop when the loss on validation stops falling.
+        """Fit on the training products, for `settings.max_epochs`.
 
-        What is kept is of the epoch that is best on validation; without validation products, of the
-        last of `settings.max_epochs`. A network is tuned for the block whose inputs X has, by its
+        With `settings.patience`, stop when the loss on validation stops falling, and keep what is
+        best on validation. A network is tuned for the block whose inputs X has, by its
         `input_key`: it stands for all blocks of the text, or of the image. Progress goes to
         standard error.
         """
