@@ -9,11 +9,10 @@ import argparse
 from collections.abc import Sequence
 
 import pyarrow as pa
-from PIL.Image import Image
 
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.images import open_jpeg
+from stages.common.images import Pixels, open_jpeg
 from stages.common.process import run_stage
 from stages.common.product_images import read_images
 from stages.common.tables import (
@@ -63,7 +62,7 @@ def image_hashes() -> tuple[list[str], int]:
     return hashes, metadata_of(schema)["size"]
 
 
-def chosen_images(hashes: Sequence[str]) -> list[Image]:
+def chosen_images(hashes: Sequence[str]) -> list[Pixels]:
     """Return the images that have these SHA-256."""
     jpegs = read_images(paths.image_shards(), hashes, key="sha256")
     return [open_jpeg(jpegs[sha256]) for sha256 in hashes]

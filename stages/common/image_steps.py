@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 
 from stages.common.files import write_json
-from stages.common.images import DEFAULT_SIZE, resize
+from stages.common.images import DEFAULT_SIZE, Pixels, resize
 from stages.common.openvino import import_openvino
 
 FILE = "image.json"
@@ -37,15 +37,17 @@ class ImageSteps:
     crop_width: int | None = None
     crop_height: int | None = None
 
-    def pixels(self, image: Image) -> tuple[np.ndarray]:
+    def pixels(self, image: Pixels) -> tuple[np.ndarray]:
         """Return what the network takes of an RGB image, uint8 of shape (1, height, width, 3)."""
-        size = self.resized(image.size)
-        if image.size != size:
-            image = image.resize(size, Resampling(self.resample))
+        given = image.shape[1], image.shape[0]
+        size = self.resized(given)
         part = self.crop(*size)
-        if part != (0, 0, *size):
-            image = image.crop(part)
-        return (np.asarray(image)[None],)
+        if given == size and part == (0, 0, *size):
+            return (image[None],)
+        changed = PIL.Image.fromarray(image)
+        if given != size:
+            changed = changed.resize(size, Resampling(self.resample))
+        return (np.asarray(changed.crop(part))[None],)
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the width and height to which an image of a size is resized."""
@@ -72,12 +74,13 @@ def read_steps(folder: Path) -> ImageSteps | None:
     return ImageSteps(**json.loads(path.read_bytes())) if path.is_file() else None
 
 
-def pixel_values(processor: Any, image: Image, **options: Any) -> np.ndarray:
+def pixel_values(processor: Any, image: Pixels, **options: Any) -> np.ndarray:
     """Return what a processor makes of an image, float32 of shape (1, 3, height, width)."""
     if not getattr(processor, "do_resize", True):
         image = resize(image, DEFAULT_SIZE, DEFAULT_SIZE)
     tensors = "pt" if hasattr(processor, "val_transforms") else "np"  # timm's gives no other
-    return np.asarray(processor(image, return_tensors=tensors, **options)["pixel_values"])
+    found = processor(PIL.Image.fromarray(image), return_tensors=tensors, **options)
+    return np.asarray(found["pixel_values"])
 
 
 def steps_of(processor: Any) -> tuple[ImageSteps, np.ndarray] | None:
@@ -89,8 +92,7 @@ def steps_of(processor: Any) -> tuple[ImageSteps, np.ndarray] | None:
         steps, table = _described(processor), _byte_table(processor)
         rng = np.random.default_rng(0)
         for width, height in _TRIED:
-            noise = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-            image = PIL.Image.fromarray(noise)
+            image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
             planes = steps.pixels(image)[0].transpose(0, 3, 1, 2)
             found = np.stack([table[i][planes[:, i]] for i in range(3)], axis=1)
             if not np.array_equal(found, pixel_values(processor, image)):

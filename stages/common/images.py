@@ -1,19 +1,21 @@
 """Images as encoders take them: decoded, and resized to what a network takes."""
 
-import io
-
+import numpy as np
 import PIL.Image
-from PIL.Image import Image
+import simplejpeg
+
+Pixels = np.ndarray  # of an image in RGB: uint8 of shape (height, width, 3)
 
 DEFAULT_SIZE = 224  # pixels of the side that a network takes, where it does not say
 
 
-def open_jpeg(jpeg: bytes) -> Image:
-    """Return the RGB image of a JPEG; its pixels are decoded when they are first read."""
-    image = PIL.Image.open(io.BytesIO(jpeg))
-    return image if image.mode == "RGB" else image.convert("RGB")
+def open_jpeg(jpeg: bytes) -> Pixels:
+    """Return the pixels of a JPEG, decoded beside other threads; raises ValueError for another."""
+    return simplejpeg.decode_jpeg(jpeg)
 
 
-def resize(image: Image, width: int, height: int) -> Image:
+def resize(image: Pixels, width: int, height: int) -> Pixels:
     """Return an image in another size, or the image itself if it has that size."""
-    return image if image.size == (width, height) else image.resize((width, height))
+    if image.shape[:2] == (height, width):
+        return image
+    return np.array(PIL.Image.fromarray(image).resize((width, height)))

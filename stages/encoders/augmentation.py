@@ -5,26 +5,22 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
-from PIL.Image import Image
 
+from stages.common.images import Pixels, resize
 from stages.encoders.base import Encoder, stream
 
 ZOOM = 0.6  # of the image's width and height, on the white that shops use
 
 
-def view_of(image: Image, view: str) -> Image:
+def view_of(image: Pixels, view: str) -> Pixels:
     """Return a view of an RGB image in its own size: identity, hflip or zoom_out."""
     if view == "hflip":
-        return PIL.ImageOps.mirror(image)
+        return np.ascontiguousarray(image[:, ::-1])
     if view == "zoom_out":
-        small = image.resize([round(ZOOM * side) for side in image.size])
-        canvas = PIL.Image.new("RGB", image.size, "white")
-        left, top = (
-            (side - inner) // 2 for side, inner in zip(image.size, small.size, strict=True)
-        )
-        canvas.paste(small, (left, top))
+        height, width = (round(ZOOM * side) for side in image.shape[:2])
+        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        canvas = np.full_like(image, 255)
+        canvas[top : top + height, left : left + width] = resize(image, width, height)
         return canvas
     return image
 
@@ -37,16 +33,18 @@ class AugmentedEncoder:
         self._encoder = encoder
         self._views = views
 
-    def encode(self, batch: Sequence[Image]) -> np.ndarray:
+    def encode(self, batch: Sequence[Pixels]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each RGB image, in their order."""
         views = [view_of(image, view) for image in batch for view in self._views]
         vectors = self._encoder.encode(views)
         return self._means(vectors)
 
-    def stream(self, inputs: Iterable[Any], opened: Callable[[Any], Image]) -> Iterator[np.ndarray]:
+    def stream(
+        self, inputs: Iterable[Any], opened: Callable[[Any], Pixels]
+    ) -> Iterator[np.ndarray]:
         """Yield float32 (k, n_features): vectors of the inputs, in their order, as they are done.
 
-        `opened` makes an RGB image of an input, anew for each view: two threads may not decode one.
+        `opened` makes an RGB image of an input, anew for each view: threads prepare views apart.
         """
         pairs = ((one, view) for one in inputs for view in self._views)
         left = np.zeros((0, self.n_features), dtype=np.float32)

@@ -34,7 +34,8 @@ class Encoder(Protocol):
     def encode(self, batch: Sequence[Any]) -> Matrix:
         """Return float32 (n, n_features): a vector for each RGB image or text, in their order.
 
-        A vector depends on its own input alone, not on the others of the batch.
+        An image is uint8 of shape (height, width, 3). A vector depends on its own input alone, not
+        on the others of the batch.
         """
 
 

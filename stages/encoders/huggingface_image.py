@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import PIL.Image
-from PIL.Image import Image
+import numpy as np
 from pydantic import Field
 
 from stages.common.image_network import load_image_module, load_processor
 from stages.common.image_steps import pixel_values, read_steps, steps_of, taking_bytes
-from stages.common.images import DEFAULT_SIZE
+from stages.common.images import DEFAULT_SIZE, Pixels
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
@@ -89,11 +88,11 @@ def torch_encoder(
     Where steps describe the image processor, the network takes bytes and the device does the rest.
     """
     module, processor = load_module(folder), load_processor(folder)
-    prepare: Callable[[Image], Row] = partial(_pixels, processor)
+    prepare: Callable[[Pixels], Row] = partial(_pixels, processor)
     if (found := steps_of(processor)) is not None:
         steps, table = found
         module, prepare = torch_taking_bytes(module, table), TorchSteps(steps).pixels
-    example = prepare(PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
+    example = prepare(_black())
     network = TorchNetwork(module, example, backend, lambda row: size)
     return HuggingFaceImageEncoder(network, prepare)
 
@@ -109,7 +108,7 @@ def convert(
 
     def build(place: Path) -> Any:
         processor = load_processor(folder)
-        model = openvino_model(load_module(folder), _example(processor), is_fixed=True)
+        model = openvino_model(load_module(folder), _pixels(processor, _black()), is_fixed=True)
         found = steps_of(processor)
         if found is None:
             for file in sorted(folder.glob("*config.json")):
@@ -125,19 +124,19 @@ def convert(
 class HuggingFaceImageEncoder(NetworkEncoder):
     """A network that turns images into its pooled output."""
 
-    def __init__(self, network: Network, prepare: Callable[[Image], Row]) -> None:
+    def __init__(self, network: Network, prepare: Callable[[Pixels], Row]) -> None:
         super().__init__(network)
         self._prepare = prepare
 
-    def prepare(self, one: Image) -> Row:
+    def prepare(self, one: Pixels) -> Row:
         """Return what the network takes of an RGB image: its processor's work, or a part of it."""
         return self._prepare(one)
 
 
-def _pixels(processor: Any, image: Image) -> Row:
+def _pixels(processor: Any, image: Pixels) -> Row:
     """Return what the network takes of an image, float32 of shape (1, 3, height, width)."""
     return (pixel_values(processor, image),)
 
 
-def _example(processor: Any) -> Row:
-    return _pixels(processor, PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE)))
+def _black() -> Pixels:
+    return np.zeros((DEFAULT_SIZE, DEFAULT_SIZE, 3), dtype=np.uint8)

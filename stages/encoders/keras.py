@@ -4,12 +4,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from PIL.Image import Image
 from pydantic import Field
 
 from stages.common.errors import InputError
-from stages.common.images import DEFAULT_SIZE, resize
+from stages.common.images import DEFAULT_SIZE, Pixels, resize
 from stages.common.keras_weights import restore_variables
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
@@ -82,9 +80,9 @@ class KerasEncoder(NetworkEncoder):
         super().__init__(network)
         self._size = input_size
 
-    def prepare(self, one: Image) -> Row:
+    def prepare(self, one: Pixels) -> Row:
         """Return an RGB image in the network's size, uint8 of shape (1, height, width, 3)."""
-        return (np.asarray(resize(one, self._size, self._size))[None],)
+        return (resize(one, self._size, self._size)[None],)
 
 
 def _function(settings: Settings, folder: Path, batch: int | None) -> Any:

@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from PIL.Image import Image
 from pydantic import Field
 
 from stages.common.errors import InputError
-from stages.common.images import DEFAULT_SIZE, resize
+from stages.common.images import DEFAULT_SIZE, Pixels, resize
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Row
@@ -68,9 +66,9 @@ class OnnxEncoder(NetworkEncoder):
         super().__init__(OpenVinoNetwork(model, backend))
         _, self._height, self._width, _ = model.input(0).shape
 
-    def prepare(self, one: Image) -> Row:
+    def prepare(self, one: Pixels) -> Row:
         """Return an RGB image in the network's size, uint8 of shape (1, height, width, 3)."""
-        return (np.asarray(resize(one, self._width, self._height))[None],)
+        return (resize(one, self._width, self._height)[None],)
 
 
 def _network(settings: Settings, path: Path) -> Any:

@@ -3,10 +3,10 @@
 import functools
 
 import numpy as np
-import PIL.Image
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 
 from stages.common.image_steps import ImageSteps
+from stages.common.images import Pixels
 from stages.encoders.backends.base import Row
 
 MODES = {Resampling.BILINEAR: "bilinear", Resampling.BICUBIC: "bicubic"}
@@ -24,25 +24,24 @@ class TorchSteps:
         self._steps = steps
         self._is_exact = functools.cache(self._tried)
 
-    def pixels(self, image: Image) -> Row:
+    def pixels(self, image: Pixels) -> Row:
         """Return what the network takes of an RGB image, uint8 of shape (1, height, width, 3)."""
-        return self._resized(image) if self._is_exact(image.size) else self._steps.pixels(image)
+        return self._resized(image) if self._is_exact(image.shape) else self._steps.pixels(image)
 
-    def _tried(self, size: tuple[int, int]) -> bool:
+    def _tried(self, shape: tuple[int, ...]) -> bool:
         if Resampling(self._steps.resample) not in MODES:
             return False
         rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (TRIALS, size[1], size[0], 3), dtype=np.uint8)
+        noise = rng.integers(0, 256, (TRIALS, *shape), dtype=np.uint8)
         return all(
-            np.array_equal(self._resized(image)[0], self._steps.pixels(image)[0])
-            for image in map(PIL.Image.fromarray, noise)
+            np.array_equal(self._resized(image)[0], self._steps.pixels(image)[0]) for image in noise
         )
 
-    def _resized(self, image: Image) -> Row:
+    def _resized(self, image: Pixels) -> Row:
         import torch
 
-        width, height = self._steps.resized(image.size)
-        planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+        width, height = self._steps.resized((image.shape[1], image.shape[0]))
+        planes = torch.from_numpy(image).permute(2, 0, 1)[None]
         found = torch.nn.functional.interpolate(
             planes, (height, width), mode=MODES[Resampling(self._steps.resample)], antialias=True
         )

@@ -10,6 +10,7 @@ from stages.common.image_steps import (
     steps_of,
     taking_bytes,
 )
+from stages.common.images import resize
 from stages.common.openvino import import_openvino
 
 
@@ -47,7 +48,7 @@ def test_steps_and_table_give_the_processor_s_numbers(name, images, tmp_path):
     steps, table = steps_of(processor)
     steps.save(tmp_path)
     assert read_steps(tmp_path) == steps
-    for image in [*images, images[0].resize((301, 257)), images[3].resize((80, 200))]:
+    for image in [*images, resize(images[0], 301, 257), resize(images[3], 80, 200)]:
         wanted = pixel_values(processor, image)
         rows = steps.pixels(image)[0]
         assert rows.dtype == np.uint8

@@ -3,6 +3,7 @@
 import json
 import socket
 
+import numpy as np
 import PIL.Image
 import pytest
 from helpers.example_images import example_images
@@ -76,7 +77,8 @@ def shop_images():
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if not files:
         pytest.skip(f"the sample of Best Buy's images is not at {BESTBUY}")
-    return [PIL.Image.open(file).convert("RGB") for file in files[:: len(files) // 64][:64]]
+    chosen = files[:: len(files) // 64][:64]
+    return [np.array(PIL.Image.open(file).convert("RGB")) for file in chosen]
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ import json
 from importlib.util import find_spec
 
 import numpy as np
-import PIL.Image
 import pytest
 
 from stages.common.errors import InputError
+from stages.common.images import resize
 from stages.encoders import huggingface_image
 from stages.encoders.backends.base import Backend
 from stages.encoders.huggingface_image import Settings as ImageSettings
@@ -308,10 +308,10 @@ def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(
     size = {"height": 64, "width": 64}
     transformers.ViTImageProcessorPil(size=size, do_resize=resizes).save_pretrained(tmp_path)
     encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
-    large = [image.resize((320, 320)) for image in images[:3]]
+    large = [resize(image, 320, 320) for image in images[:3]]
     found = encoded(encoder, large)
     side = 64 if resizes else 224
-    fit = [image.resize((side, side), PIL.Image.Resampling.BICUBIC) for image in large]
+    fit = [resize(image, side, side) for image in large]
     if resizes:
         assert np.array_equal(found, encoded(encoder, large[::-1])[::-1])
         assert cosines(found, encoded(encoder, fit)).min() > 0.99

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 from helpers.onnx_files import convolutional
 
@@ -14,6 +13,7 @@ from stages.catalog.settings import DemoSettings
 from stages.catalog.sources import demo
 from stages.common import paths
 from stages.common.errors import InputError
+from stages.common.images import resize
 from stages.encoders import huggingface_text, int8, onnx
 from stages.encoders.backends import openvino
 from stages.encoders.backends.base import Backend
@@ -29,7 +29,7 @@ HASHES = [hashlib.sha256(bytes([i])).hexdigest() for i in range(60)]
 def coarse_image(sha256):
     """An image in colours that its hash gives."""
     colours = np.frombuffer(bytes.fromhex(sha256) * 2, dtype=np.uint8)[:48].reshape(4, 4, 3)
-    return PIL.Image.fromarray(colours).resize((32, 32))
+    return resize(colours, 32, 32)
 
 
 def read(hashes):
@@ -124,7 +124,7 @@ def test_one_that_goes_astray_is_refused_and_not_kept(settings):
     calibration = set(draw_sample(HASHES, 42)[:45])
 
     def dark_or_not(hashes):
-        white = PIL.Image.new("RGB", (32, 32), (1, 2, 3))
+        white = np.full((32, 32, 3), (1, 2, 3), dtype=np.uint8)
         return [white if one in calibration else coarse_image(one) for one in hashes]
 
     with pytest.raises(InputError, match=r"colours goes astray in int8: .* on average and"):

@@ -12,6 +12,7 @@ from helpers.repository import NOWHERE
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
+from stages.common.images import resize
 from stages.common.keras_weights import import_keras
 from stages.encoders import keras as kind
 from stages.encoders.backends.base import Backend
@@ -319,7 +320,7 @@ def test_a_network_of_another_input_size_takes_images_of_any_size(tmp_path, imag
     settings = settings_for(SMALL, input_size=96)
     assert fetched(tmp_path / "weights", settings, "auto").kind == "random"
     encoder = kind.load(settings, tmp_path / "weights", FLOAT32)
-    small = [image.resize((96, 96)) for image in images[:3]]
+    small = [resize(image, 96, 96) for image in images[:3]]
     assert np.array_equal(encoded(encoder, images[:3]), encoded(encoder, small))
     again = fetched(tmp_path / "again", settings_for(SMALL), "auto")
     assert again.sha256 == fetched(tmp_path / "weights", settings, "auto").sha256

@@ -62,7 +62,7 @@ class MeanColour:
 
     def encode(self, batch):
         """Return a vector for each image."""
-        colours = np.array([np.asarray(image).mean(axis=(0, 1)) for image in batch])
+        colours = np.array([image.mean(axis=(0, 1)) for image in batch])
         return (colours @ self.matrix).astype(np.float32)
 '''
 

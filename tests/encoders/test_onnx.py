@@ -1,13 +1,13 @@
 """ONNX files: the two layouts are computed right, and what does not fit is refused."""
 
 import numpy as np
-import PIL.Image
 import pytest
 from helpers.onnx_files import FLOAT, WEIGHTS, model, node, of_bytes
 from helpers.repository import SHARED
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
+from stages.common.images import resize
 from stages.common.openvino import import_openvino
 from stages.encoders import onnx
 from stages.encoders.backends.base import Backend
@@ -74,7 +74,7 @@ def test_a_network_of_numbers_gets_them_resized_and_normalised(tmp_path, images,
         file = model(tmp_path / "reals.onnx", nodes, [("x", FLOAT, shape)])
     settings = settings_for(file, mean=MEAN, std=STD)
     found = encoded(fetched(tmp_path / "weights", settings), images)
-    small = np.stack([np.asarray(image.resize((6, 8))) for image in images])
+    small = np.stack([resize(image, 6, 8) for image in images])
     normalised = (small / 255 - MEAN) / STD
     assert found.shape[1] == 3 * 8
     rows = normalised.mean(axis=2).transpose(0, 2, 1).reshape(len(images), -1)
@@ -173,5 +173,5 @@ def test_a_real_network_is_openvino_s_own_run_of_it(tmp_path, images):
     reference = whole([np.stack([np.asarray(image) for image in images])])[0]
     assert np.allclose(found, reference, rtol=1e-3, atol=1e-4)
     assert np.array_equal(encoded(encoder, images[::-1]), found[::-1])
-    turned = PIL.Image.fromarray(np.asarray(images[0])[..., ::-1].copy())
+    turned = images[0][..., ::-1].copy()
     assert not np.allclose(encoded(encoder, [turned])[0], found[0], rtol=1e-2)

@@ -26,7 +26,7 @@ from helpers.text_networks import (
 from scipy.sparse import csr_array
 
 import stages.encoders
-from stages.common.images import open_jpeg
+from stages.common.images import Pixels, open_jpeg
 from stages.common.openvino import import_openvino
 from stages.encoders import embedding_cache
 from stages.encoders import onnx as onnx_kind
@@ -44,12 +44,12 @@ WORDS = ["red", "lamp", "kettle", "of", "steel"]
 TEXTS = ["red lamp", "a steel kettle", "", "-", "lamp " * 300, "Lampe für 電池", "red", "of red"]
 
 
-def images() -> list[PIL.Image.Image]:
+def images() -> list[Pixels]:
     """Return images of several sizes, as many as there are texts."""
     rng = np.random.default_rng(7)
     sizes = [(32, 32), (32, 32), (1, 1), (300, 20), (64, 48), (32, 32), (90, 90)]
     noise = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-    return [*map(PIL.Image.fromarray, noise), PIL.Image.new("RGB", (32, 32), "white")]
+    return [*noise, np.full((32, 32, 3), 255, dtype=np.uint8)]
 
 
 def clip_image(folder: Path, stack: ExitStack) -> dict[str, Any]:
@@ -224,7 +224,8 @@ def streams_what_it_encodes(case: Case) -> None:
 def leaves_out_rows_without_input(case: Case) -> None:
     """In a table, a product without an image or a text has zeros, and changes no other."""
     is_image = case.settings.modality == "image"
-    given = [jpeg_of(one) if is_image else one for one in case.inputs if one != ""]
+    there = [one for one in case.inputs if len(one)]
+    given = list(map(jpeg_of, there)) if is_image else there
     opened = open_jpeg if is_image else str
     wanted = case.encode(list(map(opened, given)))
     inputs = [one for present in given for one in (present, b"" if is_image else "")]
@@ -238,10 +239,10 @@ def leaves_out_rows_without_input(case: Case) -> None:
     assert not rows[1::2].any()
 
 
-def jpeg_of(image: PIL.Image.Image) -> bytes:
+def jpeg_of(image: Pixels) -> bytes:
     """Return an image as the stages store it."""
     file = io.BytesIO()
-    image.save(file, "JPEG")
+    PIL.Image.fromarray(image).save(file, "JPEG")
     return file.getvalue()
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
+from stages.common.images import Pixels
 from stages.download.demo_images import draw
 
 
-def example_images() -> list[PIL.Image.Image]:
+def example_images() -> list[Pixels]:
     """Return eight images that differ in colour, shape and texture, and three of the demo's."""
     rng = np.random.default_rng(7)
     noise = PIL.Image.fromarray(rng.integers(0, 256, (224, 224, 3), dtype=np.uint8))
@@ -29,4 +30,4 @@ def example_images() -> list[PIL.Image.Image]:
         for what, colour in (("phone", "Navy"), ("laptop", "Silver"), ("camera", "Red"))
     ]
     drawn = [noise, across, PIL.Image.fromarray(red_to_blue), circle, stripes, *plain, coarse]
-    return [*drawn, *demo]
+    return [np.array(image.convert("RGB")) for image in (*drawn, *demo)]

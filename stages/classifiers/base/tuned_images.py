@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
 
 from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_images import SavedImages
 from stages.common.errors import InputError
 from stages.common.image_network import ImageNetwork, load_image_module, load_processor
 from stages.common.image_steps import steps_of, taking_bytes
-from stages.common.images import DEFAULT_SIZE, open_jpeg
+from stages.common.images import DEFAULT_SIZE, Pixels, open_jpeg
 from stages.common.openvino_conversion import openvino_model
 
 Jpegs = Sequence[bytes | None]
@@ -46,7 +45,7 @@ class TunedImages:
         self._module = _unit_length(load_image_module(network.folder))
         self._mirrors = mirrors
         noise = np.random.default_rng(0).integers(0, 256, (DEFAULT_SIZE, DEFAULT_SIZE, 3), np.uint8)
-        example = self._pixels([PIL.Image.fromarray(noise)])
+        example = self._pixels([noise])
         with torch.no_grad():
             self.n_features: int = self._module(example).shape[1]
         self._shape, self._device = example.shape[1:], device
@@ -87,7 +86,7 @@ class TunedImages:
         model = openvino_model(self._trained.merged(), [example], is_fixed=True)
         return SavedImages(taking_bytes(model, self._table), self._steps).reloaded()
 
-    def _pixels(self, images: Sequence[PIL.Image.Image]) -> Any:
+    def _pixels(self, images: Sequence[Pixels]) -> Any:
         """Return what the network takes of images, float32 of shape (n, 3, height, width)."""
         import torch
 
@@ -96,12 +95,12 @@ class TunedImages:
         return torch.from_numpy(numbers)
 
 
-def _image(jpeg: bytes | None, is_mirrored: bool) -> PIL.Image.Image:
+def _image(jpeg: bytes | None, is_mirrored: bool) -> Pixels:
     """Return an image, mirrored if so; a black one where there is none."""
     if not jpeg:
-        return PIL.Image.new("RGB", (DEFAULT_SIZE, DEFAULT_SIZE))
+        return np.zeros((DEFAULT_SIZE, DEFAULT_SIZE, 3), dtype=np.uint8)
     image = open_jpeg(jpeg)
-    return image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else image
+    return np.ascontiguousarray(image[:, ::-1]) if is_mirrored else image
 
 
 def _unit_length(module: Any) -> Any:

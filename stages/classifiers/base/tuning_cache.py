@@ -27,7 +27,7 @@ from stages.common.text_network import TextNetwork
 Network = TextNetwork | ImageNetwork
 
 MAX_TUNED = 32  # networks that are kept: those used last
-LIBRARIES = ("numpy", "openvino", "pillow", "tokenizers", "torch", "transformers")
+LIBRARIES = ("numpy", "openvino", "pillow", "simplejpeg", "tokenizers", "torch", "transformers")
 ARRAYS_FILE = "head.safetensors"
 HISTORY_FILE = "history.json"
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
-from PIL.Image import Image
 
-from stages.common.images import DEFAULT_SIZE
+from stages.common.images import DEFAULT_SIZE, Pixels, resize
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import Encoder
 
@@ -42,7 +41,7 @@ def passes_bfloat16_check(
     return bool(((rounded * exact).sum(axis=1) >= MIN_COSINE * norms).all())
 
 
-def _images() -> list[Image]:
+def _images() -> list[Pixels]:
     """Draw images as shops have them: a thing of a few shapes and colours on white, and noise."""
     rng = np.random.default_rng(0)
     size = (DEFAULT_SIZE, DEFAULT_SIZE)
@@ -54,8 +53,8 @@ def _images() -> list[Image]:
             left, top = rng.integers(10, 120, 2).tolist()
             width, height = rng.integers(20, 100, 2).tolist()
             shape((left, top, left + width, top + height), fill=tuple(rng.integers(0, 256, 3)))
-        images.append(image)
+        images.append(np.array(image))
     for side in (7, DEFAULT_SIZE):
         noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        images.append(PIL.Image.fromarray(noise).resize(size))
+        images.append(resize(noise, *size))
     return images
