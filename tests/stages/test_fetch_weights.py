@@ -308,14 +308,14 @@ def check_embedding_without_framework(folder):
     script = f"""
 import sys
 from pathlib import Path
-from PIL import Image
+import numpy as np
 sys.modules["torch"] = sys.modules["transformers"] = None
 from stages.encoders.backends.base import Backend
 from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.huggingface_image import Settings
 settings = Settings(**{image(architecture="mobilenet_v2")!r})
 encoder = load_encoder(settings, Path("data/weights/mine"), Backend("openvino", "float32"))
-print(encoder.encode([Image.new("RGB", (224, 224), "red")]).shape)
+print(encoder.encode([np.zeros((224, 224, 3), np.uint8)]).shape)
 """
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     done = subprocess.run(
