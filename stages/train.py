@@ -49,9 +49,11 @@ def main() -> None:
     check_skus(paths.FEATURES, splits.skus)
     settings, strategy = params.classifiers[name], params.fusion.strategy
     read: Reader = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
+    files = [paths.FEATURES]
     if (encoder := settings.reads_inputs_of) is not None:
         products = read_table(paths.PRODUCTS, PRODUCTS)
         read = InputReader(read, input_blocks(encoder, metadata, products))
+        files += read.files
     plan = plan_members(metadata, strategy)
     classes = sorted(set(splits.labels.tolist()))
     task = Task(name, settings, strategy, params.seed, plan, classes)
@@ -60,7 +62,7 @@ def main() -> None:
     n = len(splits.labels)
     own, on_gpu = settings.bytes_for(n), settings.may_use_gpu
     sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), own, bool(encoder), on_gpu)
-    run = select_runner(params.compute, params.jobs, sizes)
+    run = select_runner(params.compute, params.jobs, sizes, files)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:
         fits = fit_models(task, read, splits.roles, splits.turns, is_refit, run)
@@ -107,11 +109,9 @@ def save_fold(
         trained.model.save(place)
         model = FusedModel.load(place)
         known = model.classes
-        of_validation = HeldOutPredictions(
-            trained.rows, trained.validation, known, fold, VALIDATION
-        )
-        of_test = predict_test(model, test.select_blocks(trained.block_weights), rows, fold)
-        found[modality] = [of_validation, *of_test]
+        validated = HeldOutPredictions(trained.rows, trained.validation, known, fold, VALIDATION)
+        tested = predict_test(model, test.select_blocks(trained.block_weights), rows, fold)
+        found[modality] = [validated, *tested]
     return found
 
 

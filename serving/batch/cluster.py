@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import distributions
@@ -30,6 +31,7 @@ def predict_on(
     Parts are taken as the machines get to them. Raises InputError where a machine would answer
     differently.
     """
+    model = Path(os.path.relpath(model))  # a machine that has a copy of it has it elsewhere
     key = workers.call(partial(_key_here, model))
     loader = Loader(partial(Predictor.load, model), key, partial(_key_here, model))
     yield from workers.map(partial(_predict, loader, accuracy, top), parts)

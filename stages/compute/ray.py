@@ -1,13 +1,15 @@
 """Work on a Ray cluster: the one that RAY_ADDRESS names, or one that is started here.
 
-Every machine of it has the project's folder at the same path, the same packages, and, for
-encoders, the same kind of processor. Ray runs a task again that was lost with a process or a
-machine; an error that a task raises ends the others and is raised here.
+Every machine of it has the same packages and, for encoders, the same kind of processor. The code
+goes to them with the work; so do the files that it reads, where a machine does not share the
+project's folder. Ray runs a task again that was lost with a process or a machine; an error that a
+task raises ends the others and is raised here.
 """
 
 import logging
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,9 +19,11 @@ from typing import Any, TypeVar
 
 from stages.common.errors import InputError
 from stages.compute.local import with_one_thread
+from stages.compute.project_files import ProjectFolder, describe_folder
 
 AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
 TIMEOUT_S = 10  # for the cluster to answer
+CODE = ("stages", "serving")  # packages that go to the machines
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,9 +35,13 @@ class RayWorkers:
     Where there are GPUs, it is the GPUs instead, each with its share of its machine's cores.
     """
 
-    def __init__(self, use_gpus: bool = True) -> None:
-        """Connect to the cluster; raises InputError where there is none."""
-        machines = [node["Resources"] for node in _nodes()]
+    def __init__(self, use_gpus: bool = True, reads: Sequence[Path] = ()) -> None:
+        """Connect to the cluster; raises InputError where there is none.
+
+        `reads` are the files and folders that will be read there.
+        """
+        nodes = _nodes()
+        machines = [node["Resources"] for node in nodes]
         with_gpus = [machine for machine in machines if machine.get("GPU")] if use_gpus else []
         if with_gpus:
             cores = min(int(machine["CPU"] // machine["GPU"]) for machine in with_gpus)
@@ -42,23 +50,28 @@ class RayWorkers:
         else:
             self._options = {"num_cpus": min(machine["CPU"] for machine in machines)}
             self._n = len(machines)
+        self._folder = _prepare_folder(nodes, reads)
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Return what a function returns on one of the machines."""
-        return next(_run(self._n, self._options, lambda _: function(), [None]))
+        return next(self.map(lambda _: function(), [None]))
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield what a function returns for each item, in their order."""
-        yield from _run(self._n, self._options, function, items)
+        yield from _run(self._n, self._options, self._folder, function, items)
 
 
 def run_units(
-    units: Sequence[Callable[[], Result]], memory: int, may_use_gpus: bool = False
+    units: Sequence[Callable[[], Result]],
+    memory: int,
+    may_use_gpus: bool = False,
+    reads: Sequence[Path] = (),
 ) -> Iterator[Result]:
     """Call each of `units` on a core of the cluster that has so many bytes of memory left.
 
-    With `may_use_gpus` it has a GPU as well, where the cluster has any. Yield what they return, in
-    their order. Raises InputError where no machine has the memory.
+    With `may_use_gpus` it has a GPU as well, where the cluster has any. `reads` are the files and
+    folders that they read. Yield what they return, in their order. Raises InputError where no
+    machine has the memory.
     """
     nodes = _nodes()
     with_gpus = [node for node in nodes if node["Resources"].get("GPU")] if may_use_gpus else []
@@ -70,7 +83,7 @@ def run_units(
         )
     places = int(sum(node["Resources"]["GPU" if with_gpus else "CPU"] for node in nodes))
     options = {"num_cpus": 1, "memory": memory, "num_gpus": 1 if with_gpus else 0}
-    yield from _run(places, options, with_one_thread, units)
+    yield from _run(places, options, _prepare_folder(nodes, reads), with_one_thread, units)
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -85,7 +98,13 @@ def _nodes() -> list[dict[str, Any]]:
     if not ray.is_initialized():
         _check_address(os.environ.get("RAY_ADDRESS", ""))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray would tell of its use
-        ray.init(logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
+        code = [str(Path(sys.modules[name].__path__[0])) for name in CODE if name in sys.modules]
+        ray.init(
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            include_dashboard=False,
+            runtime_env={"py_modules": code},
+        )
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise InputError("the Ray cluster has no machine with cores to give: add one")
@@ -106,9 +125,34 @@ def _check_address(address: str) -> None:
         ) from None
 
 
+def _prepare_folder(nodes: Sequence[dict[str, Any]], reads: Sequence[Path]) -> ProjectFolder:
+    """Return this process's folder, after machines that do not share it have copied its files."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    folder = describe_folder(reads, ray.get_runtime_context().get_node_id())
+    task: Any = ray.remote(ProjectFolder.enter)
+    entered = [
+        task.options(
+            num_cpus=0,
+            # A machine that is lost meanwhile has nothing to prepare.
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True),
+        ).remote(folder)
+        for node in nodes
+    ]
+    if copies := sum(_result(one) for one in entered):
+        print(
+            f"{copies} of {len(nodes)} machines do not share {folder.path}: they read copies of "
+            f"{len(folder.files)} files, {folder.size / 1e6:,.0f} MB",
+            file=sys.stderr,
+        )
+    return folder
+
+
 def _run(
     slots: int,
     options: dict[str, Any],
+    folder: ProjectFolder,
     function: Callable[[Item], Result],
     items: Iterable[Item],
 ) -> Iterator[Result]:
@@ -118,7 +162,7 @@ def _run(
     task: Any = ray.remote(_call).options(
         max_retries=-1, scheduling_strategy="SPREAD", **options  # a task has no other effect
     )
-    submit = partial(task.remote, ray.put(function), str(Path.cwd()))
+    submit = partial(task.remote, ray.put(function), ray.put(folder))
     rest = iter(items)
     pending = deque(submit(item) for item in islice(rest, AHEAD * slots))
     try:
@@ -131,9 +175,9 @@ def _run(
             ray.cancel(one, force=True)
 
 
-def _call(function: Callable[[Item], Result], folder: str, item: Item) -> Result:
+def _call(function: Callable[[Item], Result], folder: ProjectFolder, item: Item) -> Result:
     """Call a function in a worker, in the project's folder."""
-    os.chdir(folder)
+    folder.enter()
     return function(item)
 
 

@@ -1,6 +1,8 @@
 """Where params.yaml says that work is done: `compute` and `jobs`."""
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from stages.compute import local, ray
@@ -9,19 +11,23 @@ from stages.compute.base import RunUnits, Workers
 Compute = Literal["local", "ray"]
 
 
-def select_runner(compute: Compute, jobs: int | Literal["auto"], sizes: local.Sizes) -> RunUnits:
+def select_runner(
+    compute: Compute, jobs: int | Literal["auto"], sizes: local.Sizes, reads: Sequence[Path]
+) -> RunUnits:
     """Return what fits models: processes of this machine, or the cores of a cluster.
 
-    Of a cluster, `jobs` says nothing.
+    Of a cluster, `jobs` says nothing. `reads` are the files and folders that they read.
     """
     if compute == "ray":
-        return partial(ray.run_units, memory=sizes.usual, may_use_gpus=sizes.may_use_gpu)
+        gpus = sizes.may_use_gpu
+        return partial(ray.run_units, memory=sizes.usual, may_use_gpus=gpus, reads=reads)
     return partial(local.run_units, jobs=local.count_jobs(jobs, sizes))
 
 
-def select_workers(compute: Compute, backend: str) -> Workers | None:
+def select_workers(compute: Compute, backend: str, reads: Sequence[Path]) -> Workers | None:
     """Return the machines that encode inputs; None where this one does.
 
     They are the GPUs of a cluster, if it has any and the `backend` of params.yaml may run there.
+    `reads` are the files and folders that they read.
     """
-    return ray.RayWorkers(use_gpus=backend != "openvino") if compute == "ray" else None
+    return ray.RayWorkers(backend != "openvino", reads) if compute == "ray" else None

@@ -71,6 +71,13 @@ class InputReader:
     read: Reader
     inputs: Mapping[str, InputBlock | StoredImages]
 
+    @property
+    def files(self) -> list[Path]:
+        """Return the files and folders that are read beside the features."""
+        blocks = self.inputs.values()
+        shards = [path for one in blocks if isinstance(one, StoredImages) for path in one.shards]
+        return [one.network.folder for one in blocks if one.network is not None] + shards
+
     def __call__(self, chosen: np.ndarray) -> tuple[Features, np.ndarray]:
         """Return the features of the chosen products that have a block, and their row numbers."""
         features, rows = self.read(chosen)

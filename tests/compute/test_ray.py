@@ -1,10 +1,15 @@
-"""Work on a cluster of two machines gives what it gives here, also where one of them is lost."""
+"""Work on a cluster of two machines gives what it gives here, also where one of them is lost.
+
+The second machine sees neither the repository nor the folder that the tests work in.
+"""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import numpy as np
 import pytest
 import ray
 from helpers.batch import labels, products, write_csv
+from helpers.clusters import can_hide, hidden_node
 from helpers.features_to_train import Products
 from helpers.models import image_of, make_model
 from helpers.repository import TOP
@@ -28,24 +34,38 @@ from stages.encoders.distributed import BATCH, DistributedEncoder
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the driver works in."""
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for temporary files of the second machine."""
+    return tmp_path_factory.mktemp("copies")
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path, copies: Path) -> Iterator[Any]:
     """A cluster of two machines of one core each, to which this process is connected."""
     from ray.cluster_utils import Cluster
 
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=machine)
-    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    before = Path.cwd()
-    os.chdir(TOP)  # what Ray imports from
     os.environ["RAY_ADDRESS"] = cluster.address
     try:
-        RayWorkers()
-        yield cluster
+        RayWorkers()  # connects
+        with hidden_node(cluster.address, [TOP, folder], copies):
+            yield cluster
     finally:
-        os.chdir(before)
         del os.environ["RAY_ADDRESS"]
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
 
 
 class Lengths:
@@ -75,33 +95,30 @@ def test_a_machine_that_would_give_other_vectors_is_refused(cluster: Any) -> Non
 
 
 def test_models_have_the_same_bytes(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {}
     monkeypatch.setattr("sys.argv", ["train", "--classifier", "logistic_regression"])
     for compute in ("local", "ray"):
-        folder = tmp_path / compute
-        folder.mkdir()
-        monkeypatch.chdir(folder)
         to_train = Products()
         to_train.params["compute"] = compute
         to_train.write()
         train.main()
         files = sorted(path for path in (folder / "models").rglob("*") if path.is_file())
         found[compute] = {str(file.relative_to(folder)): file.read_bytes() for file in files}
+        shutil.rmtree(folder / "models")
     assert found["ray"] == found["local"]
 
 
 def test_predictions_have_the_same_bytes(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("serving.batch.run.CHUNK", 8)  # several parts
     rows = products(50)
     for row, label in zip(rows, labels(50), strict=True):
         Path(f"{row['sku']}.jpg").write_bytes(image_of(label))
     write_csv(Path("new.csv"), [row | {"image": f"{row['sku']}.jpg"} for row in rows[:49]])
-    model, found = make_model(tmp_path / "model"), {}
+    model, found = make_model(folder / "model"), {}
     columns = {"image_path": "image"}
     for compute in ("local", "ray"):
         if compute == "ray":  # here; on the machines it stays as it is
@@ -112,6 +129,43 @@ def test_predictions_have_the_same_bytes(
         assert summary.words().startswith("49 rows: 49 filed")
         found[compute] = output.read_bytes()
     assert found["ray"] == found["local"]
+
+
+def where_and_what(file: Path, _: int) -> tuple[str, str, str]:
+    """Return the node, its working folder, and what is in a file of it."""
+    time.sleep(0.2)  # so that both machines get some
+    return ray.get_runtime_context().get_node_id(), str(Path.cwd()), file.read_text()
+
+
+@pytest.mark.skipif(not can_hide(), reason="no folder can be hidden from a process here")
+def test_a_machine_that_does_not_share_the_folder_reads_a_copy(
+    cluster: Any, folder: Path, copies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    file = folder / "read" / "some.txt"
+    file.parent.mkdir()
+    (folder / "not read.txt").touch()
+
+    def found() -> tuple[str, Path]:
+        """Return what the machines read, and the place of the copy."""
+        asked = partial(where_and_what, file.relative_to(folder))
+        places = set(RayWorkers(reads=[file.parent]).map(asked, range(12)))
+        assert len({node for node, _, _ in places}) == 2
+        (place,) = {place for _, place, _ in places} - {str(folder)}
+        (text,) = {text for _, _, text in places}
+        return text, Path(place) / "read" / "some.txt"
+
+    file.write_text("one")
+    text, copy = found()
+    assert text == "one"
+    assert copy.is_relative_to(copies)
+    assert "1 of 2 machines do not share" in capsys.readouterr().err
+    assert not list(copies.rglob("not read.txt"))
+    first = copy.stat()
+    assert found() == ("one", copy)
+    assert copy.stat().st_ino == first.st_ino  # it is not copied again
+    file.write_text("two")
+    assert found() == ("two", copy)
 
 
 def test_an_endpoint_is_not_asked_by_all_machines(

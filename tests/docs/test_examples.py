@@ -49,8 +49,7 @@ def test_the_examples_of_clusters_are_what_ray_takes():
     pods = on_kubernetes["spec"]
     assert pods["rayVersion"] == version("ray")
     (group,) = pods["workerGroupSpecs"]
-    for pod in (pods["headGroupSpec"], group):
-        (container,), (volume,) = (
-            pod["template"]["spec"][key] for key in ("containers", "volumes")
-        )
-        assert [one["name"] for one in container["volumeMounts"]] == [volume["name"]]
+    head, worker = (pod["template"]["spec"] for pod in (pods["headGroupSpec"], group))
+    (volume,), (container,) = head["volumes"], head["containers"]
+    assert [one["name"] for one in container["volumeMounts"]] == [volume["name"]]
+    assert container["image"] == worker["containers"][0]["image"]  # one environment

@@ -1,0 +1,133 @@
+"""The project's folder on a machine of a cluster: itself where it is shared, else a copy.
+
+A copy has the files that the tasks of a run read, at the same places below a folder for temporary
+files. It stays there, so that the next run copies only what has changed.
+"""
+
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+
+from stages.common.cache import cache_folder
+from stages.common.errors import InputError
+from stages.common.files import atomic_file, write_text
+
+MARK = "shared_folder"  # a file in the cache: a machine that reads what is in it shares the folder
+PART = 64 * 2**20  # bytes of a file that travel together
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that tasks read, where the run was started; `changed` is in nanoseconds."""
+
+    path: Path
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class ProjectFolder:
+    """The folder that a run was started in, and the files that its tasks read.
+
+    A machine has the folder if it reads `token` in `mark`. `copy` names the folder of a copy, and
+    `node` is Ray's name of the machine that the files are on.
+    """
+
+    path: Path
+    mark: Path
+    token: str
+    files: tuple[SourceFile, ...]
+    copy: str
+    node: str
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes the files have."""
+        return sum(file.size for file in self.files)
+
+    def enter(self) -> bool:
+        """Make the folder this process's own; return whether it is a copy."""
+        place = _place(self)
+        os.chdir(place)
+        return place != self.path
+
+
+def describe_folder(reads: Iterable[Path], node: str) -> ProjectFolder:
+    """Return the folder of this process, and the files of the files and folders in `reads`.
+
+    `node` is Ray's name of this machine.
+    """
+    path, token = Path.cwd(), uuid4().hex
+    mark = path / cache_folder() / MARK
+    write_text(mark, token)
+    copy = hashlib.sha256(f"{socket.gethostname()} {path}".encode()).hexdigest()[:16]
+    files = tuple(_describe(file.absolute()) for read in reads for file in _below(read))
+    return ProjectFolder(path, mark, token, files, copy, node)
+
+
+def _below(path: Path) -> Sequence[Path]:
+    """Return the files of a folder, or the file."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _describe(file: Path) -> SourceFile:
+    found = file.stat()
+    return SourceFile(file, found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _place(folder: ProjectFolder) -> Path:
+    """Return the folder on this machine, with its files."""
+    with suppress(OSError):
+        if folder.mark.read_text(encoding="utf-8") == folder.token:
+            return folder.path
+    top = Path(tempfile.gettempdir()) / f"product-classifier-{os.getuid()}-{folder.copy}"
+    top.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if top.stat().st_uid != os.getuid():
+        raise InputError(f"{top} on {socket.gethostname()} belongs to another user: remove it")
+    with FileLock(top / ".lock"):
+        for file in folder.files:
+            _copy(file, top / file.path.relative_to("/"), folder.node)
+    place = top / folder.path.relative_to("/")
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _copy(source: SourceFile, target: Path, node: str) -> None:
+    """Copy a file from another machine, unless it is here already."""
+    if target.exists() and _describe(target) == SourceFile(target, source.size, source.changed):
+        return
+    with atomic_file(target) as written:
+        with written.open("wb") as file:
+            for start in range(0, source.size, PART):
+                file.write(_fetch(source.path, start, node))
+        if written.stat().st_size != source.size:
+            raise InputError(f"{source.path} changed while it was copied: run again")
+        os.utime(written, ns=(source.changed, source.changed))
+
+
+def _fetch(path: Path, start: int, node: str) -> bytes:
+    """Return a part of a file on another machine."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    task: Any = ray.remote(_read).options(num_cpus=0, scheduling_strategy=there)
+    part: bytes = ray.get(task.remote(path, start))
+    return part
+
+
+def _read(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(PART)
