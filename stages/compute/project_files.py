@@ -50,16 +50,11 @@ class ProjectFolder:
     copy: str
     node: str
 
-    @property
-    def size(self) -> int:
-        """Return how many bytes the files have."""
-        return sum(file.size for file in self.files)
-
-    def enter(self) -> bool:
-        """Make the folder this process's own; return whether it is a copy."""
-        place = _place(self)
+    def enter(self) -> int:
+        """Make the folder this process's own; return how many bytes had to be copied for it."""
+        place, n_bytes = _place(self)
         os.chdir(place)
-        return place != self.path
+        return n_bytes
 
 
 def describe_folder(reads: Iterable[Path], node: str) -> ProjectFolder:
@@ -86,27 +81,28 @@ def _describe(file: Path) -> SourceFile:
 
 
 @cache
-def _place(folder: ProjectFolder) -> Path:
-    """Return the folder on this machine, with its files."""
+def _place(folder: ProjectFolder) -> tuple[Path, int]:
+    """Return the folder on this machine, with its files, and how many bytes were copied."""
     with suppress(OSError):
         if folder.mark.read_text(encoding="utf-8") == folder.token:
-            return folder.path
+            return folder.path, 0
     top = Path(tempfile.gettempdir()) / f"product-classifier-{os.getuid()}-{folder.copy}"
     top.mkdir(mode=0o700, parents=True, exist_ok=True)
     if top.stat().st_uid != os.getuid():
         raise InputError(f"{top} on {socket.gethostname()} belongs to another user: remove it")
     with FileLock(top / ".lock"):
-        for file in folder.files:
-            _copy(file, top / file.path.relative_to("/"), folder.node)
+        n_bytes = sum(
+            _copy(file, top / file.path.relative_to("/"), folder.node) for file in folder.files
+        )
     place = top / folder.path.relative_to("/")
     place.mkdir(parents=True, exist_ok=True)
-    return place
+    return place, n_bytes
 
 
-def _copy(source: SourceFile, target: Path, node: str) -> None:
-    """Copy a file from another machine, unless it is here already."""
+def _copy(source: SourceFile, target: Path, node: str) -> int:
+    """Copy a file from another machine, unless it is here already; return how many bytes."""
     if target.exists() and _describe(target) == SourceFile(target, source.size, source.changed):
-        return
+        return 0
     with atomic_file(target) as written:
         with written.open("wb") as file:
             for start in range(0, source.size, PART):
@@ -114,6 +110,7 @@ def _copy(source: SourceFile, target: Path, node: str) -> None:
         if written.stat().st_size != source.size:
             raise InputError(f"{source.path} changed while it was copied: run again")
         os.utime(written, ns=(source.changed, source.changed))
+    return source.size
 
 
 def _fetch(path: Path, start: int, node: str) -> bytes:

@@ -140,10 +140,10 @@ def _prepare_folder(nodes: Sequence[dict[str, Any]], reads: Sequence[Path]) -> P
         ).remote(folder)
         for node in nodes
     ]
-    if copies := sum(_result(one) for one in entered):
+    if copied := list(filter(None, map(_result, entered))):
         print(
-            f"{copies} of {len(nodes)} machines do not share {folder.path}: they read copies of "
-            f"{len(folder.files)} files, {folder.size / 1e6:,.0f} MB",
+            f"{sum(copied) / 1e6:,.1f} MB copied to {len(copied)} of {len(nodes)} machines, which "
+            f"do not share {folder.path}",
             file=sys.stderr,
         )
     return folder

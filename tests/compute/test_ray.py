@@ -159,11 +159,12 @@ def test_a_machine_that_does_not_share_the_folder_reads_a_copy(
     text, copy = found()
     assert text == "one"
     assert copy.is_relative_to(copies)
-    assert "1 of 2 machines do not share" in capsys.readouterr().err
+    assert "copied to 1 of 2 machines, which do not share" in capsys.readouterr().err
     assert not list(copies.rglob("not read.txt"))
     first = copy.stat()
     assert found() == ("one", copy)
     assert copy.stat().st_ino == first.st_ino  # it is not copied again
+    assert not capsys.readouterr().err
     file.write_text("two")
     assert found() == ("two", copy)
 
