@@ -26,6 +26,7 @@ TIMES_PROBABILITIES = 5
 TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 ON_GPU = 2  # processes that share a GPU: one computes while the other prepares
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
+QUIET = "ignore:resource_tracker"  # of warnings in processes that are started
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
 
 Result = TypeVar("Result")
@@ -118,6 +119,9 @@ def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Resu
         return
     from joblib import Parallel, delayed, parallel_config
 
+    # An error ends the other processes; what cleans up after them would say so in several lines.
+    if QUIET not in (known := os.environ.get("PYTHONWARNINGS", "")):
+        os.environ["PYTHONWARNINGS"] = f"{known},{QUIET}".lstrip(",")
     with parallel_config("loky", inner_max_num_threads=1):
         # Without `max_nbytes` large arrays would go through files, which a kill leaves behind.
         pool = Parallel(jobs, batch_size=1, max_nbytes=None, return_as="generator")

@@ -126,6 +126,25 @@ class CrossFit:
     fitted: FittedMembers | None
 
 
+@dataclass(frozen=True)
+class Fold:
+    """What is fitted in a fold: in each turn of validation, and `again` to all of its products.
+
+    `name` stands for it in errors. `again` takes the turns' histories; it is None where the members
+    of the only turn are the fold's.
+    """
+
+    name: str
+    fits: Sequence[Callable[[], CrossFit]]
+    again: Callable[[Sequence[Mapping[Member, History]]], FittedMembers] | None
+
+    def refits(
+        self, histories: Sequence[Mapping[Member, History]]
+    ) -> list[Callable[[], FittedMembers]]:
+        """Return the fit to all products as a unit of work, if there is one."""
+        return [partial(self.again, histories)] if self.again else []
+
+
 def fit_models(
     task: Task,
     read: Reader,
@@ -145,21 +164,60 @@ def fit_models(
     What `run` calls at the same time changes nothing in the models; `read` may be pickled. Raises
     InputError naming the fold where the products do not allow it.
     """
-    names, parts = _fold_names(roles), []
-    for name, part in zip(names, cross_fit(task, read, roles, turns, run), strict=True):
-        if part.fitted is not None:
-            yield _put_together(task, name, part.fitted, part)
-        parts.append(replace(part, fitted=None))
-    wanted = []
-    if max(len(part.histories) for part in parts) > 1:
-        wanted = list(zip(names, roles.T != TEST, parts, strict=True))
+    turns_of = [np.unique(turns[roles[:, at] == VALIDATION, at]) for at in range(roles.shape[1])]
+    takes_turns = max(map(len, turns_of)) > 1
+    folds = []
+    for at, found in enumerate(turns_of):
+        name = f"fold {at + 1}, "
+        if not len(found):
+            raise InputError(f"{name}no validation product has anything to see: give more products")
+        own = roles[:, at], turns[:, at]
+        fits = [partial(fit_turn, task, read, name, *own, turn, takes_turns) for turn in found]
+        again = partial(refit, task, read, name, roles[:, at] != TEST) if takes_turns else None
+        folds.append(Fold(name, fits, again))
     if is_refit:
-        wanted.append(("", np.ones(len(roles), dtype=bool), _joined(parts)))
-    units = [
-        partial(refit, task, read, name, chosen, part.histories) for name, chosen, part in wanted
-    ]
-    for (name, _, part), fitted in zip(wanted, run(units), strict=True):
-        yield _put_together(task, name, fitted, part)
+        folds.append(Fold("", [], partial(refit, task, read, "", np.ones(len(roles), dtype=bool))))
+    schedule = _in_two_rounds if task.settings.stops_early else _in_one_round
+    for fold, part, fitted in schedule(folds, run):
+        yield _put_together(task, fold.name, fitted, part)
+
+
+def _in_one_round(
+    folds: Sequence[Fold], run: RunUnits
+) -> Iterator[tuple[Fold, CrossFit, FittedMembers]]:
+    """Fit to all products of a fold beside its turns."""
+    results: Iterator[Any] = run([unit for one in folds for unit in [*one.fits, *one.refits([])]])
+    for fold, part in _joined_folds(folds, results):
+        members: Any = next(results) if fold.again else part.fitted
+        yield fold, part, members
+
+
+def _in_two_rounds(
+    folds: Sequence[Fold], run: RunUnits
+) -> Iterator[tuple[Fold, CrossFit, FittedMembers]]:
+    """Fit to all products of a fold after the turns, which say for how many epochs."""
+    results: Iterator[Any] = run([unit for one in folds for unit in one.fits])
+    waiting = []
+    for fold, part in _joined_folds(folds, results):
+        if fold.again:
+            waiting.append((fold, part))
+        else:
+            members: Any = part.fitted
+            yield fold, part, members
+    results = run([unit for fold, part in waiting for unit in fold.refits(part.histories)])
+    for (fold, part), members in zip(waiting, results, strict=True):
+        yield fold, part, members
+
+
+def _joined_folds(
+    folds: Sequence[Fold], results: Iterator[CrossFit]
+) -> Iterator[tuple[Fold, CrossFit]]:
+    """Yield what came of each fold's turns; of all folds for the one that has no turns."""
+    parts: list[CrossFit] = []
+    for fold in folds:
+        part = _joined(list(islice(results, len(fold.fits))) if fold.fits else parts)
+        parts.append(replace(part, fitted=None))
+        yield fold, part
 
 
 def _put_together(
@@ -195,29 +253,6 @@ def _put_together(
             model, blocks, int(n_products), out_of_fold.rows[seen], validation, history
         )
     return trained
-
-
-def cross_fit(
-    task: Task, read: Reader, roles: np.ndarray, turns: np.ndarray, run: RunUnits
-) -> Iterator[CrossFit]:
-    """Fit the members of each fold without its validation products and predict for these.
-
-    Each turn of each fold is a unit of its own.
-    """
-    names = _fold_names(roles)
-    turns_of = [np.unique(turns[roles[:, at] == VALIDATION, at]) for at in range(len(names))]
-    for name, found in zip(names, turns_of, strict=True):
-        if not len(found):
-            raise InputError(f"{name}no validation product has anything to see: give more products")
-    takes_turns = max(map(len, turns_of)) > 1
-    units = [
-        partial(fit_turn, task, read, name, roles[:, at], turns[:, at], turn, takes_turns)
-        for at, name in enumerate(names)
-        for turn in turns_of[at]
-    ]
-    parts = run(units)
-    for found in turns_of:
-        yield _joined(list(islice(parts, len(found))))
 
 
 def fit_turn(
@@ -364,15 +399,10 @@ def _joined(parts: Sequence[CrossFit]) -> CrossFit:
 
 def _median_epochs(settings: Any, histories: Sequence[History]) -> Any:
     """Return the settings; of what stops early, with the epochs that were best in the median."""
-    if not histories[0] or settings.patience is None:
+    if not settings.stops_early or not histories[0]:
         return settings
     best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
     return settings.model_copy(update={"max_epochs": int(np.median(best))})
-
-
-def _fold_names(roles: np.ndarray) -> list[str]:
-    """Return how errors name each fold; `roles` are of shape (n, folds)."""
-    return [f"fold {number}, " for number in range(1, roles.shape[1] + 1)]
 
 
 @contextmanager

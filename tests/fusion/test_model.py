@@ -1,6 +1,7 @@
 """A product is classified by what it has, and out of fold by members not fitted on it."""
 
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from scipy.sparse import csr_array, issparse
 from stages.classifiers import logistic_regression
 from stages.common import large_arrays
 from stages.common.errors import InputError
+from stages.compute.base import RunUnits
 from stages.fusion.calibration import LogOpinionPool
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members
 from stages.fusion.model import BUILD_FILE, FusedModel, Predictions
-from stages.fusion.training import Task, TrainedModel, fit_models
+from stages.fusion.training import ONE_BY_ONE, Task, TrainedModel, fit_models
 from stages.params import load_params
 
 N = 150
@@ -75,6 +77,7 @@ def trained(
     features: Features,
     parts: np.ndarray,
     kind: str | None = None,
+    run: RunUnits = ONE_BY_ONE,
 ) -> TrainedModel:
     """Fit a model of all blocks; `parts` are TRAIN, VALIDATION or turns."""
     metadata = FeaturesMetadata({}, features.inputs, {}, {}, {"every": features.block_weights})
@@ -87,7 +90,8 @@ def trained(
         return features.select_rows(chosen), np.flatnonzero(chosen)
 
     roles = np.where(parts == TRAIN, "train", "validation")
-    (models,) = fit_models(task, read, roles[:, None], np.maximum(parts, 0)[:, None])
+    turns = np.maximum(parts, 0)[:, None]
+    (models,) = fit_models(task, read, roles[:, None], turns, run=run)
     return models["every"]
 
 
@@ -446,6 +450,24 @@ def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(patience, e
     turns = [(100, int((parts != turn).sum()), True) for turn in (1, 2, 3)]
     assert asked == [*turns, (epochs, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rounds"),
+    [
+        pytest.param(settings("mlp", max_epochs=3, patience=2), [3, 1], id="stops early"),
+        pytest.param(settings(), [4], id="does not"),
+    ],
+)
+def test_the_last_fit_waits_for_the_turns_only_where_they_say_for_how_long(chosen, rounds):
+    asked = []
+
+    def run(units: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+        asked.append(len(units))
+        return ONE_BY_ONE(units)
+
+    trained(chosen, "early", 3, catalogue(), TURNS, run=run)
+    assert asked == rounds
 
 
 def test_members_stop_on_the_validation_products_that_they_can_see(monkeypatch):

@@ -33,6 +33,11 @@ class ClassifierSettings(Settings):
         return False
 
     @property
+    def stops_early(self) -> bool:
+        """Whether validation decides for how many of `max_epochs` it is fitted: by `patience`."""
+        return getattr(self, "patience", None) is not None
+
+    @property
     def reads_means(self) -> bool:
         """Whether `fit` is given the mean that was taken off each block, by its `mean_key`."""
         return False
