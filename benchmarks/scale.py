@@ -69,9 +69,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             top = Path(name) / "clone"
             if texts_only:
-                stages = ["prepare"] if asked.embed_only else PREPARED
                 encoder = asked.embed_only or "ngrams"
-                clone, found[count] = embed_catalogue(top, count, edit, encoder, stages)
+                clone, found[count] = embed_catalogue(top, count, edit, encoder)
             else:
                 clone, found[count] = embed_demo(top, count, count <= asked.embed, edit)
             if not asked.embed_only:
@@ -110,9 +109,9 @@ def embed_demo(
 
 
 def embed_catalogue(
-    top: Path, count: int, edit: Callable[[Any], None], encoder: str, stages: Sequence[str]
+    top: Path, count: int, edit: Callable[[Any], None], encoder: str
 ) -> tuple[Clone, dict[str, tuple[float, float]]]:
-    """Embed a table of texts, after `stages`; return the clone, and seconds and GiB of each."""
+    """Embed a table of texts; return the clone, and seconds and GiB of each stage."""
 
     def edit_all(params: Any) -> None:
         params["data"]["source"] = "table"
@@ -130,7 +129,7 @@ def embed_catalogue(
     clone = Clone(top, edit_all)
     write_small_network(top / "small")
     write_catalogue(top / "data" / "catalogue" / "products.csv", count)
-    return clone, run_stages(clone, stages) | embed_texts(clone, [encoder])
+    return clone, run_stages(clone, PREPARED) | embed_texts(clone, [encoder])
 
 
 def run_stages(clone: Clone, stages: Sequence[str]) -> dict[str, tuple[float, float]]:

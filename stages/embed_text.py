@@ -9,6 +9,7 @@ data/networks/<encoder>/: the network in int8, nothing in other precisions.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pyarrow as pa
 
@@ -60,7 +61,7 @@ def main() -> None:
     check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
     fields = getattr(settings, "fields", None) or params.text.fields
     texts = ProductTexts(fields, getattr(settings, "prefix", ""), settings.is_sparse)
-    total, counter = sum(1 for _ in texts.present()), TextCounter(settings, weights)
+    total = sum(1 for _ in texts.present())
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)
     options = *how, params.cache
@@ -71,6 +72,7 @@ def main() -> None:
             encoder,
             backend,
         ),
+        closing(TextCounter(settings, weights)) as counter,
         tqdm(total=total, desc=name, unit=" texts") as bar,
     ):
         if settings.is_remote:

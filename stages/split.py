@@ -6,6 +6,8 @@ near-duplicate among the products that a model is fitted on: in this split, and 
 near-duplicates.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -22,9 +24,17 @@ from stages.common.errors import InputError
 from stages.common.files import write_json
 from stages.common.process import run_stage
 from stages.common.splits import write_splits
-from stages.common.tables import IMAGES, PRODUCTS, read_table
+from stages.common.tables import (
+    IMAGES,
+    PRODUCTS,
+    check_schema,
+    read_batches,
+    read_schema,
+    read_table,
+)
 from stages.params import load_params
 
+COLUMNS = ["sku", "name", "label", "manufacturer"]
 SHOWN = 5  # classes with too few groups that are printed
 
 
@@ -32,13 +42,14 @@ def main() -> None:
     """Write the role of every product in every fold, and metrics of the split."""
     params = load_params()
     settings, seed = params.split, params.seed
-    products = read_table(paths.PRODUCTS, PRODUCTS).to_pydict()
+    check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
+    products = read_table(paths.PRODUCTS, columns=COLUMNS).to_pydict()
     skus = np.array(products["sku"], dtype=object)
     labels = np.array(products["label"], dtype=str)
     hashes = read_image_hashes()
     signals = duplicate_signals(
         products["name"],
-        products["description"],
+        read_descriptions(),
         [hashes.get(sku) for sku in products["sku"]],
         products["label"],
         products["manufacturer"],
@@ -67,6 +78,12 @@ def main() -> None:
         print(f"split: and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all")
     for fold, sizes in metrics["parts"].items():
         print(f"split: {fold}: " + ", ".join(f"{n:,} for {part}" for part, n in sizes.items()))
+
+
+def read_descriptions() -> Iterator[str]:
+    """Yield each product's description; few are in memory at a time."""
+    for table in read_batches(paths.PRODUCTS, ["description"]):
+        yield from table["description"].to_pylist()
 
 
 def read_image_hashes() -> dict[str, int | None]:

@@ -8,10 +8,10 @@ An image, name or description that many different products share is no sign of a
 placeholder or boilerplate, and a new product would have it as well.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from hashlib import blake2b
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -39,37 +39,54 @@ class Signal(NamedTuple):
 
 def duplicate_signals(
     names: Sequence[str],
-    descriptions: Sequence[str],
+    descriptions: Iterable[str],
     image_hashes: Sequence[int | None],
     labels: Sequence[str],
     manufacturers: Sequence[str],
 ) -> dict[str, Signal]:
     """Return the near-duplicates by image, by name and by description.
 
-    All have one entry per product. `image_hashes` are perceptual hashes of 64 bits, None where
-    there is no image or a blank one. `manufacturers` may be empty.
+    All have one entry per product; descriptions are read once. `image_hashes` are perceptual hashes
+    of 64 bits, None where there is no image or a blank one. `manufacturers` may be empty.
     """
     values: dict[str, Sequence[Hashable | None]] = {
         "image": image_hashes,
         "name": fold_names(names, labels, manufacturers),
         "description": [description_key(text) for text in descriptions],
     }
+    shown = [_codes(labels), _codes([one or None for one in manufacturers])]
     signals = {}
     for name, found in values.items():
-        usable = _drop_shared(found, labels, manufacturers)
-        groups = _group_close_hashes(usable) if name == "image" else group_equal(usable)
-        signals[name] = Signal(groups, sum(value is not None for value in usable))
+        codes = _drop_shared(_codes(found), shown)
+        is_usable = codes >= 0
+        if name == "image":
+            hashes = [value for value, kept in zip(found, is_usable, strict=True) if kept]
+            codes[is_usable] = _components_of_hashes(np.array(hashes, dtype=np.uint64))
+        signals[name] = Signal(_group(codes), int(is_usable.sum()))
     return signals
 
 
 def group_equal(values: Sequence[Hashable | None]) -> np.ndarray:
     """Return the grouping of products with equal values; None is equal to nothing."""
-    numbers: dict[Hashable, int] = {}
-    grouping = []
-    for row, value in enumerate(values):
-        key = ("single", row) if value is None else ("shared", value)
-        grouping.append(numbers.setdefault(key, len(numbers)))
-    return np.array(grouping, dtype=np.int64)
+    return _group(_codes(values))
+
+
+def _codes(values: Sequence[Hashable | None]) -> np.ndarray:
+    """Return a number for each value, int64 of shape (n,): equal ones of equal values, -1 of None.
+
+    They count from 0.
+    """
+    known: dict[Hashable, int] = {}
+    numbers = (-1 if one is None else known.setdefault(one, len(known)) for one in values)
+    return np.fromiter(numbers, np.int64, len(values))
+
+
+def _group(codes: np.ndarray) -> np.ndarray:
+    """Return the grouping of products with equal codes, int64 of shape (n,); -1 equals nothing."""
+    alone = codes < 0
+    groups = codes.copy()
+    groups[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return groups
 
 
 def union_groups(groupings: Sequence[np.ndarray]) -> np.ndarray:
@@ -92,10 +109,12 @@ def group_names(skus: np.ndarray, grouping: np.ndarray) -> np.ndarray:
     return np.array([first[number] for number in grouping.tolist()], dtype=object)
 
 
-def description_key(text: str) -> str | None:
-    """Return what equal descriptions have in common: their tokens, None where it is short."""
+def description_key(text: str) -> bytes | None:
+    """Return a digest of a description's tokens, which is all that is compared; None if short."""
     tokens = tokenize(text)
-    return " ".join(tokens) if count_words(tokens) >= MIN_WORDS else None
+    if count_words(tokens) < MIN_WORDS:
+        return None
+    return blake2b(" ".join(tokens).encode(), digest_size=16).digest()
 
 
 def close_pairs(hashes: np.ndarray) -> np.ndarray:
@@ -124,34 +143,25 @@ def close_pairs(hashes: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(found, axis=1), axis=1)
 
 
-def _group_close_hashes(hashes: Sequence[int | None]) -> np.ndarray:
-    """Return the grouping of products whose images' hashes are equal or close."""
-    known = np.array(sorted({value for value in hashes if value is not None}), dtype=np.uint64)
-    components = _components(close_pairs(known), len(known))
-    component_of: dict[int | None, int | None] = dict(
-        zip(known.tolist(), components.tolist(), strict=True)
-    )
-    return group_equal([component_of.get(value) for value in hashes])
+def _components_of_hashes(hashes: np.ndarray) -> np.ndarray:
+    """Return for each of `hashes`, uint64 of shape (n,), a number that close ones share."""
+    known, rows = np.unique(hashes, return_inverse=True)
+    return _components(close_pairs(known), len(known))[rows]
 
 
-def _drop_shared(
-    values: Sequence[Hashable | None], labels: Sequence[str], manufacturers: Sequence[str]
-) -> list[Any]:
-    """Return `values` with None for those of products with too many labels or manufacturers."""
-    labels_of: dict[Hashable | None, set[str]] = defaultdict(set)
-    manufacturers_of: dict[Hashable | None, set[str]] = defaultdict(set)
-    for value, label, manufacturer in zip(values, labels, manufacturers, strict=True):
-        labels_of[value].add(label)
-        if manufacturer:
-            manufacturers_of[value].add(manufacturer)
-    return [
-        (
-            None
-            if max(len(labels_of[value]), len(manufacturers_of[value])) > MAX_DISTINCT_LABELS
-            else value
-        )
-        for value in values
-    ]
+def _drop_shared(codes: np.ndarray, shown: Sequence[np.ndarray]) -> np.ndarray:
+    """Return `codes`, int64 of shape (n,), with -1 for those that are shared too widely.
+
+    That is by products with too many different numbers in one of `shown`, which are codes as well.
+    """
+    codes = codes.copy()
+    for others in shown:
+        is_known = (codes >= 0) & (others >= 0)
+        n_others = others.max(initial=-1) + 1
+        pairs = np.unique(codes[is_known] * n_others + others[is_known])
+        n_distinct = np.bincount(pairs // max(n_others, 1))
+        codes[np.isin(codes, np.flatnonzero(n_distinct > MAX_DISTINCT_LABELS))] = -1
+    return codes
 
 
 def _components(pairs: np.ndarray, size: int) -> np.ndarray:

@@ -4,10 +4,12 @@ No vector depends on this module. It reads the tokeniser, which is cheap, and ne
 """
 
 import json
+import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,24 @@ UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, 
 TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
 
-# What is in memory of a text: digests of what it is compared by and of its vector, and its tokens.
-_SEEN = np.dtype(
-    [
-        ("text", np.uint64),
-        ("vector", np.uint64),
-        ("tokens", np.int32),
-        ("unknown", np.int32),
-        ("is_unreadable", np.bool_),
-    ]
+# A text: digests of what it is compared by and of its vector, and what its tokeniser made of it.
+CREATE = (
+    "CREATE TABLE seen (text INTEGER PRIMARY KEY, vector INTEGER NOT NULL, "
+    "tokens INTEGER, unknown INTEGER, is_unreadable INTEGER)"
 )
+PUT = "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?)"  # of equal texts the first one counts
+COUNT = """
+WITH vectors AS (SELECT vector, count(*) AS texts FROM seen GROUP BY vector),
+shared AS (SELECT vector FROM vectors WHERE texts > 1)
+SELECT
+    (SELECT count(*) FROM seen),
+    (SELECT count(*) FROM vectors),
+    (SELECT coalesce(sum(texts), 0) FROM vectors WHERE texts > 1),
+    (SELECT count(*) FROM seen WHERE is_unreadable OR vector IN shared),
+    coalesce(sum(is_unreadable), 0), coalesce(sum(tokens), 0), coalesce(sum(unknown), 0),
+    count(CASE WHEN tokens > ? THEN 1 END)
+FROM seen
+"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ class TextCounts:
 
 
 class TextCounter:
-    """Counts what an encoder makes of texts, chunk by chunk."""
+    """Counts what an encoder makes of texts, chunk by chunk.
+
+    What it has seen lies in a nameless file, so that memory does not depend on how many texts there
+    are.
+    """
 
     def __init__(self, settings: EncoderSettings, folder: Path) -> None:
         """Take an encoder's settings and the folder of its weights, where its tokeniser is.
@@ -107,7 +121,8 @@ class TextCounter:
         self._max_tokens = settings.most_tokens(folder)
         self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
-        self._rows = [np.empty(0, _SEEN)]  # of each chunk, without texts that it has twice
+        self._seen = sqlite3.connect("")
+        self._seen.execute(CREATE)
 
     def add(self, texts: Sequence[str], vectors: Matrix) -> None:
         """Count texts and their vectors, float32 (n, size); empty texts are left out."""
@@ -115,51 +130,49 @@ class TextCounter:
         for row, text in enumerate(texts):
             if comparable := _comparable(text):
                 first.setdefault(_digest(comparable.encode()), row)
-        seen = np.zeros(len(first), _SEEN)
-        rows = first.values()
-        seen["text"] = np.fromiter(first, np.uint64)
-        seen["vector"] = np.fromiter((_digest(_row_bytes(vectors, row)) for row in rows), np.uint64)
-        if self._tokenizer is not None:
-            self._count_tokens([texts[row] for row in rows], seen)
-        self._rows.append(seen)
+        rows = list(first.values())
+        digests = (_digest(_row_bytes(vectors, row)) for row in rows)
+        tokens = self._count_tokens([texts[row] for row in rows])
+        found = ((*pair, *counts) for *pair, counts in zip(first, digests, tokens, strict=True))
+        self._seen.executemany(PUT, found)
 
     def counts(self) -> TextCounts:
         """Return the counts of all texts so far."""
-        seen = np.concatenate(self._rows)
-        seen = seen[np.unique(seen["text"], return_index=True)[1]]
-        _, vector, users = np.unique(seen["vector"], return_inverse=True, return_counts=True)
-        shares = users[vector] > 1
-        found = TextCounts(
-            texts=len(seen),
-            vectors=len(users),
-            shared_vector=int(shares.sum()),
-            affected=int((shares | seen["is_unreadable"]).sum()),
-        )
-        if self._tokenizer is None or self._max_tokens is None:
+        room = 0
+        if self._tokenizer is not None and self._max_tokens is not None:
+            room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        (row,) = self._seen.execute(COUNT, (room,))
+        n_texts, n_vectors, shared_vector, affected, unreadable, tokens, unknown, cut = row
+        found = TextCounts(n_texts, n_vectors, shared_vector, affected)
+        if self._tokenizer is None:
             return found
-        room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
-        tokens, unknown = (seen[name].sum(dtype=np.int64) for name in ("tokens", "unknown"))
         return replace(
             found,
-            unreadable=int(seen["is_unreadable"].sum()),
-            unknown_tokens=round(float(unknown / max(tokens, 1)), 4),
-            cut=int((seen["tokens"] > room).sum()),
+            unreadable=unreadable,
+            unknown_tokens=round(unknown / max(tokens, 1), 4),
+            cut=cut,
             max_tokens=self._max_tokens,
         )
 
-    def _count_tokens(self, texts: list[str], seen: np.ndarray) -> None:
-        """Write into `seen`, of _SEEN, what the tokeniser makes of each text."""
-        assert self._tokenizer is not None
+    def close(self) -> None:
+        """Forget the texts."""
+        self._seen.close()
+
+    def _count_tokens(self, texts: list[str]) -> Iterable[tuple[int, int, bool]]:
+        """Yield how many tokens and unknown ones each text has, and whether it is unreadable."""
+        if self._tokenizer is None:
+            yield from repeat((0, 0, False), len(texts))
+            return
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
+        for text, encoding in zip(texts, encodings, strict=True):
             ids = encoding.ids
             unknown = 0 if self._unknown is None else ids.count(self._unknown)
-            seen["tokens"][row], seen["unknown"][row] = len(ids), unknown
             # One unknown token may stand for a whole sentence in a script without spaces.
-            seen["is_unreadable"][row] = unknown and (
-                unknown > UNREADABLE * len(ids)
-                or self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
+            is_unreadable = unknown > UNREADABLE * len(ids) or (
+                unknown > 0
+                and self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
             )
+            yield len(ids), unknown, is_unreadable
 
     def _unknown_characters(self, encoding: Any) -> int:
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
@@ -209,4 +222,4 @@ def _row_bytes(vectors: Matrix, row: int) -> bytes:
 
 
 def _digest(content: bytes) -> int:
-    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)
