@@ -72,9 +72,9 @@ def group_equal(values: Sequence[Hashable | None]) -> np.ndarray:
 
 
 def _codes(values: Sequence[Hashable | None]) -> np.ndarray:
-    """Return a number for each value, int64 of shape (n,): equal ones of equal values, -1 of None.
+    """Return a number from 0 on for each value, int64 of shape (n,), which equal values share.
 
-    They count from 0.
+    That of None is -1.
     """
     known: dict[Hashable, int] = {}
     numbers = (-1 if one is None else known.setdefault(one, len(known)) for one in values)

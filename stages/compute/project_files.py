@@ -8,12 +8,10 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from filelock import FileLock
@@ -24,6 +22,8 @@ from stages.common.files import atomic_file, write_text
 
 MARK = "shared_folder"  # a file in the cache: a machine that reads what is in it shares the folder
 PART = 64 * 2**20  # bytes of a file that travel together
+
+Fetch = Callable[[Path, int], bytes]  # returns PART bytes of a file from a byte on, or what is left
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,22 @@ class ProjectFolder:
     copy: str
     node: str
 
-    def enter(self) -> int:
-        """Make the folder this process's own; return how many bytes had to be copied for it."""
-        place, n_bytes = _place(self)
-        os.chdir(place)
-        return n_bytes
+    def prepare(self, fetch: Fetch) -> tuple[Path, int]:
+        """Return the folder on this machine, with its files, and how many bytes were copied."""
+        with suppress(OSError):
+            if self.mark.read_text(encoding="utf-8") == self.token:
+                return self.path, 0
+        top = Path(tempfile.gettempdir()) / f"product-classifier-{os.getuid()}-{self.copy}"
+        top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if top.stat().st_uid != os.getuid():
+            raise InputError(f"{top} on {socket.gethostname()} belongs to another user: remove it")
+        with FileLock(top / ".lock"):
+            n_bytes = sum(
+                _copy(file, top / file.path.relative_to("/"), fetch) for file in self.files
+            )
+        place = top / self.path.relative_to("/")
+        place.mkdir(parents=True, exist_ok=True)
+        return place, n_bytes
 
 
 def describe_folder(reads: Iterable[Path], node: str) -> ProjectFolder:
@@ -80,51 +91,28 @@ def _describe(file: Path) -> SourceFile:
     return SourceFile(file, found.st_size, found.st_mtime_ns)
 
 
-@cache
-def _place(folder: ProjectFolder) -> tuple[Path, int]:
-    """Return the folder on this machine, with its files, and how many bytes were copied."""
-    with suppress(OSError):
-        if folder.mark.read_text(encoding="utf-8") == folder.token:
-            return folder.path, 0
-    top = Path(tempfile.gettempdir()) / f"product-classifier-{os.getuid()}-{folder.copy}"
-    top.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if top.stat().st_uid != os.getuid():
-        raise InputError(f"{top} on {socket.gethostname()} belongs to another user: remove it")
-    with FileLock(top / ".lock"):
-        n_bytes = sum(
-            _copy(file, top / file.path.relative_to("/"), folder.node) for file in folder.files
-        )
-    place = top / folder.path.relative_to("/")
-    place.mkdir(parents=True, exist_ok=True)
-    return place, n_bytes
-
-
-def _copy(source: SourceFile, target: Path, node: str) -> int:
+def _copy(source: SourceFile, target: Path, fetch: Fetch) -> int:
     """Copy a file from another machine, unless it is here already; return how many bytes."""
     if target.exists() and _describe(target) == SourceFile(target, source.size, source.changed):
         return 0
     with atomic_file(target) as written:
         with written.open("wb") as file:
             for start in range(0, source.size, PART):
-                file.write(_fetch(source.path, start, node))
+                file.write(fetch(source.path, start))
         if written.stat().st_size != source.size:
             raise InputError(f"{source.path} changed while it was copied: run again")
         os.utime(written, ns=(source.changed, source.changed))
     return source.size
 
 
-def _fetch(path: Path, start: int, node: str) -> bytes:
-    """Return a part of a file on another machine."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    task: Any = ray.remote(_read).options(num_cpus=0, scheduling_strategy=there)
-    part: bytes = ray.get(task.remote(path, start))
-    return part
-
-
-def _read(path: Path, start: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(PART)
+def read_part(path: Path, start: int) -> bytes:
+    """Return PART bytes of a file, or what is left; raises InputError where it is not there."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(PART)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is not on {socket.gethostname()}: start the run on a machine of the cluster, "
+            "or share the project's folder with all of them"
+        ) from None

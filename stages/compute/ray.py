@@ -12,14 +12,14 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stages.common.errors import InputError
 from stages.compute.local import with_one_thread
-from stages.compute.project_files import ProjectFolder, describe_folder
+from stages.compute.project_files import ProjectFolder, describe_folder, read_part
 
 AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
 TIMEOUT_S = 10  # for the cluster to answer
@@ -128,18 +128,10 @@ def _check_address(address: str) -> None:
 def _prepare_folder(nodes: Sequence[dict[str, Any]], reads: Sequence[Path]) -> ProjectFolder:
     """Return this process's folder, after machines that do not share it have copied its files."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     folder = describe_folder(reads, ray.get_runtime_context().get_node_id())
-    task: Any = ray.remote(ProjectFolder.enter)
-    entered = [
-        task.options(
-            num_cpus=0,
-            # A machine that is lost meanwhile has nothing to prepare.
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True),
-        ).remote(folder)
-        for node in nodes
-    ]
+    # A machine that is lost meanwhile has nothing to prepare.
+    entered = [_task_on(node["NodeID"], _enter, soft=True).remote(folder) for node in nodes]
     if copied := list(filter(None, map(_result, entered))):
         print(
             f"{sum(copied) / 1e6:,.1f} MB copied to {len(copied)} of {len(nodes)} machines, which "
@@ -147,6 +139,31 @@ def _prepare_folder(nodes: Sequence[dict[str, Any]], reads: Sequence[Path]) -> P
             file=sys.stderr,
         )
     return folder
+
+
+def _task_on(node: str, function: Callable[..., Any], soft: bool) -> Any:
+    """Make a task of a function that takes no core of a machine; of another one if `soft`."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    place = NodeAffinitySchedulingStrategy(node, soft=soft)
+    return ray.remote(function).options(num_cpus=0, scheduling_strategy=place)
+
+
+def _enter(folder: ProjectFolder) -> int:
+    """Make the folder a worker's own; return how many bytes it has copied for it."""
+    place, n_bytes = _prepared(folder)
+    os.chdir(place)
+    return n_bytes
+
+
+@cache
+def _prepared(folder: ProjectFolder) -> tuple[Path, int]:
+    def fetch(path: Path, start: int) -> bytes:
+        part: bytes = _result(_task_on(folder.node, read_part, soft=False).remote(path, start))
+        return part
+
+    return folder.prepare(fetch)
 
 
 def _run(
@@ -177,7 +194,7 @@ def _run(
 
 def _call(function: Callable[[Item], Result], folder: ProjectFolder, item: Item) -> Result:
     """Call a function in a worker, in the project's folder."""
-    folder.enter()
+    _enter(folder)
     return function(item)
 
 
