@@ -24,8 +24,10 @@ from stages.params import Params, load_params
 def main() -> None:
     """Write the products that are kept, those that are rejected, and how many there are of each."""
     params = load_params()
-    raws = list(read_source(params))
-    products = [clean_product(raw) for raw in raws]
+    products, n_several_images = [], 0
+    for raw in read_source(params):  # one at a time: a large catalogue is in memory once
+        n_several_images += raw.has_several_images
+        products.append(clean_product(raw))
     check_skus([product.sku for product in products])
     is_merged = params.data.merge_label_variants
     variants = label_variants(product.label for product in products) if is_merged else {}
@@ -34,10 +36,10 @@ def main() -> None:
     kept, rejected = reject_invalid(products, smallest)
     metrics = data_metrics(params.data.source, products, kept, rejected)
     metrics["labels"]["merged"] = variants
-    metrics["images"] = image_metrics(raws, products)
+    metrics["images"] = image_metrics(n_several_images, products)
     check_enough(metrics, smallest)
-    rows = [product._asdict() for product in kept]
-    write_table(paths.PRODUCTS, pa.Table.from_pylist(rows, schema=PRODUCTS))
+    columns = [[getattr(product, name) for product in kept] for name in PRODUCTS.names]
+    write_table(paths.PRODUCTS, pa.table(columns, schema=PRODUCTS))
     write_csv(paths.REJECTED, Rejected._fields, (product._asdict() for product in rejected))
     write_json(paths.METRICS / "data.json", metrics)
     for line in summary(metrics):

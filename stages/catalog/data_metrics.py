@@ -6,7 +6,6 @@ from typing import Any
 
 from stages.catalog.label_parts import shared_parts
 from stages.catalog.labels import missing_labels
-from stages.catalog.sources.product import RawProduct
 from stages.catalog.validation import REASONS, Product, Rejected, contradicting_duplicates
 from stages.common.errors import InputError
 
@@ -44,11 +43,11 @@ def data_metrics(
     }
 
 
-def image_metrics(raws: Sequence[RawProduct], products: Sequence[Product]) -> dict[str, Any]:
-    """Return how many cells have several images, and why others cannot be used, by reason."""
+def image_metrics(n_several_images: int, products: Sequence[Product]) -> dict[str, Any]:
+    """Return how many products have several images, and why others cannot be used, by reason."""
     reasons = Counter(product.unusable_image for product in products if product.unusable_image)
     return {
-        "cells_with_several": sum("\n" in (raw.image or "") for raw in raws),
+        "cells_with_several": n_several_images,
         "unusable": _by_size(reasons),
     }
 

@@ -63,7 +63,8 @@ def merge_labels(
     """Return the products, their labels spelt as `labels.label_variants` says."""
     spelling = {variant: label for label, found in variants.items() for variant in found}
     return [
-        product._replace(label=spelling.get(product.label, product.label)) for product in products
+        product._replace(label=spelling[product.label]) if product.label in spelling else product
+        for product in products
     ]
 
 

@@ -45,7 +45,7 @@ def test_nothing_is_lost(raws, smallest):
     assert sum(metrics["rejected"].values()) == 2 * metrics["rejected"]["all"]
     assert sum(metrics["classes"]["sizes"].values()) == metrics["products"]["kept"]
     metrics["labels"]["merged"] = variants
-    metrics["images"] = image_metrics(raws, products)
+    metrics["images"] = image_metrics(sum(raw.has_several_images for raw in raws), products)
     assert all(line.isprintable() for line in summary(metrics))
 
 

@@ -17,3 +17,8 @@ class RawProduct:
     manufacturer: str | None
     label: str | None
     image: str | None
+
+    @property
+    def has_several_images(self) -> bool:
+        """Whether the product has more than one image."""
+        return "\n" in (self.image or "")
