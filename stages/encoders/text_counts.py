@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stages.common import huggingface
+from stages.common.errors import InputError
 from stages.common.tables import Matrix
 from stages.common.text_tokens import TOKENIZER_FILE
 from stages.encoders.settings import EncoderSettings
@@ -125,7 +126,10 @@ class TextCounter:
         self._seen.execute(CREATE)
 
     def add(self, texts: Sequence[str], vectors: Matrix) -> None:
-        """Count texts and their vectors, float32 (n, size); empty texts are left out."""
+        """Count texts and their vectors, float32 (n, size); empty texts are left out.
+
+        Raises InputError where there is no room for what is counted.
+        """
         first: dict[int, int] = {}
         for row, text in enumerate(texts):
             if comparable := _comparable(text):
@@ -134,7 +138,13 @@ class TextCounter:
         digests = (_digest(_row_bytes(vectors, row)) for row in rows)
         tokens = self._count_tokens([texts[row] for row in rows])
         found = ((*pair, *counts) for *pair, counts in zip(first, digests, tokens, strict=True))
-        self._seen.executemany(PUT, found)
+        try:
+            self._seen.executemany(PUT, found)
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"what is counted of texts cannot be written to a temporary file ({error}): make "
+                "room, or set TMPDIR to a folder that has some"
+            ) from None
 
     def counts(self) -> TextCounts:
         """Return the counts of all texts so far."""

@@ -1,10 +1,13 @@
 """What an encoder cannot read, tell apart or take whole is counted."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from stages.common.errors import InputError
 from stages.encoders.hashed_ngrams import HashedNgrams
 from stages.encoders.hashed_ngrams import Settings as NgramSettings
 from stages.encoders.huggingface_text import Settings as TextSettings
@@ -75,6 +78,20 @@ def test_equal_vectors_of_unequal_texts_are_counted_over_all_chunks(tmp_path):
     found = counter.counts()
     assert (found.texts, found.vectors, found.shared_vector) == (3, 2, 2)
     assert found.unreadable is None and found.cut is None
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(name):
+        database = connect(name)
+        database.execute("PRAGMA max_page_count = 3")
+        return database
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", full)
+    counter = TextCounter(NGRAMS, tmp_path)
+    texts = [f"lamp {number}" for number in range(1000)]
+    with pytest.raises(InputError, match=r"is full\): make room, or set TMPDIR"):
+        counter.add(texts, np.eye(1000, dtype=np.float32))
 
 
 def test_texts_that_differ_in_case_width_or_spaces_may_have_one_vector(tmp_path):
