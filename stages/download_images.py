@@ -34,6 +34,7 @@ def main() -> None:
         Catalogue(folder=data.folder, mirror=data.mirror, archive=data.table.archive),
         params.download,
         params.image.size,
+        params.compute,
         report,
     )
     print(f"download_images: {outcome.words()}")

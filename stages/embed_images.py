@@ -82,7 +82,8 @@ def main() -> None:
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, hashes, chosen_images)
     options = *how, params.cache, open_jpeg
-    workers = select_workers(params.compute, params.backend, [folder]) if hashes else None
+    use_gpus = params.backend != "openvino"
+    workers = select_workers(params.compute, use_gpus, [folder]) if hashes else None
     with (
         open_encoder(settings, folder, *options, has_input=bool(hashes), workers=workers) as (
             encoder,

@@ -66,7 +66,8 @@ def main() -> None:
     folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)
     options = *how, params.cache
     stays_here = settings.is_sparse or settings.is_remote or not total
-    workers = None if stays_here else select_workers(params.compute, params.backend, [folder])
+    use_gpus = params.backend != "openvino"
+    workers = None if stays_here else select_workers(params.compute, use_gpus, [folder])
     with (
         open_encoder(settings, folder, *options, has_input=total > 0, workers=workers) as (
             encoder,

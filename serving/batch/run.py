@@ -54,7 +54,7 @@ def predict_table(options: Options) -> Summary:
     _check_output(options, is_of_run(folder, run))
     _say(f"reads {say_columns(columns)}")
     predictor = Predictor.load(options.model)
-    workers = select_workers(options.compute, "auto", [options.model])
+    workers = select_workers(options.compute, use_gpus=True, reads=[options.model])
     if workers is not None:
         check_encoders(predictor, options.model)
     if predictor.threshold(options.accuracy) is None:

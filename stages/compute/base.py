@@ -17,6 +17,10 @@ class RunUnits(Protocol):
 class Workers(Protocol):
     """Other machines, each of which does one thing at a time with all its cores."""
 
+    @property
+    def n(self) -> int:
+        """How many there are."""
+
     def call(self, function: Callable[[], Result]) -> Result:
         """Return what a function returns on one of them."""
 
@@ -24,4 +28,13 @@ class Workers(Protocol):
         """Yield what a function returns for each item, in their order.
 
         Few items are taken ahead of what was yielded. What a lost machine had is done by another.
+        """
+
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Iterable[Item], at_most: int
+    ) -> Iterator[Result]:
+        """Yield what a function returns for each item, as soon as it is there.
+
+        No more than `at_most` items are under way, on however many machines. What a lost machine
+        had is done by another.
         """

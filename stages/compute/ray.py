@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import islice
@@ -46,10 +45,10 @@ class RayWorkers:
         if with_gpus:
             cores = min(int(machine["CPU"] // machine["GPU"]) for machine in with_gpus)
             self._options = {"num_cpus": cores, "num_gpus": 1}
-            self._n = int(sum(machine["GPU"] for machine in with_gpus))
+            self.n = int(sum(machine["GPU"] for machine in with_gpus))
         else:
             self._options = {"num_cpus": min(machine["CPU"] for machine in machines)}
-            self._n = len(machines)
+            self.n = len(machines)
         self._folder = _prepare_folder(nodes, reads)
 
     def call(self, function: Callable[[], Result]) -> Result:
@@ -58,7 +57,13 @@ class RayWorkers:
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield what a function returns for each item, in their order."""
-        yield from _run(self._n, self._options, self._folder, function, items)
+        yield from _run(AHEAD * self.n, self._options, self._folder, function, items)
+
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Iterable[Item], at_most: int
+    ) -> Iterator[Result]:
+        """Yield what a function returns for each of so many items at a time, as it comes."""
+        yield from _run(at_most, self._options, self._folder, function, items, in_order=False)
 
 
 def run_units(
@@ -83,7 +88,7 @@ def run_units(
         )
     places = int(sum(node["Resources"]["GPU" if with_gpus else "CPU"] for node in nodes))
     options = {"num_cpus": 1, "memory": memory, "num_gpus": 1 if with_gpus else 0}
-    yield from _run(places, options, _prepare_folder(nodes, reads), with_one_thread, units)
+    yield from _run(AHEAD * places, options, _prepare_folder(nodes, reads), with_one_thread, units)
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -167,13 +172,14 @@ def _prepared(folder: ProjectFolder) -> tuple[Path, int]:
 
 
 def _run(
-    slots: int,
+    at_most: int,
     options: dict[str, Any],
     folder: ProjectFolder,
     function: Callable[[Item], Result],
     items: Iterable[Item],
+    in_order: bool = True,
 ) -> Iterator[Result]:
-    """Yield what a function returns for each item, from tasks that take `slots` at a time."""
+    """Yield what a function returns for each item, from tasks of which few are under way."""
     import ray
 
     task: Any = ray.remote(_call).options(
@@ -181,10 +187,12 @@ def _run(
     )
     submit = partial(task.remote, ray.put(function), ray.put(folder))
     rest = iter(items)
-    pending = deque(submit(item) for item in islice(rest, AHEAD * slots))
+    pending = [submit(item) for item in islice(rest, at_most)]
     try:
         while pending:
-            result = _result(pending.popleft())
+            done = pending[0] if in_order else ray.wait(pending)[0][0]
+            pending.remove(done)
+            result = _result(done)
             pending += [submit(item) for item in islice(rest, 1)]
             yield result
     finally:

@@ -24,10 +24,12 @@ def select_runner(
     return partial(local.run_units, jobs=local.count_jobs(jobs, sizes))
 
 
-def select_workers(compute: Compute, backend: str, reads: Sequence[Path]) -> Workers | None:
-    """Return the machines that encode inputs; None where this one does.
+def select_workers(
+    compute: Compute, use_gpus: bool = False, reads: Sequence[Path] = ()
+) -> Workers | None:
+    """Return the machines of a cluster; None where this one does the work.
 
-    They are the GPUs of a cluster, if it has any and the `backend` of params.yaml may run there.
-    `reads` are the files and folders that they read.
+    With `use_gpus` they are its GPUs, if it has any. `reads` are the files and folders that they
+    read.
     """
-    return ray.RayWorkers(backend != "openvino", reads) if compute == "ray" else None
+    return ray.RayWorkers(use_gpus, reads) if compute == "ray" else None

@@ -35,6 +35,7 @@ T = TypeVar("T")
 MAX_REDIRECTS = 5
 MAX_WAIT_S = 30.0  # the longest pause that back-off or Retry-After may ask for
 GIVE_UP_AFTER = 100  # requests to a host that never answered
+NEVER_ANSWERED = "its host never answered"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 RETRIED = frozenset({408, 425, 429, *range(500, 600)})
 HEADERS = {"User-Agent": "Mozilla/5.0 (compatible; product-images)"}
@@ -129,7 +130,7 @@ class Client:
         """
         silent_s = asyncio.get_running_loop().time() - host.since
         if not host.has_answered and host.n_requests >= GIVE_UP_AFTER and silent_s > self.attempt_s:
-            raise RequestError("its host never answered")
+            raise RequestError(NEVER_ANSWERED)
         host.n_requests += 1
 
 

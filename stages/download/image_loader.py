@@ -11,7 +11,9 @@ from typing import TypeGuard
 
 from stages.common.errors import InputError
 from stages.common.image_ref import ImageRef, Scheme, is_url
+from stages.compute.selection import Compute, select_workers
 from stages.download.archives import read_members
+from stages.download.distributed import fetch_on
 from stages.download.embedded_images import read_embedded
 from stages.download.failures import Failure
 from stages.download.files import fetch_file
@@ -52,13 +54,18 @@ class ImageLoader:
         size: int,
         threads: Executor,
         has_bars: bool = True,
+        compute: Compute = "local",
     ) -> None:
-        """Images are converted to `size` pixels in `threads`; `has_bars` shows the progress."""
+        """Images are converted to `size` pixels in `threads`; `has_bars` shows the progress.
+
+        With `compute` ray, the machines of a cluster fetch and convert the images with a URL.
+        """
         self._catalogue = catalogue
         self._settings = settings
         self._size = size
         self._threads = threads
         self._bar = partial(image_bar, is_shown=has_bars)
+        self._compute = compute
         folder = catalogue.folder
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
@@ -81,19 +88,22 @@ class ImageLoader:
         if not missing:
             return
         n_cached = len(urls) - len(missing)
+        workers = select_workers(self._compute)
+        fetch = partial(fetch_many, threads=self._threads)
+        if workers is not None:
+            fetch = partial(fetch_on, workers)
         with self._bar("fetching", len(urls), n_cached, self.n_not_retried) as show:
 
             def keep(url: str, result: Result) -> None:
                 cache.put_many([(ImageRef("url", url), result)])
                 show(result)
 
-            fetch_many(
+            fetch(
                 [reference.location for reference in missing],
                 partial(to_jpeg, size=self._size),
                 keep,
                 mirror=self._catalogue.mirror,
                 settings=self._settings,
-                threads=self._threads,
             )
 
     def unpack(self, references: Iterable[Reference], cache: ImageCache) -> None:

@@ -17,10 +17,14 @@ from stages.download.urls import mirrored
 URLS_PER_SLOT = 32  # so that URLs that wait for a retry leave no slot unused
 
 
+Convert = Callable[[bytes], bytes]
+Keep = Callable[[str, bytes | Failure], None]
+
+
 def fetch_many(
     urls: Sequence[str],
-    convert: Callable[[bytes], bytes],
-    keep: Callable[[str, bytes | Failure], None],
+    convert: Convert,
+    keep: Keep,
     *,
     mirror: str | None,
     settings: DownloadSettings,
@@ -38,8 +42,8 @@ def fetch_many(
 
 async def _fetch_many(
     urls: Sequence[str],
-    convert: Callable[[bytes], bytes],
-    keep: Callable[[str, bytes | Failure], None],
+    convert: Convert,
+    keep: Keep,
     mirror: str | None,
     settings: DownloadSettings,
     threads: Executor,
@@ -78,8 +82,13 @@ def _group_by_host(urls: Sequence[str], mirror: str | None) -> Iterable[list[str
     """Return the URLs of each host, so that the URLs of one host do not wait for another host."""
     groups: dict[str, list[str]] = defaultdict(list)
     for url in urls:
-        groups[(mirror or url).partition("://")[2].partition("/")[0]].append(url)
+        groups[host_of(url, mirror)].append(url)
     return groups.values()
+
+
+def host_of(url: str, mirror: str | None) -> str:
+    """Return the host, with its port, that is asked for a URL."""
+    return (mirror or url).partition("://")[2].partition("/")[0]
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -18,6 +18,7 @@ from stages.common.files import atomic_folder
 from stages.common.image_ref import ImageRef
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import IMAGES, write_table
+from stages.compute.selection import Compute
 from stages.download.failures import Failure
 from stages.download.image_cache import ImageCache, Result
 from stages.download.image_counts import FailedImage, Outcome
@@ -33,21 +34,22 @@ def write_product_images(
     catalogue: Catalogue,
     settings: DownloadSettings,
     size: int,
+    compute: Compute,
     report: Callable[[Outcome], None],
 ) -> Outcome:
     """Write a row of `tables.IMAGES` for each product, in their order, to shards in `folder`.
 
-    `products` is a table of `tables.PRODUCTS`; `size` is the side of the images in pixels. What is
-    fetched is cached, so that a run that was interrupted continues where it stopped. `report` is
-    called with what is returned, when all images are there; if it raises an error, `folder` stays
-    as it was.
+    `products` is a table of `tables.PRODUCTS`; `size` is the side of the images in pixels. The
+    machines of a cluster fetch them where `compute` is ray. What is fetched is cached, so that a
+    run that was interrupted continues where it stopped. `report` is called with what is returned,
+    when all images are there; if it raises an error, `folder` stays as it was.
     """
     references = [parse_reference(text) for text in products["image"].to_pylist()]
     with (
         ThreadPoolExecutor(os.cpu_count()) as threads,
         SqliteCache(cache_folder() / CACHE_FILE) as store,
     ):
-        loader = ImageLoader(catalogue, settings, size, threads)
+        loader = ImageLoader(catalogue, settings, size, threads, compute=compute)
         fetched = ImageCache(store, size)
         loader.find(references)
         loader.fetch(references, fetched)

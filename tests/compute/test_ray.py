@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import ray
 from helpers.batch import labels, products, write_csv
 from helpers.clusters import can_hide, hidden_node
 from helpers.features_to_train import Products
+from helpers.http_host import Busy, serving, settings
 from helpers.models import image_of, make_model
 from helpers.repository import TOP
 
@@ -28,8 +30,11 @@ from serving.model import ServedModel
 from serving.predictor import Predictor
 from stages import train
 from stages.common.errors import InputError
+from stages.common.tables import PRODUCTS
 from stages.compute.loader import Loader
 from stages.compute.ray import AHEAD, RayWorkers, run_units
+from stages.download.image_loader import Catalogue
+from stages.download.product_images import write_product_images
 from stages.encoders.distributed import BATCH, DistributedEncoder
 
 
@@ -131,6 +136,28 @@ def test_predictions_have_the_same_bytes(
     assert found["ray"] == found["local"]
 
 
+def test_images_have_the_same_bytes_and_a_host_its_limit(cluster: Any, tmp_path: Path) -> None:
+    bodies = [image_of(label) for label in labels(4)]
+    texts = dict.fromkeys(("name", "description", "manufacturer", "label"), "x")
+    found, most = {}, {}
+    for compute in ("local", "ray"):
+        answer = Busy(lambda path: bodies[int(path[1:]) % 4])
+        with serving() as host:
+            host.answers |= {f"/{i}": [answer] for i in range(60)} | {"/7": [404]}
+            mirror, folder = Catalogue(tmp_path, host.url, None), tmp_path / compute
+            images = [f"http://shop.example/{i % 60}" for i in range(80)]
+            rows = [{"sku": str(i), **texts, "image": image} for i, image in enumerate(images)]
+            table = pa.Table.from_pylist(rows, schema=PRODUCTS)
+            shutil.rmtree(".cache", ignore_errors=True)
+            limits = settings(per_host=3)
+            outcome = write_product_images(table, folder, mirror, limits, 64, compute, print)
+        found[compute] = [file.read_bytes() for file in sorted(folder.iterdir())], outcome
+        most[compute] = answer.most
+        assert len(host.seen) == len({path for path, _ in host.seen}) == 60
+    assert found["ray"] == found["local"]
+    assert most == {"local": 3, "ray": 2}  # of three for two machines, each has one
+
+
 def where_and_what(file: Path, _: int) -> tuple[str, str, str]:
     """Return the node, its working folder, and what is in a file of it."""
     time.sleep(0.2)  # so that both machines get some
@@ -194,7 +221,10 @@ def test_memory_that_no_machine_has_is_named(cluster: Any) -> None:
         list(run_units([lambda: None], memory=10**15))
 
 
-def test_what_a_lost_machine_had_is_done_by_the_other(cluster: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_a_lost_machine_had_is_done_by_the_other(
+    cluster: Any, tmp_path: Path, in_order: bool
+) -> None:
     third = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     called = tmp_path / "called"
     called.mkdir()
@@ -204,12 +234,13 @@ def test_what_a_lost_machine_had_is_done_by_the_other(cluster: Any, tmp_path: Pa
         time.sleep(0.2)
         return n * n
 
-    found = []
-    for at, result in enumerate(RayWorkers().map(square, range(30))):
+    found, workers = [], RayWorkers()
+    results = workers.map if in_order else partial(workers.map_unordered, at_most=workers.n)
+    for at, result in enumerate(results(square, range(30))):
         found.append(result)
         if at == 5:
             cluster.remove_node(third, allow_graceful=False)
-    assert found == [n * n for n in range(30)]
+    assert (found if in_order else sorted(found)) == [n * n for n in range(30)]
     assert 30 <= len(list(called.iterdir())) <= 30 + 3 * AHEAD
 
 

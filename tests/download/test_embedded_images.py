@@ -173,6 +173,7 @@ def test_a_table_with_images_in_it_ends_in_images_and_reasons(tmp_path, monkeypa
         Catalogue(folder, None, None),
         PARAMS.download,
         64,
+        "local",
         outcomes.append,
     )
     found = read_table(tmp_path / "images/images-00000.parquet", IMAGES).to_pylist()

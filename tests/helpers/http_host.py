@@ -91,6 +91,22 @@ def serving() -> Iterator[Host]:
         thread.join()
 
 
+class Busy:
+    """An answer, by its path, that takes a while; `most` is how many were under way at once."""
+
+    def __init__(self, body_of):
+        self.body_of, self.now, self.most, self.lock = body_of, 0, 0, threading.Lock()
+
+    def __call__(self, handler):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.03)
+        with self.lock:
+            self.now -= 1
+        handler.answer(200, self.body_of(handler.path))
+
+
 def cut_short(handler):
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
