@@ -2,7 +2,7 @@
 #   python -m serving.export models/exported
 #   docker build --tag product-classifier .
 #   docker run --init --publish 8000:8000 --volume "$PWD/models/exported:/model:ro" product-classifier
-# NVIDIA: docker build --build-arg REQUIREMENTS=requirements_gpu.txt, then mount models/best, and run with --gpus all.
+# NVIDIA: docker build --build-arg REQUIREMENTS=requirements.txt, then mount models/best, and run with --gpus all.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build

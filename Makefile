@@ -4,7 +4,7 @@
 # make sweep: run experiments and say which is best on validation.
 # make review BASE=main: say in review.md and review.html what a change does to the results.
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
-# Another interpreter: make run PYTHON=python3.12. A GPU or a Mac: make run REQUIREMENTS=requirements_gpu.txt
+# Another interpreter: make run PYTHON=python3.12. A Mac: make run REQUIREMENTS=requirements_mac.txt
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
@@ -55,7 +55,6 @@ plots: $(INSTALLED)
 # Pins stay as they are where they fit: make requirements UPGRADE=--upgrade moves them all.
 requirements: $(INSTALLED)
 	$(COMPILE) pyproject.toml --extra dev --extra cpu --output-file requirements.txt
-	$(COMPILE) pyproject.toml --extra dev --extra gpu --constraint requirements.txt --output-file requirements_gpu.txt
 	$(COMPILE) pyproject.toml --extra dev --extra mac --constraint requirements.txt --output-file requirements_mac.txt
 	$(COMPILE) --group serving --constraint requirements.txt --output-file requirements_serving.txt
 

@@ -22,7 +22,8 @@ from benchmarks import inputs
 from benchmarks.encoders import bare, figures, sentence_transformer, stage
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages.common.images import open_jpeg
-from stages.encoders import huggingface_image, huggingface_text
+from stages.common.keras_weights import import_keras
+from stages.encoders import huggingface_image, huggingface_text, keras
 from stages.encoders.backends.base import CORES, Backend
 from stages.encoders.backends.batching import GPU_IMAGES, GPU_TOKENS
 from stages.encoders.backends.selection import select_backend
@@ -43,7 +44,9 @@ def main() -> None:
     asked = parser.parse_args()
     params = load_params()
     image, text = params.encoders["convnextv2"], params.encoders["minilm"]
+    resnet50 = params.encoders["resnet50"]
     assert isinstance(text, huggingface_text.Settings)
+    assert isinstance(resnet50, keras.Settings)
     backend = select_backend(image, "auto" if asked.device == "gpu" else "torch", "auto")
     if asked.device == "gpu" and backend.device == "cpu":
         raise SystemExit("error: PyTorch finds no GPU here; --device cpu tries the code without")
@@ -52,15 +55,20 @@ def main() -> None:
     jpegs = shard["jpeg"].to_pylist()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for encoder, settings in (("convnextv2", image), ("minilm", text)):
+        import_keras("torch")
+        for encoder in ("convnextv2", "minilm", "resnet50"):
+            settings = params.encoders[encoder]
             obtain_weights(encoder, settings, folder / encoder, "auto", params.seed)
         images = huggingface_image.torch_encoder(folder / "convnextv2", backend, asked.batch)
+        by_keras = keras.torch_encoder(resnet50, folder / "resnet50", backend, asked.batch)
         words = huggingface_text.torch_encoder(text, folder / "minilm", backend, GPU_TOKENS)
         package = text.weights_request()["package"]
         loader, sentences = "images: DataLoader", "texts: SentenceTransformer.encode"
         ways = {
             f"images: {STAGE}": stage(images, folder, shard),
             f"images: {BARE}": bare(images, list(map(open_jpeg, jpegs))),
+            f"images: ResNet50's {STAGE}": stage(by_keras, folder, shard),
+            f"images: ResNet50's {BARE}": bare(by_keras, list(map(open_jpeg, jpegs))),
             loader: data_loader(folder / "convnextv2", jpegs, backend, asked.batch),
             f"texts: {STAGE}": stage(words, folder, texts),
             f"texts: {BARE}": bare(words, texts),
@@ -75,6 +83,7 @@ def main() -> None:
     print(table([(way, figures(way, found)) for way, found in rates.items()]))
     pairs = [
         (f"images: {STAGE}", f"images: {BARE}"),
+        (f"images: ResNet50's {STAGE}", f"images: ResNet50's {BARE}"),
         (f"images: {STAGE}", loader),
         (f"texts: {STAGE}", f"texts: {BARE}"),
         (f"texts: {STAGE}", sentences),

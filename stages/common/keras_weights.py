@@ -1,13 +1,14 @@
-"""Keras on TensorFlow, and a network's variables in a safetensors file.
+"""Keras, and a network's variables in a safetensors file.
 
 A network's file has the same bytes each time and holds no code.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -16,18 +17,24 @@ from safetensors.numpy import load_file, save
 from stages.common.errors import InputError
 from stages.common.files import atomic_file
 
+Framework = Literal["tensorflow", "torch"]
 
-def import_keras() -> ModuleType:
-    """Import Keras on TensorFlow, without TensorFlow's messages; return the module `keras`.
 
-    The environment is read when Keras and TensorFlow are first imported in a process.
+def import_keras(framework: Framework | None = None) -> ModuleType:
+    """Return the module `keras`: on the framework it is on, or else on `framework` or TensorFlow.
+
+    TensorFlow's messages are kept away. The environment is read when Keras and TensorFlow are first
+    imported in a process; raises RuntimeError where Keras is on another framework than is wanted.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = framework or "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow warns that oneDNN adds numbers up in other orders, and so rounds differently.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import keras
 
+    if framework not in (None, found := keras.backend.backend()):
+        raise RuntimeError(f"Keras is on {found} in this process, and was wanted on {framework}")
     return keras
 
 
@@ -70,12 +77,17 @@ def restore_variables(network: Any, path: Path) -> None:
     """Put variables that were saved into a network of the same build; see `load_variables`."""
     variables = {_key(network, variable): variable for variable in network.weights}
     wanted = {
-        key: (tuple(variable.shape), np.dtype(variable.dtype))
+        key: (tuple(variable.shape), _saved_type(np.dtype(variable.dtype)))
         for key, variable in variables.items()
     }
     values = load_variables(path, wanted)
     for key, variable in variables.items():
         variable.assign(values[key])
+
+
+def _saved_type(kind: np.dtype) -> np.dtype:
+    """Return a variable's type on TensorFlow, which saves it: integers on PyTorch are shorter."""
+    return np.dtype(np.int64) if kind.kind == "i" else kind
 
 
 def _key(network: Any, variable: Any) -> str:

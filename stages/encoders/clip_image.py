@@ -18,7 +18,7 @@ from stages.encoders.weights.manifest import Manifest
 class Settings(ImageEncoderSettings):
     """The image tower of a CLIP or SigLIP of the hub."""
 
-    framework = "torch"
+    frameworks = ("torch",)
 
     kind: Literal["clip_image"]
     model: str

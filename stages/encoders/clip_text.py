@@ -31,7 +31,7 @@ from stages.encoders.weights.manifest import Manifest
 class Settings(TextEncoderSettings):
     """The text tower of a CLIP or SigLIP of the hub."""
 
-    framework = "torch"
+    frameworks = ("torch",)
 
     kind: Literal["clip_text"]
     model: str

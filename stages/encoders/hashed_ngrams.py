@@ -22,7 +22,7 @@ from stages.encoders.weights.manifest import Manifest
 class Settings(TextEncoderSettings):
     """Counts of a text's n-grams, hashed to `n_features` numbers."""
 
-    framework = "scikit-learn"
+    computed_by = "scikit-learn"
     is_sparse = True
 
     kind: Literal["hashed_ngrams"]

@@ -35,7 +35,7 @@ class Settings(ImageEncoderSettings):
     `architecture` says what random weights are drawn for where the hub does not answer.
     """
 
-    framework = "torch"
+    frameworks = ("torch",)
     usage = ImageEncoderSettings.usage | {"architecture"}
 
     kind: Literal["huggingface_image"]

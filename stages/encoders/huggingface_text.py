@@ -24,7 +24,7 @@ from stages.encoders.weights.manifest import Manifest
 class Settings(TextEncoderSettings):
     """A text network that Transformers' AutoModel loads."""
 
-    framework = "torch"
+    frameworks = ("torch",)
     usage = TextEncoderSettings.usage | {"max_tokens", "normalize", "pooling"}
 
     kind: Literal["huggingface_text"]

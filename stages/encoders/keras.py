@@ -1,20 +1,25 @@
-"""Networks of Keras Applications: no top, average-pooled, each with its own preprocessing."""
+"""Networks of Keras Applications: no top, average-pooled, each with its own preprocessing.
+
+On a GPU they run on PyTorch, by Keras, so that one framework has to be set up there.
+"""
 
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from stages.common.errors import InputError
 from stages.common.images import DEFAULT_SIZE, Pixels, resize
-from stages.common.keras_weights import restore_variables
+from stages.common.keras_weights import import_keras, restore_variables
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
 from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
 from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
+from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.fingerprint import network_key
 from stages.encoders.network_encoder import NetworkEncoder
 from stages.encoders.settings import ImageEncoderSettings
@@ -28,7 +33,7 @@ class Settings(ImageEncoderSettings):
     `input_size` is the side in pixels of the images that it takes.
     """
 
-    framework = "tensorflow"
+    frameworks = ("torch", "tensorflow")
 
     kind: Literal["keras"]
     model: Annotated[str, Field(pattern=r"^[A-Z]\w+$")]
@@ -55,20 +60,30 @@ def load(settings: Settings, folder: Path, backend: Backend) -> "KerasEncoder":
 
     Raises InputError where that is no network of images, or lacks weights.
     """
-    if backend.name == "tensorflow":
+    if backend.name == "torch":
         size = 1 if backend.device == "cpu" else GPU_IMAGES
-        network: Network = TensorflowNetwork(_function(settings, folder, None), backend, size)
-        return KerasEncoder(network, settings.input_size)
+        return torch_encoder(settings, folder, backend, size)
+    network: Network
+    if backend.name == "tensorflow":
+        network = TensorflowNetwork(_function(settings, folder))
+    else:
+        network = OpenVinoNetwork(convert(settings, folder)[0], backend)
+    return KerasEncoder(network, settings.input_size)
 
-    model, _ = convert(settings, folder)
-    return KerasEncoder(OpenVinoNetwork(model, backend), settings.input_size)
+
+def torch_encoder(settings: Settings, folder: Path, backend: Backend, size: int) -> "KerasEncoder":
+    """Make an encoder of the network in a folder, run by PyTorch in batches of `size` images."""
+    side = settings.input_size
+    example = (np.zeros((1, side, side, 3), dtype=np.uint8),)
+    network = TorchNetwork(_module(settings, folder), example, backend, lambda row: size)
+    return KerasEncoder(network, side)
 
 
 def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it."""
 
     def build(_: Path) -> Any:
-        return import_openvino().convert_model(_function(settings, folder, 1))
+        return import_openvino().convert_model(_function(settings, folder))
 
     return network_of(folder, lambda: network_key(settings, folder), build)
 
@@ -85,24 +100,47 @@ class KerasEncoder(NetworkEncoder):
         return (resize(one, self._size, self._size)[None],)
 
 
-def _function(settings: Settings, folder: Path, batch: int | None) -> Any:
-    """Return the network in `folder` as a function of `batch` uint8 images, None for any number."""
+def _function(settings: Settings, folder: Path) -> Any:
+    """Return the network in `folder` as TensorFlow's function of one uint8 image."""
     tf = import_tensorflow()
-    preprocess = import_module(weights.application(settings.model).__module__).preprocess_input
-    shape = (settings.input_size, settings.input_size, 3)
-    network = _network(folder / weights.LAYERS_FILE, shape)
-    restore_variables(network, folder / weights.WEIGHTS_FILE)
+    network, preprocess = _network(settings, folder), _preprocessing(settings)
 
     def embed(images: Any) -> Any:
-        # Each family has its own preprocessing, of numbers from 0 to 255: ResNet50's swaps red
-        # and blue and subtracts ImageNet's means, and does not divide by 255.
         return network(preprocess(tf.cast(images, tf.float32)), training=False)
 
-    return tf.function(embed, input_signature=[tf.TensorSpec((batch, *shape), tf.uint8)])
+    shape = (1, settings.input_size, settings.input_size, 3)
+    return tf.function(embed, input_signature=[tf.TensorSpec(shape, tf.uint8)])
 
 
-def _network(path: Path, shape: tuple[int, int, int]) -> Any:
-    """Build the network of the layers in a file; raises InputError where they do not fit."""
+def _module(settings: Settings, folder: Path) -> Any:
+    """Return the network in `folder` as PyTorch's module of uint8 images."""
+    import_keras("torch")
+    import torch
+
+    network, preprocess = _network(settings, folder), _preprocessing(settings)
+
+    class OfBytes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Any) -> Any:
+            return self.network(preprocess(images.float()), training=False)
+
+    return OfBytes()
+
+
+def _preprocessing(settings: Settings) -> Any:
+    """Return what a network takes of numbers from 0 to 255, which each family has its own way for.
+
+    ResNet50's swaps red and blue and subtracts ImageNet's means, and does not divide by 255.
+    """
+    return import_module(weights.application(settings.model).__module__).preprocess_input
+
+
+def _network(settings: Settings, folder: Path) -> Any:
+    """Return the network in a folder; raises InputError where its files do not fit."""
+    path, shape = folder / weights.LAYERS_FILE, (settings.input_size, settings.input_size, 3)
     layers = path.read_bytes()
     try:
         network = weights.network_of_layers(layers.decode("utf-8"))
@@ -118,4 +156,5 @@ def _network(path: Path, shape: tuple[int, int, int]) -> Any:
             f"{path} holds a network from {shapes[0]} to {shapes[1]}, not of images of {shape}: "
             "`dvc repro -f` fetches the right one"
         )
+    restore_variables(network, folder / weights.WEIGHTS_FILE)
     return network

@@ -42,7 +42,7 @@ class Settings(TextEncoderSettings):
     is refused.
     """
 
-    framework = "openai"
+    computed_by = "openai"
     is_remote = True
     costs = frozenset({"batch_size", "max_usd", "requests_per_minute", "usd_per_million_tokens"})
 

@@ -13,16 +13,17 @@ View = Literal["identity", "hflip", "zoom_out"]
 class EncoderSettings(Settings):
     """An encoder: `kind` names its module in stages/encoders/.
 
-    `modality` is what it embeds, image or text. `framework` is what runs it beside OpenVINO:
-    tensorflow, torch, or None where only OpenVINO can; an encoder that has no network names what
-    computes it instead, such as scikit-learn. `is_sparse` says that its vectors are mostly zeros:
+    `modality` is what it embeds, image or text. `frameworks` are what runs its network beside
+    OpenVINO: torch, which a GPU takes, or tensorflow. An encoder without a network says what it is
+    `computed_by` instead, such as scikit-learn. `is_sparse` says that its vectors are mostly zeros:
     they are csr arrays and are not cached. `usage` names the settings that say how the weights are
     used, and not which weights they are. `is_remote` says that another machine computes vectors,
     and `costs` names the settings that change what they cost, and no vector.
     """
 
     modality: ClassVar[str]
-    framework: ClassVar[str | None] = None
+    frameworks: ClassVar[tuple[str, ...]] = ()
+    computed_by: ClassVar[str | None] = None
     is_sparse: ClassVar[bool] = False
     usage: ClassVar[frozenset[str]] = frozenset({"fields", "prefix", "tta"})
     is_remote: ClassVar[bool] = False

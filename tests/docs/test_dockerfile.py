@@ -10,7 +10,7 @@ from helpers.imports import closure
 from helpers.repository import TOP
 
 HADOLINT = Path(sys.executable).with_name("hadolint")
-REQUIREMENTS = ["requirements_serving.txt", "requirements_gpu.txt", "requirements.txt"]
+REQUIREMENTS = ["requirements_serving.txt", "requirements.txt"]
 
 
 def test_hadolint_finds_nothing():

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FILES = {"cpu": "requirements.txt", "gpu": "requirements_gpu.txt", "mac": "requirements_mac.txt"}
+FILES = {"cpu": "requirements.txt", "mac": "requirements_mac.txt"}
 
 
 def lines(name: str) -> list[str]:

@@ -135,9 +135,9 @@ def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
             "backends/torch.py",
             "allow_tf32 = False",
             "allow_tf32 = True",
-            {"huggingface_image", "huggingface_text"},
+            {"huggingface_image", "huggingface_text", "keras"},
         ),
-        ("backends/tensorflow.py", "execution(False)", "execution(True)", {"keras"}),
+        ("backends/tensorflow.py", "dtype=np.float32", "dtype=np.float64", {"keras"}),
         (
             "backends/batching.py",
             "GPU_IMAGES = 256",
@@ -182,7 +182,7 @@ def test_the_towers_of_clip_are_in_the_keys_of_their_encoders(room):
         ("pillow", {"huggingface_image", "keras", "onnx"}),
         ("pydantic", set()),
         ("tokenizers", {"huggingface_text", "onnx_text"}),
-        ("torch", {"huggingface_image", "huggingface_text"}),
+        ("torch", {"huggingface_image", "huggingface_text", "keras"}),
         ("transformers", {"huggingface_image", "huggingface_text"}),
     ],
 )

@@ -1,6 +1,8 @@
 """Networks of Keras Applications give the vectors that Keras gives."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import h5py
 import numpy as np
 import pytest
-from helpers.repository import NOWHERE
+from helpers.repository import NOWHERE, TOP
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
@@ -204,6 +206,44 @@ def test_tensorflow_itself_runs_it_as_a_reference(keras, resnet50, images):
     found = encoded(encoder, images[:3])
     reference = predicted(network, keras.applications.resnet50.preprocess_input, images[:3])
     assert np.allclose(found, reference, rtol=1e-4, atol=1e-5 * np.abs(reference).max())
+
+
+ON_PYTORCH = """
+import sys
+from pathlib import Path
+import numpy as np
+from stages.encoders import keras as kind
+from stages.encoders.backends.base import Backend
+
+model, folder, images, found = sys.argv[1:]
+settings = kind.Settings(kind="keras", model=model)
+encoder = kind.load(settings, Path(folder), Backend("torch", "float32"))
+np.save(found, encoder.encode(list(np.load(images))))
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("model", ["ResNet50", SMALL])
+def test_pytorch_runs_it_without_tensorflow_as_on_a_gpu(model, resnet50, tmp_path, images):
+    _, file, encoder = resnet50
+    folder = file.parent / "weights"
+    if model == SMALL:
+        folder = tmp_path / "weights"
+        fetched(folder, settings_for(SMALL), "auto")
+        encoder = kind.load(settings_for(SMALL), folder, FLOAT32)
+    given, found = tmp_path / "images.npy", tmp_path / "found.npy"
+    np.save(given, np.stack([resize(image, 224, 224) for image in images[:3]]))
+    # A process of its own: Keras is on one framework in each.
+    command = [sys.executable, "-c", ON_PYTORCH, model, folder, given, found]
+    subprocess.run(command, cwd=TOP, check=True)
+    wanted = encoded(encoder, images[:3])
+    assert np.allclose(np.load(found), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_keras_is_on_one_framework_in_a_process(resnet50):
+    file = resnet50[1]
+    with pytest.raises(RuntimeError, match="Keras is on tensorflow in this process"):
+        kind.load(settings_for("ResNet50"), file.parent / "weights", Backend("torch", "float32"))
 
 
 @pytest.mark.parametrize("backend", ["float32", "bfloat16"], indirect=True)

@@ -30,7 +30,7 @@ from stages.encoders.weights.unreachable import Unreachable
 class Settings(ImageEncoderSettings):
     """The mean colour of an image."""
 
-    framework = "numpy"
+    computed_by = "numpy"
 
     kind: Literal["mean_colour"]
     n_features: int

@@ -23,7 +23,7 @@ SETTINGS = {
 def processor(monkeypatch):
     """A machine without a GPU, whose processor has bfloat16: the two answers, to be changed."""
     answers = {"device": "cpu", "bfloat16": True}
-    monkeypatch.setattr(selection, "_device", lambda framework: answers["device"])
+    monkeypatch.setattr(selection, "torch_device", lambda: answers["device"])
     monkeypatch.setattr(openvino, "has_bfloat16", lambda: answers["bfloat16"])
     return answers
 
@@ -43,12 +43,12 @@ def test_on_a_processor_auto_is_openvino(kind, processor):
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        ("keras", Backend("tensorflow", "float32", "cuda")),
+        ("keras", Backend("torch", "float32", "cuda")),
         ("huggingface_text", Backend("torch", "float32", "cuda")),
         ("onnx", Backend("openvino", "float32", "cpu")),
     ],
 )
-def test_on_a_gpu_auto_is_the_network_s_own_framework(kind, found, processor):
+def test_on_a_gpu_auto_is_pytorch(kind, found, processor):
     processor["device"] = "cuda"
     assert select_backend(SETTINGS[kind], "auto", "float32") == found
     assert select_backend(SETTINGS[kind], "openvino", "float32") == Backend(
@@ -72,7 +72,7 @@ def test_int8_of_another_backend_is_refused(processor):
     with pytest.raises(InputError, match="int8 is for openvino alone, and torch was to run the"):
         select_backend(SETTINGS["huggingface_text"], "torch", "int8")
     processor["device"] = "cuda"
-    with pytest.raises(InputError, match=r"and tensorflow was to .*: set `backend: openvino`"):
+    with pytest.raises(InputError, match=r"and torch was to .*: set `backend: openvino`"):
         select_backend(SETTINGS["keras"], "auto", "int8")
 
 
@@ -80,9 +80,9 @@ def test_a_framework_on_a_processor_is_a_reference_in_float32():
     assert select_backend(SETTINGS["keras"], "tensorflow", "auto") == Backend(
         "tensorflow", "float32", "cpu"
     )
-    assert select_backend(SETTINGS["huggingface_text"], "torch", "auto") == Backend(
-        "torch", "float32", "cpu"
-    )
+    for kind in ("keras", "huggingface_text"):
+        found = select_backend(SETTINGS[kind], "torch", "auto")
+        assert found == Backend("torch", "float32", "cpu")
     with pytest.raises(InputError, match="with torch on this cpu: set it to auto or float32"):
         select_backend(SETTINGS["huggingface_text"], "torch", "bfloat16")
 
@@ -90,8 +90,7 @@ def test_a_framework_on_a_processor_is_a_reference_in_float32():
 @pytest.mark.parametrize(
     ("kind", "name", "fit"),
     [
-        ("keras", "torch", "auto, openvino or tensorflow"),
-        ("onnx", "tensorflow", "auto, openvino"),
+        ("onnx", "tensorflow", "auto or openvino"),
         ("huggingface_image", "tensorflow", "auto, openvino or torch"),
     ],
 )
