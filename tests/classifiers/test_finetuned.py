@@ -14,6 +14,7 @@ from stages.classifiers.base import tuned_classifier, tuning_cache
 from stages.classifiers.base.saved_network import MODEL_FILE
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
 from stages.classifiers.base.tuned_text import TunedText
+from stages.classifiers.base.tuning import uses_bfloat16
 from stages.classifiers.finetuned import Classifier, Settings
 from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
@@ -195,26 +196,28 @@ def test_with_patience_the_epoch_that_is_best_on_validation_is_kept(products):
 
 def test_only_the_last_layers_learn_or_all_but_the_words(network):
     last, whole = TunedText(network, 1), TunedText(network, None)
-    layers = {"of one": len(last.parameters), "of all": len(whole.parameters)}
+    layers = {"of one": len(last.trained.parameters), "of all": len(whole.trained.parameters)}
     assert layers["of one"] * 2 < layers["of all"]
     of_last = {id(one) for one in last._module.network.encoder.layer[-1].parameters()}
     words = {id(whole._module.network.embeddings.word_embeddings.weight)}
     of_whole = {id(one) for one in whole._module.parameters()} - words
     for text, expected in ((last, of_last), (whole, of_whole)):
-        assert {id(one) for one in text.parameters} == expected
+        assert {id(one) for one in text.trained.parameters} == expected
         assert {id(one) for one in text._module.parameters() if one.requires_grad} == expected
 
 
 def test_with_lora_matrices_of_low_rank_learn_and_become_part_of_the_weights(network):
     import torch
 
-    text, plain = TunedText(network, 1, lora=3), TunedText(network, 1)
-    assert {min(one.shape) for one in text.parameters} == {3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        text, plain = TunedText(network, 1, lora=3), TunedText(network, 1)
+    assert {min(one.shape) for one in text.trained.parameters} == {3}
     before = {name: one.clone() for name, one in plain._module.state_dict().items()}
     prepared = text.prepare(["round wheel", "square with strap"])
     at_first = text.vectors(prepared, False)
     torch.testing.assert_close(at_first, plain.vectors(prepared, False))
-    optimizer = torch.optim.SGD(text.parameters, lr=0.1)
+    optimizer = torch.optim.SGD(text.trained.parameters, lr=1)
     text.vectors(prepared, True)[:, 0].sum().backward()
     optimizer.step()
     learnt = text.vectors(prepared, False)
@@ -242,7 +245,8 @@ def test_a_network_is_wholly_on_the_device_that_trains_it(network, layers, lora,
         vectors = text.vectors(text.prepare(["round wheel", "", "square"]), True)
         assert vectors.device.type == "meta"
         vectors.sum().backward()
-    learnt = [one.grad for one in text.parameters if one.grad is not None]  # a pooler has none
+    gradients = [one.grad for one in text.trained.parameters]
+    learnt = [gradient for gradient in gradients if gradient is not None]  # a pooler has none
     assert {gradient.device.type for gradient in learnt} == {"meta"}
 
 
@@ -260,6 +264,16 @@ def test_a_gpu_tunes_where_there_is_one_unless_told_otherwise(
     monkeypatch.setattr(tuned_classifier, "reproducible", asked)
     with pytest.raises(Asked, match=f"^{wanted}$"):
         Classifier(Settings(device=device, **QUICK), 42, {"words": 0.8}).fit(*products(20, 1))
+
+
+def test_bfloat16_is_that_of_a_gpu_unless_it_is_asked_for(fitted, products, monkeypatch):
+    found = fit(products(160, 1), products(40, 2), precision="bfloat16")
+    assert accuracy(found, *products(200, 3)) > 0.95
+    assert found.history_ != fitted.history_  # other numbers than in float32, which is auto here
+    for has_it in (True, False):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda has_it=has_it, **asked: has_it)
+        assert uses_bfloat16("auto", "cuda") is has_it
+        assert not uses_bfloat16("float32", "cuda") and not uses_bfloat16("auto", "cpu")
 
 
 def test_the_contrastive_loss_draws_the_products_of_a_class_together(fitted, products):

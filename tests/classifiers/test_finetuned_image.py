@@ -147,9 +147,9 @@ def test_only_the_last_layers_learn_and_the_others_compute_once(
     assert decoded == jpegs
     assert not expected[-1].any()  # there is no image
     torch.testing.assert_close(expected[:5].norm(dim=1), torch.ones(5))
-    assert 0 < len(last.parameters) < len(whole.parameters) / 1.5
+    assert 0 < len(last.trained.parameters) < len(whole.trained.parameters) / 1.5
     before = {name: one.clone() for name, one in last._module.state_dict().items()}
-    optimizer = torch.optim.SGD(last.parameters, lr=1)
+    optimizer = torch.optim.SGD(last.trained.parameters, lr=1)
     last.vectors(jpegs, True).sum().backward()
     optimizer.step()
     changed = {
@@ -185,7 +185,7 @@ def test_a_network_is_wholly_on_the_device_that_trains_it(networks, layers):
         vectors = images.vectors([striped(True, 1), None, striped(False, 2)], True)
         assert vectors.device.type == "meta" and len(vectors) == 3
         vectors.sum().backward()
-    learnt = [one.grad for one in images.parameters if one.grad is not None]
+    learnt = [one.grad for one in images.trained.parameters if one.grad is not None]
     assert {gradient.device.type for gradient in learnt} == {"meta"}
 
 
@@ -212,7 +212,7 @@ def test_a_network_without_layers_is_trained_as_a_whole_or_not_at_all():
 
 def test_lora_needs_linear_layers(networks):
     convnext = TunedImages(networks["convnextv2"], 1, False, lora=2)
-    assert {min(one.shape) for one in convnext.parameters} == {2}
+    assert {min(one.shape) for one in convnext.trained.parameters} == {2}
     with pytest.raises(InputError, match="a resnet has no linear layer that learns: leave out `lo"):
         TunedImages(networks["resnet"], 1, False, lora=2)
 

@@ -29,8 +29,7 @@ class FrozenLayers:
     def __init__(self, module: Any, layers: Any, n_trained: int) -> None:
         self._module, self._layers = module, layers
         self._frozen, self._trained = list(layers)[:-n_trained], list(layers)[-n_trained:]
-        self._kept: dict[Hashable, Any] = {}
-        self._room = MAX_KEPT
+        self.restore({})
 
     def agrees(self, args: tuple[Any, ...], shown: tuple[Any, ...]) -> bool:
         """Return whether the vector of an input, a batch of one, is the whole network's.
@@ -42,9 +41,13 @@ class FrozenLayers:
 
         with torch.no_grad():
             found = self.run([None], lambda rows: args, shown)
-            self._kept.clear()
-            self._room = MAX_KEPT
+            self.restore({})
             return torch.allclose(found, self._module(*args), atol=TOLERANCE)
+
+    def restore(self, kept: dict[Hashable, Any]) -> None:
+        """Take what `kept` of these layers was, as if they had given it."""
+        self.kept = kept
+        self._room = MAX_KEPT - sum(given.nbytes for given in kept.values())
 
     def run(
         self,
@@ -75,15 +78,15 @@ class FrozenLayers:
         import torch
 
         found: dict[int, Any] = dict.fromkeys(range(len(keys)))
-        new = [row for row, key in enumerate(keys) if key not in self._kept]
+        new = [row for row, key in enumerate(keys) if key not in self.kept]
         for row, given in zip(new, self._compute(arguments(new)) if new else (), strict=True):
             found[row] = given if lengths is None else given[: lengths[row]]
         for row in set(found).difference(new):
-            found[row] = self._kept[keys[row]]
+            found[row] = self.kept[keys[row]]
         for row in new:
-            if found[row].nbytes <= self._room and keys[row] not in self._kept:
+            if found[row].nbytes <= self._room and keys[row] not in self.kept:
                 self._room -= found[row].nbytes
-                self._kept[keys[row]] = found[row].clone()
+                self.kept[keys[row]] = found[row].clone()
         return torch.nn.utils.rnn.pad_sequence(list(found.values()), batch_first=True)
 
     def _compute(self, args: tuple[Any, ...]) -> Any:

@@ -50,6 +50,16 @@ class PartlyTrained:
             part.requires_grad_(False)
         self.parameters = [one for one in module.parameters() if one.requires_grad]
 
+    @property
+    def kept(self) -> dict[Hashable, Any]:
+        """What the frozen layers gave for each input, where that is computed once."""
+        return {} if self._frozen is None else self._frozen.kept
+
+    def restore(self, kept: dict[Hashable, Any]) -> None:
+        """Take what `kept` was in another process."""
+        if self._frozen is not None:
+            self._frozen.restore(kept)
+
     def merged(self) -> Any:
         """Return the module on the processor, in no training mode; it can be trained no more."""
         merge_low_rank(self._module)

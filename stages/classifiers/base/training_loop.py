@@ -4,11 +4,14 @@ AdamW: Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from tqdm import tqdm
 
+from stages.classifiers.base.checkpoints import Checkpoint
 from stages.classifiers.base.epochs import (
     ClassWeight,
     History,
@@ -42,6 +45,7 @@ def train_epochs(
     classes: Sequence[str],
     judged: Callable[[], tuple[float, float]] | None,
     say: Callable[[History], None],
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train the parameters of `groups`, each with its rate; return the curves.
 
@@ -50,6 +54,7 @@ def train_epochs(
     `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products, for
     the curves. The last of `max_epochs` is kept; but with `judged` and a `patience`, the epoch of
     the least loss, and training stops `patience` epochs after it. `say` is called after each epoch.
+    With a `checkpoint`, a run that was killed goes on from the epoch that was written last.
     """
     import torch
 
@@ -63,7 +68,16 @@ def train_epochs(
     history = new_history()
     patience = None if judged is None else settings.patience
     best_epoch, best_loss, best = 0, math.inf, _copies(() if patience is None else trained)
-    for epoch in range(settings.max_epochs):
+    if checkpoint is not None and (state := checkpoint.read()) is not None:
+        _overwrite(trained, state["trained"])
+        optimizer.load_state_dict(state["optimizer"])
+        rates.load_state_dict(state["rates"])
+        history, (best_epoch, best_loss, best) = state["history"], state["best"]
+        done = len(history["train_loss"])
+        tqdm.write(f"training that was stopped goes on after epoch {done}", file=sys.stderr)
+    for epoch in range(len(history["train_loss"]), settings.max_epochs):
+        if patience is not None and epoch > best_epoch + patience:
+            break
         loss, right = 0.0, 0
         for rows in batches(lengths, settings.batch_size):
             found, added = outputs(rows)
@@ -85,12 +99,18 @@ def train_epochs(
             if patience is not None and held_out[0] < best_loss:
                 best_epoch, best_loss, best = epoch, held_out[0], _copies(trained)
         say(history)
-        if patience is not None and epoch - best_epoch >= patience:
-            break
+        if checkpoint is not None:
+            checkpoint.write(
+                {
+                    "trained": [one.detach() for one in trained],
+                    "optimizer": optimizer.state_dict(),
+                    "rates": rates.state_dict(),
+                    "history": history,
+                    "best": (best_epoch, best_loss, best),
+                }
+            )
     if patience is not None:
-        with torch.no_grad():
-            for parameter, kept in zip(trained, best, strict=True):
-                parameter.copy_(kept)
+        _overwrite(trained, best)
     return history
 
 
@@ -125,3 +145,11 @@ def rise_and_fall(steps: int) -> Callable[[int], float]:
 
 def _copies(parameters: Sequence[Any]) -> list[Any]:
     return [one.detach().clone() for one in parameters]
+
+
+def _overwrite(parameters: Sequence[Any], tensors: Sequence[Any]) -> None:
+    import torch
+
+    with torch.no_grad():
+        for parameter, tensor in zip(parameters, tensors, strict=True):
+            parameter.copy_(tensor)

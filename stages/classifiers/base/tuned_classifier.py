@@ -18,7 +18,13 @@ from stages.classifiers.base.arrays import ArrayClassifier
 from stages.classifiers.base.epochs import INPUT_LENGTH, ClassWeight, reproducible
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.classifiers.base.saved_network import SavedNetwork
-from stages.classifiers.base.tuning import TunedNetwork, class_probabilities, tune, tune_head
+from stages.classifiers.base.tuning import (
+    Precision,
+    TunedNetwork,
+    class_probabilities,
+    tune,
+    tune_head,
+)
 from stages.classifiers.base.tuning_cache import Tuned, tuned_once
 from stages.common.blocks import Blocks, InputBlock, concatenate, input_key
 from stages.common.devices import torch_device
@@ -33,7 +39,8 @@ class TuningSettings(ClassifierSettings):
     Of the network, the last `layers` learn at `learning_rate`, or, with `lora`, matrices of that
     rank in them; the linear layer learns at `head_learning_rate`. `contrastive` is the weight of
     the supervised contrastive loss of the tuned vectors beside cross-entropy. `device` auto is a
-    GPU, where PyTorch has one by CUDA.
+    GPU, where PyTorch has one by CUDA, and `precision` auto is bfloat16 on a GPU that has it, else
+    float32.
     """
 
     tunes: ClassVar[str]  # the kind of encoder
@@ -50,6 +57,7 @@ class TuningSettings(ClassifierSettings):
     class_weight: ClassWeight = "sqrt"
     contrastive: NonNegativeFloat
     device: Literal["auto", "cpu"] = "auto"
+    precision: Precision = "auto"
 
     @property
     def reads_inputs_of(self) -> str | None:
@@ -172,10 +180,12 @@ class TunedClassifier(ArrayClassifier):
         ]
         assert block.network is not None
 
-        def run() -> Tuned:
+        def run(checkpoint: Path) -> Tuned:
             network = self.tuned_network(settings, block.network, device)
             judged = parts[1] if len(parts) > 1 else None
-            variables, history = tune(settings, self.classes_, network, parts[0], judged, device)
+            variables, history = tune(
+                settings, self.classes_, network, parts[0], judged, device, checkpoint
+            )
             return Tuned(network.saved(), variables, history)
 
         return tuned_once(key, block.network, run, self.saved_network.load)

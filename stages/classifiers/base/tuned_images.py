@@ -50,10 +50,9 @@ class TunedImages:
             self.n_features: int = self._module(example).shape[1]
         self._shape, self._device = example.shape[1:], device
         shown = torch.zeros_like(example)
-        self._trained = PartlyTrained(
+        self.trained = PartlyTrained(
             self._module, layers, network.model, device, (example,), (shown,), lora
         )
-        self.parameters = self._trained.parameters
 
     def prepare(self, inputs: Jpegs) -> Jpegs:
         """Return the images as they are: they are decoded when they are needed."""
@@ -76,14 +75,14 @@ class TunedImages:
             return (self._pixels([_image(*keys[row]) for row in rows]).to(self._device),)
 
         shown = torch.zeros((len(keys), *self._shape), device=self._device)
-        found = self._trained.run(keys, arguments, (shown,), is_training)
+        found = self.trained.run(keys, arguments, (shown,), is_training)
         there = torch.tensor([bool(jpeg) for jpeg in prepared], device=self._device)
         return found * there[:, None]
 
     def saved(self) -> SavedImages:
         """Return the network as it is saved and predicts."""
         example = np.zeros((1, *self._shape), dtype=np.float32)
-        model = openvino_model(self._trained.merged(), [example], is_fixed=True)
+        model = openvino_model(self.trained.merged(), [example], is_fixed=True)
         return SavedImages(taking_bytes(model, self._table), self._steps).reloaded()
 
     def _pixels(self, images: Sequence[Pixels]) -> Any:

@@ -36,10 +36,9 @@ class TunedText:
         self._device = device
         example = self._padded(self.prepare(["an example"]), "cpu")
         words = [self._module.network.get_input_embeddings()]
-        self._trained = PartlyTrained(
+        self.trained = PartlyTrained(
             self._module, layers, network.model, device, example, example, lora, words
         )
-        self.parameters = self._trained.parameters
 
     def prepare(self, inputs: Sequence[str | None]) -> Tokens:
         """Return the tokens of texts."""
@@ -55,7 +54,7 @@ class TunedText:
         import torch
 
         padded, mask = self._padded(prepared, self._device)
-        found = self._trained.run(
+        found = self.trained.run(
             [tuple(ids) for ids in prepared],
             lambda rows: (padded[rows], mask[rows]),
             (padded, mask),
@@ -68,7 +67,7 @@ class TunedText:
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
         example = tokens_of(self._tokenizer, "an example")
-        model = openvino_model(self._trained.merged(), example, is_fixed=False)
+        model = openvino_model(self.trained.merged(), example, is_fixed=False)
         return SavedText(model, self._tokenizer).reloaded()
 
     @staticmethod

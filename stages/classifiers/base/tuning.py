@@ -4,18 +4,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from scipy.special import softmax
 
+from stages.classifiers.base.checkpoints import Checkpoint
 from stages.classifiers.base.contrastive import supervised_contrastive
 from stages.classifiers.base.epochs import INPUT_LENGTH, History, judge
+from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_network import SavedNetwork
 from stages.classifiers.base.training_loop import LoopSettings, train_epochs
 
 JUDGED = 64  # validation products at a time
 
+Precision = Literal["auto", "float32", "bfloat16"]
 Labeled = tuple[Sequence[Any], np.ndarray]  # inputs, and labels of shape (n,)
 
 
@@ -24,7 +28,7 @@ class TunedNetwork(Protocol):
 
     what: str
     n_features: int
-    parameters: list[Any]  # those that learn
+    trained: PartlyTrained
 
     def prepare(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Return what `vectors` takes of each input."""
@@ -45,6 +49,7 @@ class HeadSettings(LoopSettings, Protocol):
     learning_rate: float
     head_learning_rate: float
     contrastive: float
+    precision: Precision
 
 
 def tune(
@@ -54,10 +59,13 @@ def tune(
     train: Labeled,
     validation: Labeled | None,
     device: str = "cpu",
+    checkpoint: Path | None = None,
 ) -> tuple[dict[str, np.ndarray], History]:
     """Tune a network that is on cpu or cuda; return the linear layer's variables, and the curves.
 
-    Progress goes to standard error: a bar for each epoch, and a line once it is done.
+    The state is written to the file `checkpoint` from time to time; where it was written before,
+    training goes on from there. Progress goes to standard error: a bar for each epoch, and a line
+    once it is done.
     """
     import torch
     from tqdm import tqdm
@@ -74,18 +82,23 @@ def tune(
         leave=False,
     )
 
+    is_bfloat16 = uses_bfloat16(settings.precision, device)
+
+    def vectors_of(chosen: Sequence[Any], is_training: bool) -> Any:
+        with torch.autocast(device, torch.bfloat16, enabled=is_bfloat16):
+            vectors = network.vectors(chosen, is_training)
+        bar.update(len(chosen))
+        return vectors.float()
+
     def outputs(rows: np.ndarray) -> tuple[Any, Any]:
-        vectors = network.vectors([prepared[row] for row in rows], True)
-        bar.update(len(rows))
+        vectors = vectors_of([prepared[row] for row in rows], True)
         added = 0.0
         if settings.contrastive:
             added = settings.contrastive * supervised_contrastive(vectors, columns[rows])
         return layer(INPUT_LENGTH * vectors), added
 
-    def logits(prepared: Sequence[Any]) -> Any:
-        vectors = network.vectors(prepared, False)
-        bar.update(len(prepared))
-        return layer(INPUT_LENGTH * vectors)
+    def logits(chosen: Sequence[Any]) -> Any:
+        return layer(INPUT_LENGTH * vectors_of(chosen, False))
 
     judged = None
     if validation is not None:
@@ -98,7 +111,7 @@ def tune(
             settings,
             [
                 {"params": list(layer.parameters()), "lr": settings.head_learning_rate},
-                {"params": network.parameters, "lr": settings.learning_rate},
+                {"params": network.trained.parameters, "lr": settings.learning_rate},
             ],
             outputs,
             network.lengths(prepared),
@@ -106,8 +119,18 @@ def tune(
             classes,
             judged,
             partial(_say, bar, time.monotonic()),
+            None if checkpoint is None else Checkpoint(checkpoint, network.trained, device),
         )
     return variables_of(layer), history
+
+
+def uses_bfloat16(precision: Precision, device: str) -> bool:
+    """Return whether the network computes in bfloat16: with auto, on a GPU that has it."""
+    import torch
+
+    if precision == "auto":
+        return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bfloat16"
 
 
 def tune_head(

@@ -1,7 +1,8 @@
 """Tuned networks that are kept in .cache: what was tuned once is not tuned again.
 
 Two members of a model tune one network to the same texts, and a run that was killed goes on from
-the networks that were done. The cache may be deleted at any time.
+the networks that were done, and from checkpoints of the others. The cache may be deleted at any
+time.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.classifiers.base.checkpoints import SUFFIX, remove_old
 from stages.classifiers.base.epochs import History
 from stages.classifiers.base.saved_network import SavedNetwork
 from stages.common.cache import cache_folder
@@ -42,23 +44,30 @@ class Tuned:
 
 
 def tuned_once(
-    key: Any, network: Network, tune: Callable[[], Tuned], load: Callable[[Path], SavedNetwork]
+    key: Any,
+    network: Network,
+    tune: Callable[[Path], Tuned],
+    load: Callable[[Path], SavedNetwork],
 ) -> Tuned:
     """Return what `tune` returns for a network in its folder, from the cache if it is there.
 
     `key`, which can be written as JSON, is all that the result depends on beside the network, the
-    code and the libraries. `load` loads what a SavedNetwork saved.
+    code and the libraries. `tune` is given a file for its checkpoint, which is removed once it is
+    done. `load` loads what a SavedNetwork saved.
     """
     folder = cache_folder() / "tuned" / _hash(key, network)
     try:
         found = _read(folder, load)
     except (InputError, LookupError, TypeError, AttributeError):  # not there, or damaged
-        made = tune()
+        checkpoint = folder.with_name(f".{folder.name}{SUFFIX}")
+        made = tune(checkpoint)
         with atomic_folder(folder) as part:
             made.network.save(part)
             save_variables(made.variables, part / ARRAYS_FILE)
             shapes = {name: list(array.shape) for name, array in made.variables.items()}
             write_json(part / HISTORY_FILE, {"history": made.history, "shapes": shapes})
+        checkpoint.unlink(missing_ok=True)
+        remove_old(folder.parent)
         found = _read(folder, load)
     folder.touch()
     by_use = sorted(folder.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime_ns)
