@@ -20,13 +20,13 @@ from benchmarks import inputs
 from benchmarks.measure import in_turn, machine, ratio, table
 from stages import embed_images, embed_text
 from stages.common.images import open_jpeg
+from stages.common.keras_network import LAYERS_FILE, WEIGHTS_FILE
 from stages.common.keras_weights import import_keras, restore_variables
 from stages.common.kv_store import SqliteCache
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
 from stages.encoders.embedding_cache import CachedEncoder
-from stages.encoders.weights import keras as keras_weights
 from stages.encoders.weights.manifest import package_folder
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import Params, load_params
@@ -132,8 +132,8 @@ def bare(encoder: Any, given: list[Any]) -> Callable[[], float]:
 def keras_predict(folder: Path, jpegs: list[bytes]) -> Callable[[], float]:
     """Embed with Keras as its users do: keras.Model.predict, 32 at a time."""
     keras = import_keras()
-    network = keras.models.model_from_json((folder / keras_weights.LAYERS_FILE).read_text())
-    restore_variables(network, folder / keras_weights.WEIGHTS_FILE)
+    network = keras.models.model_from_json((folder / LAYERS_FILE).read_text())
+    restore_variables(network, folder / WEIGHTS_FILE)
 
     def run() -> float:
         pixels = np.stack([np.asarray(open_jpeg(jpeg), dtype=np.float32) for jpeg in jpegs])
@@ -191,7 +191,7 @@ def matrix_product(backend: Backend) -> Callable[[], float]:
 def resnet50_flops(folder: Path) -> int:
     """Count an image's floating-point operations: two for each product in a convolution."""
     keras = import_keras()
-    network = keras.models.model_from_json((folder / keras_weights.LAYERS_FILE).read_text())
+    network = keras.models.model_from_json((folder / LAYERS_FILE).read_text())
     convolutions = [found for found in network.layers if isinstance(found, keras.layers.Conv2D)]
     return sum(
         2 * int(np.prod(found.kernel.shape)) * int(np.prod(found.output.shape[1:3]))

@@ -14,7 +14,7 @@ from stages.common.text_network import TextNetwork
 class Settings(TuningSettings):
     """See TuningSettings."""
 
-    tunes = "huggingface_text"
+    tunes = ("huggingface_text",)
 
     encoder: Slug = "minilm"
     layers: Positive | Literal["all"] = 3

@@ -8,6 +8,7 @@ from stages.classifiers.base.saved_images import SavedImages
 from stages.classifiers.base.tuned_classifier import TunedClassifier, TuningSettings
 from stages.classifiers.base.tuned_images import TunedImages
 from stages.common.image_network import ImageNetwork
+from stages.common.keras_network import KerasNetwork
 from stages.common.settings import Positive, PositiveFloat, Slug
 
 JPEG_BYTES = 20_000  # of an image of 224 pixels, at most on average
@@ -16,10 +17,11 @@ JPEG_BYTES = 20_000  # of an image of 224 pixels, at most on average
 class Settings(TuningSettings):
     """See TuningSettings; with `mirrors`, half of the images are mirrored while they train it.
 
-    Of a network whose layers are in stages, the last `layers` stages learn.
+    Of a network whose layers are in stages, the last `layers` stages learn; of one of Keras, the
+    last blocks.
     """
 
-    tunes = "huggingface_image"
+    tunes = ("huggingface_image", "keras")
 
     encoder: Slug = "convnextv2"
     layers: Positive | Literal["all"] = 1
@@ -39,7 +41,9 @@ class Classifier(TunedClassifier):
     saved_network = SavedImages
 
     @staticmethod
-    def tuned_network(settings: Any, network: ImageNetwork, device: str) -> TunedImages:
+    def tuned_network(
+        settings: Any, network: ImageNetwork | KerasNetwork, device: str
+    ) -> TunedImages:
         """Return an encoder's network as PyTorch trains it on cpu or cuda."""
         layers, mirrors = settings.n_layers, settings.mirrors
         return TunedImages(network, layers, mirrors, device, settings.lora)

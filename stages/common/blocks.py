@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.common.image_network import ImageNetwork
+from stages.common.keras_network import KerasNetwork
 from stages.common.large_arrays import empty_array
 from stages.common.text_network import TextNetwork
 
@@ -25,7 +26,7 @@ class InputBlock:
     """
 
     inputs: np.ndarray
-    network: TextNetwork | ImageNetwork | None = None
+    network: TextNetwork | ImageNetwork | KerasNetwork | None = None
     replaces: frozenset[str] = frozenset()
 
     def __len__(self) -> int:

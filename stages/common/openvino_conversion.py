@@ -1,5 +1,6 @@
 """OpenVINO's networks of modules of PyTorch."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,3 +27,16 @@ def openvino_model(module: Any, example: Sequence[np.ndarray], is_fixed: bool) -
         module, example_input=tuple(tensors), trace_kwargs={"check_trace": False}
     )
     return ov.convert_model(decoder, example_input=tuple(tensors), **shapes)
+
+
+def exported_model(module: Any, example: np.ndarray) -> Any:
+    """Convert a module of one array, always of this shape, by PyTorch's export.
+
+    It knows operations that `openvino_model` does not, such as Keras', and takes longer.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's, of its own code
+        exported = torch.export.export(module, (torch.tensor(example),))
+        return import_openvino().convert_model(exported, input=[tuple(example.shape)])

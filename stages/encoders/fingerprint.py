@@ -39,6 +39,7 @@ OTHERS = {
         "image_network",
         "image_steps",
         "images",
+        "keras_network",
         "keras_weights",
         "openvino",
         "openvino_conversion",

@@ -3,16 +3,14 @@
 On a GPU they run on PyTorch, by Keras, so that one framework has to be set up there.
 """
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from stages.common.errors import InputError
 from stages.common.images import DEFAULT_SIZE, Pixels, resize
-from stages.common.keras_weights import import_keras, restore_variables
+from stages.common.keras_network import KerasNetwork, load_network, preprocessing, torch_module
 from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
@@ -75,8 +73,8 @@ def torch_encoder(settings: Settings, folder: Path, backend: Backend, size: int)
     """Make an encoder of the network in a folder, run by PyTorch in batches of `size` images."""
     side = settings.input_size
     example = (np.zeros((1, side, side, 3), dtype=np.uint8),)
-    network = TorchNetwork(_module(settings, folder), example, backend, lambda row: size)
-    return KerasEncoder(network, side)
+    module = torch_module(_described(settings, folder))
+    return KerasEncoder(TorchNetwork(module, example, backend, lambda row: size), side)
 
 
 def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
@@ -103,7 +101,7 @@ class KerasEncoder(NetworkEncoder):
 def _function(settings: Settings, folder: Path) -> Any:
     """Return the network in `folder` as TensorFlow's function of one uint8 image."""
     tf = import_tensorflow()
-    network, preprocess = _network(settings, folder), _preprocessing(settings)
+    network, preprocess = load_network(_described(settings, folder)), preprocessing(settings.model)
 
     def embed(images: Any) -> Any:
         return network(preprocess(tf.cast(images, tf.float32)), training=False)
@@ -112,49 +110,5 @@ def _function(settings: Settings, folder: Path) -> Any:
     return tf.function(embed, input_signature=[tf.TensorSpec(shape, tf.uint8)])
 
 
-def _module(settings: Settings, folder: Path) -> Any:
-    """Return the network in `folder` as PyTorch's module of uint8 images."""
-    import_keras("torch")
-    import torch
-
-    network, preprocess = _network(settings, folder), _preprocessing(settings)
-
-    class OfBytes(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, images: Any) -> Any:
-            return self.network(preprocess(images.float()), training=False)
-
-    return OfBytes()
-
-
-def _preprocessing(settings: Settings) -> Any:
-    """Return what a network takes of numbers from 0 to 255, which each family has its own way for.
-
-    ResNet50's swaps red and blue and subtracts ImageNet's means, and does not divide by 255.
-    """
-    return import_module(weights.application(settings.model).__module__).preprocess_input
-
-
-def _network(settings: Settings, folder: Path) -> Any:
-    """Return the network in a folder; raises InputError where its files do not fit."""
-    path, shape = folder / weights.LAYERS_FILE, (settings.input_size, settings.input_size, 3)
-    layers = path.read_bytes()
-    try:
-        network = weights.network_of_layers(layers.decode("utf-8"))
-        shapes = network.input_shape, network.output_shape
-    except Exception as error:  # whatever Keras stumbles over in a file that is not its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path} holds no layers that Keras can build ({type(error).__name__}: {reason}): "
-            f"`dvc repro -f` fetches the network anew"
-        ) from None
-    if shapes[0] != (None, *shape) or len(shapes[1]) != 2:
-        raise InputError(
-            f"{path} holds a network from {shapes[0]} to {shapes[1]}, not of images of {shape}: "
-            "`dvc repro -f` fetches the right one"
-        )
-    restore_variables(network, folder / weights.WEIGHTS_FILE)
-    return network
+def _described(settings: Settings, folder: Path) -> KerasNetwork:
+    return KerasNetwork(folder, settings.model, settings.input_size)

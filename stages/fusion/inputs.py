@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from stages.common import paths
 from stages.common.blocks import InputBlock
 from stages.common.image_network import ImageNetwork
+from stages.common.keras_network import KerasNetwork
 from stages.common.product_images import read_images
 from stages.common.text_network import TextNetwork
 from stages.common.texts import texts_of
@@ -26,7 +28,7 @@ class StoredImages:
 
     shards: Sequence[Path]
     skus: np.ndarray
-    network: ImageNetwork
+    network: ImageNetwork | KerasNetwork
     replaces: frozenset[str]
 
     def __getitem__(self, rows: np.ndarray) -> InputBlock:
@@ -42,7 +44,7 @@ def input_blocks(
 ) -> dict[str, InputBlock | StoredImages]:
     """Return what `encoder` read of all products, and its network, by its block.
 
-    It is of kind huggingface_text or huggingface_image; some modality sees it.
+    It is of kind huggingface_text, huggingface_image or keras; some modality sees it.
     """
     found: dict[str, InputBlock | StoredImages] = {}
     for block in metadata.seen_blocks:
@@ -54,7 +56,7 @@ def input_blocks(
         replaces = frozenset(name for name, one in metadata.inputs.items() if one == modality)
         if modality == "image":
             skus = np.array(products["sku"].to_pylist(), dtype=object)
-            network = ImageNetwork(folder, settings["model"])
+            network = _image_network(settings, folder)
             found[block] = StoredImages(paths.image_shards(), skus, network, replaces)
             continue
         texts = texts_of(products, saved["fields"], settings["prefix"])
@@ -83,3 +85,10 @@ class InputReader:
         features, rows = self.read(chosen)
         raw_inputs = {name: block[rows] for name, block in self.inputs.items()}
         return replace(features, raw_inputs=raw_inputs), rows
+
+
+def _image_network(settings: Mapping[str, Any], folder: Path) -> ImageNetwork | KerasNetwork:
+    """Return an encoder's network of images, by its settings."""
+    if settings["kind"] == "keras":
+        return KerasNetwork(folder, settings["model"], settings["input_size"])
+    return ImageNetwork(folder, settings["model"])

@@ -15,11 +15,12 @@ from helpers.repository import NOWHERE, TOP
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.common.images import resize
+from stages.common.keras_network import WEIGHTS_FILE
 from stages.common.keras_weights import import_keras
 from stages.encoders import keras as kind
 from stages.encoders.backends.base import Backend
 from stages.encoders.keras import Settings as KerasSettings
-from stages.encoders.weights.keras import WEIGHTS_FILE, save_network
+from stages.encoders.weights.keras import save_network
 from stages.encoders.weights.obtain import obtain_weights
 
 FLOAT32 = Backend("openvino", "float32")

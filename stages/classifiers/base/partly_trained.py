@@ -1,6 +1,7 @@
 """A network of which PyTorch trains the last layers, or all."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from stages.classifiers.base.frozen_layers import Arguments, FrozenLayers
@@ -13,9 +14,11 @@ class PartlyTrained:
 
     Where layers are in stages, they are the last stages. With a `rank`, matrices of that rank are
     trained, which are added to the linear layers in them. Parts that are `never` trained stay as
-    they are. `args` and `shown` are those of one input, as in FrozenLayers: they say whether what
-    the frozen layers give can be computed once. Raises InputError, which names the `model`, where
-    the module has no list of layers, or no linear layer for a rank.
+    they are, and parameters that are not to learn by the module's own word. `of_layers` has the
+    parameters of each layer, where the module has no list of them. `args` and `shown` are those of
+    one input, as in FrozenLayers: they say whether what the frozen layers give can be computed
+    once. Raises InputError, which names the `model`, where the module has no list of layers, or no
+    linear layer for a rank.
     """
 
     def __init__(
@@ -28,7 +31,12 @@ class PartlyTrained:
         shown: tuple[Any, ...],
         rank: int | None = None,
         never: Iterable[Any] = (),
+        of_layers: Sequence[Sequence[Any]] | None = None,
     ) -> None:
+        learning = {id(one) for one in module.parameters() if one.requires_grad}
+        if of_layers is not None and n_layers is not None:
+            learning, n_layers = set(map(id, chain(*of_layers[-n_layers:]))), None
+        names = {name for name, one in module.named_parameters() if id(one) in learning}
         layers = layers_of(module)
         if n_layers is not None and not len(layers):
             raise InputError(f"{model} has no list of layers: set `layers: all` of the classifier")
@@ -42,8 +50,9 @@ class PartlyTrained:
         module.to(device)
         module.requires_grad_(False)
         if rank is None:
-            for part in trained:
-                part.requires_grad_(True)
+            within = {id(one) for part in trained for one in part.parameters()}
+            for name, one in module.named_parameters():
+                one.requires_grad_(name in names and id(one) in within)
         elif not [layer for part in trained for layer in add_low_rank(part, rank)]:
             raise InputError(f"{model} has no linear layer that learns: leave out `lora`")
         for part in never:

@@ -43,7 +43,7 @@ class TuningSettings(ClassifierSettings):
     float32.
     """
 
-    tunes: ClassVar[str]  # the kind of encoder
+    tunes: ClassVar[tuple[str, ...]]  # the kinds of encoder
 
     encoder: Slug
     layers: Positive | Literal["all"]
@@ -79,14 +79,14 @@ class TuningSettings(ClassifierSettings):
     ) -> None:
         """Raise ValueError unless some modality sees the encoder and its kind can be tuned."""
         visible = {encoder for blocks in seen.values() for encoder, _ in blocks}
-        fit = sorted(name for name in visible if encoders[name].kind == self.tunes)
+        fit = sorted(name for name in visible if encoders[name].kind in self.tunes)
         if self.encoder in fit:
             return
-        of_kind = f"name one of kind {self.tunes}"
+        of_kind = f"name one of kind {' or '.join(self.tunes)}"
         if self.encoder in visible:
             remedy = f"of kind {encoders[self.encoder].kind}: {of_kind}"
         else:
-            section = f"{self.tunes.rpartition('_')[2]}.encoders"
+            section = f"{self.tunes[0].rpartition('_')[2]}.encoders"
             remedy = f"which no modality sees: add it to {section}, or {of_kind}"
         raise ValueError(
             f"encoder names {self.encoder}, {remedy}" + (f", such as {fit[0]}" if fit else "")

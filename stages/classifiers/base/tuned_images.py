@@ -7,11 +7,11 @@ import numpy as np
 
 from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_images import SavedImages
-from stages.common.errors import InputError
-from stages.common.image_network import ImageNetwork, load_image_module, load_processor
-from stages.common.image_steps import steps_of, taking_bytes
+from stages.classifiers.base.trainable_images import trainable_images
+from stages.common.image_network import ImageNetwork
+from stages.common.image_steps import taking_bytes
 from stages.common.images import DEFAULT_SIZE, Pixels, open_jpeg
-from stages.common.openvino_conversion import openvino_model
+from stages.common.keras_network import KerasNetwork
 
 Jpegs = Sequence[bytes | None]
 
@@ -27,7 +27,7 @@ class TunedImages:
 
     def __init__(
         self,
-        network: ImageNetwork,
+        network: ImageNetwork | KerasNetwork,
         layers: int | None,
         mirrors: bool,
         device: str = "cpu",
@@ -35,14 +35,8 @@ class TunedImages:
     ) -> None:
         import torch
 
-        found = steps_of(load_processor(network.folder))
-        if found is None:
-            raise InputError(
-                f"{network.model} has an image processor that cannot be saved with a model: tune "
-                "another encoder"
-            )
-        self._steps, self._table = found
-        self._module = _unit_length(load_image_module(network.folder))
+        self._network = trainable_images(network)
+        self._module = _unit_length(self._network.module)
         self._mirrors = mirrors
         noise = np.random.default_rng(0).integers(0, 256, (DEFAULT_SIZE, DEFAULT_SIZE, 3), np.uint8)
         example = self._pixels([noise])
@@ -51,7 +45,14 @@ class TunedImages:
         self._shape, self._device = example.shape[1:], device
         shown = torch.zeros_like(example)
         self.trained = PartlyTrained(
-            self._module, layers, network.model, device, (example,), (shown,), lora
+            self._module,
+            layers,
+            network.model,
+            device,
+            (example,),
+            (shown,),
+            lora,
+            of_layers=self._network.layers,
         )
 
     def prepare(self, inputs: Jpegs) -> Jpegs:
@@ -82,15 +83,17 @@ class TunedImages:
     def saved(self) -> SavedImages:
         """Return the network as it is saved and predicts."""
         example = np.zeros((1, *self._shape), dtype=np.float32)
-        model = openvino_model(self.trained.merged(), [example], is_fixed=True)
-        return SavedImages(taking_bytes(model, self._table), self._steps).reloaded()
+        found = self._network
+        model = taking_bytes(found.convert(self.trained.merged(), example), found.table)
+        return SavedImages(model, found.steps).reloaded()
 
     def _pixels(self, images: Sequence[Pixels]) -> Any:
         """Return what the network takes of images, float32 of shape (n, 3, height, width)."""
         import torch
 
-        planes = np.concatenate([self._steps.pixels(image)[0] for image in images])
-        numbers = np.stack([self._table[i][planes[..., i]] for i in range(3)], axis=1)
+        steps, table = self._network.steps, self._network.table
+        planes = np.concatenate([steps.pixels(image)[0] for image in images])
+        numbers = np.stack([table[i][planes[..., i]] for i in range(3)], axis=1)
         return torch.from_numpy(numbers)
 
 

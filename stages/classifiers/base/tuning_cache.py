@@ -23,13 +23,23 @@ from stages.common.cache import cache_folder
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder, read_json, sha256_of, write_json
 from stages.common.image_network import ImageNetwork
+from stages.common.keras_network import KerasNetwork
 from stages.common.keras_weights import load_variables, save_variables
 from stages.common.text_network import TextNetwork
 
-Network = TextNetwork | ImageNetwork
+Network = TextNetwork | ImageNetwork | KerasNetwork
 
 MAX_TUNED = 32  # networks that are kept: those used last
-LIBRARIES = ("numpy", "openvino", "pillow", "simplejpeg", "tokenizers", "torch", "transformers")
+LIBRARIES = (
+    "keras",
+    "numpy",
+    "openvino",
+    "pillow",
+    "simplejpeg",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
 ARRAYS_FILE = "head.safetensors"
 HISTORY_FILE = "history.json"
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of, write_text
+from stages.common.keras_network import (
+    LAYERS_FILE,
+    WEIGHTS_FILE,
+    application,
+    network_of_layers,
+)
 from stages.common.keras_weights import import_keras, save_variables, variables_of
 from stages.encoders.weights.manifest import Manifest, check_sha256
 from stages.encoders.weights.unreachable import Unreachable
-
-LAYERS_FILE = "model.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def fetch_published(model: str, size: int, sha256: str | None, folder: Path) -> Manifest:
@@ -76,15 +79,6 @@ def draw(model: str, size: int, folder: Path, seed: int) -> Manifest:
     return Manifest("random", f"seed {seed}", None, sha256_of(folder / WEIGHTS_FILE))
 
 
-def application(model: str) -> Any:
-    """Return the function of keras.applications that builds a network."""
-    applications = import_keras().applications
-    known = sorted(name for name in vars(applications) if name[0].isupper())
-    if model not in known:
-        raise InputError(f"keras.applications has no {model}; it has {', '.join(known)}")
-    return getattr(applications, model)
-
-
 def save_network(network: Any, folder: Path) -> None:
     """Write a network's layers, and its variables by the names that its layers give them."""
     layers, values = network.to_json(), network.get_weights()
@@ -92,13 +86,6 @@ def save_network(network: Any, folder: Path) -> None:
     rebuilt = network_of_layers(layers)
     rebuilt.set_weights(values)
     save_variables(variables_of(rebuilt), folder / WEIGHTS_FILE)
-
-
-def network_of_layers(layers: str) -> Any:
-    """Build a network from what its `to_json` returned."""
-    keras = import_keras()
-    keras.backend.clear_session()
-    return keras.models.model_from_json(layers)
 
 
 def _build(build: Any, weights: str | None, size: int) -> Any:
