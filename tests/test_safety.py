@@ -14,12 +14,14 @@ import pickle
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.repository import TOP
 
+from stages.classifiers.base.checkpoints import Checkpoint
 from stages.common.errors import InputError
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import PRODUCTS, read_table
@@ -43,7 +45,12 @@ def nothing_runs(tmp_path, monkeypatch):
 def test_no_module_has_a_loader_that_runs_code():
     loaders = {"pickle", "joblib", "marshal", "shelve", "dill", "cloudpickle"}
     processes = {"Parallel", "cpu_count", "delayed", "parallel_config"}  # of joblib: load nothing
-    safe = {"trust_remote_code": False, "safe_mode": True, "allow_pickle": False}
+    safe = {
+        "trust_remote_code": False,
+        "safe_mode": True,
+        "allow_pickle": False,
+        "weights_only": True,
+    }
     files = sorted(STAGES.rglob("*.py"))
     assert len(files) > 20
     for file in files:
@@ -58,6 +65,16 @@ def test_no_module_has_a_loader_that_runs_code():
                 assert node.id not in ("eval", "exec"), file
             elif isinstance(node, ast.keyword) and node.arg in safe:
                 assert ast.literal_eval(node.value) is safe[node.arg], file
+
+
+def test_a_checkpoint_with_code_is_damaged(capsys):
+    import torch
+
+    network: Any = None  # it has not come so far
+    for content in (RunsWhenLoaded(), {"kept": RunsWhenLoaded(), "drawn": []}):
+        torch.save(content, "one")
+        assert Checkpoint(Path("one"), network, "cpu").read() is None
+        assert "one is damaged, training starts anew" in capsys.readouterr().err
 
 
 def test_a_table_whose_columns_claim_to_be_objects_is_a_table(tmp_path):
