@@ -12,7 +12,7 @@ MODEL ?= models/best
 PORT ?= 8000
 BASE ?= main
 VENV := .venv
-PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= --numprocesses 2 --max-worker-restart 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/.installed-$(REQUIREMENTS)
 COMPILE := uv pip compile --quiet $(UPGRADE) --no-annotate --no-strip-extras \
 	--python-version 3.11.5 --python-platform linux --custom-compile-command "make requirements"
