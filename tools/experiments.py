@@ -1,8 +1,9 @@
 """DVC experiments and what they are on validation products, which alone choose among them."""
 
 import json
+import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from stages.common import paths
 from stages.common.errors import InputError
 
 MODELS = (paths.METRICS / "models.json").as_posix()
+RAN = re.compile(r"^Ran experiment\(s\): ([\w-]+)", re.MULTILINE)
 METRICS = ("macro_f1", "accuracy")  # what the best is chosen by, ties by the second
 
 
@@ -24,6 +26,17 @@ class Result:
     model: str
     macro_f1: float
     accuracy: float
+
+
+def run_experiment(overrides: Sequence[str], model: str | None = None) -> Result:
+    """Run an experiment up to `evaluate`; return its best model, or `model`.
+
+    `overrides` are as in `dvc exp run -S`. It runs in a copy of what Git and DVC track. Raises
+    InputError where it fails.
+    """
+    options = [option for each in overrides for option in ("--set-param", each)]
+    (name,) = RAN.findall(run("dvc", "exp", "run", "--temp", *options, "evaluate"))
+    return result_of(name, experiments()[name], ", ".join(overrides), model)
 
 
 def experiments() -> dict[str, str]:

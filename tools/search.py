@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from stages.common.errors import InputError
 from stages.common.process import run_stage
-from tools.experiments import Result, experiments, result_of, run, table
+from tools.experiments import Result, run_experiment, table
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -29,7 +29,6 @@ SPACE = (
     "classifiers.logistic_regression.C=0.1:1000",
     "fusion.strategy=hybrid,early,late",
 )
-RAN = re.compile(r"^Ran experiment\(s\): ([\w-]+)", re.MULTILINE)
 RANGE = re.compile(r"([\d.e+-]+):([\d.e+-]+)")
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not in a list
 SHOWN = 20  # trials in the table, the best
@@ -115,11 +114,8 @@ def try_one(study: "Study", space: Space, model: str | None) -> bool:
 
     trial = study.ask()
     overrides = [f"{key}={propose(trial, key, values)}" for key, values in space.items()]
-    options = [option for each in overrides for option in ("--set-param", each)]
     try:
-        said = run("dvc", "exp", "run", "--temp", *options, "evaluate")
-        (name,) = RAN.findall(said)
-        found = result_of(name, experiments()[name], ", ".join(overrides), model)
+        found = run_experiment(overrides, model)
     except InputError as error:
         print(f"trial {trial.number} ({', '.join(overrides)}): {error}")
         study.tell(trial, state=optuna.trial.TrialState.FAIL)

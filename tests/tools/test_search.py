@@ -40,8 +40,7 @@ class Pipeline:
 def pipeline(tmp_path, monkeypatch) -> Pipeline:
     monkeypatch.chdir(tmp_path)
     found = Pipeline()
-    for module in (search, experiments):
-        monkeypatch.setattr(module, "run", found.run)
+    monkeypatch.setattr(experiments, "run", found.run)
     return found
 
 
@@ -93,10 +92,10 @@ def test_a_trial_that_was_killed_is_done_again(pipeline, monkeypatch):
         pipeline.run(*command)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search, "run", killed)
+    monkeypatch.setattr(experiments, "run", killed)
     with pytest.raises(KeyboardInterrupt):
         start(monkeypatch, "--trials", "3", *SVM)
-    monkeypatch.setattr(search, "run", pipeline.run)
+    monkeypatch.setattr(experiments, "run", pipeline.run)
     start(monkeypatch, "--trials", "3", *SVM)
     assert len(pipeline.tried) == 4 and pipeline.tried[1] == pipeline.tried[0]
 
