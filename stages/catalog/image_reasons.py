@@ -16,7 +16,7 @@ IMAGE_ENDING = re.compile(
 _HOST = re.compile(r"[^/\\\s]+(?:\.[a-z]{2,}|\.\d{1,3}|:\d+)/", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z]{2,}:", re.IGNORECASE)  # a single letter is a drive of Windows
 _STORE = re.compile(
-    r"(s3[an]?|gs|gcs|ftps?|sftp|azure|azblob|az|abfss?|wasbs?|hdfs|dbfs|oss|cos|r2|b2|minio|swift"
+    r"(s3[an]|gcs|ftps?|sftp|azure|azblob|az|abfss?|wasbs?|hdfs|dbfs|oss|cos|r2|b2|minio|swift"
     r"|smb|nfs|ipfs|hf|drive|dropbox)://",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ _PREFIXED: tuple[Scheme, ...] = ("file", "archive", "embedded", "demo")
 class ImageRef:
     """A reference to an image.
 
-    `scheme` says what `location` is: an http or https URL, the path of a file in the catalogue's
+    `scheme` says what `location` is: a URL (see `is_url`), the path of a file in the catalogue's
     folder, the name of a member of the catalogue's archive, a cell of a table (see
     `EmbeddedImage`), what the demo draws, or what the catalogue has there that cannot be used, for
     this `reason`. As text, all but a URL have their scheme in front, such as `file:images/1.jpg`.
@@ -78,5 +78,5 @@ def _escape(name: str) -> str:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text starts like an http or https URL."""
-    return text[:8].lower().startswith(("http://", "https://"))
+    """Return whether a text starts like a URL of a host, or of an object in a store."""
+    return text[:8].lower().startswith(("http://", "https://", "s3://", "gs://"))

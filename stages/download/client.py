@@ -67,8 +67,8 @@ class Client:
         # aiohttp's limits on connections cannot replace these slots: a slot is held until the body
         # is used, so that few bodies are in memory, and the wait for one is not part of a timeout.
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._hosts: dict[tuple[str | None, int | None], _Host] = defaultdict(
-            lambda: _Host(settings.per_host)
+        self._hosts: dict[tuple[str | None, int | None], Host] = defaultdict(
+            lambda: Host(settings.per_host)
         )
 
     async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -100,9 +100,7 @@ class Client:
         """
         target = parse_http_url(url)
         for _ in range(MAX_REDIRECTS + 1):
-            host = self._hosts[target.host, target.port]
-            async with host.slots, self._slots:
-                self._check_alive(host)
+            async with self.slot(target.host, target.port) as host:
                 with _named_failures():
                     async with (
                         asyncio.timeout(self.attempt_s) as deadline,
@@ -123,7 +121,18 @@ class Client:
             target = parse_http_url(location, target)
         raise RequestError(f"more than {MAX_REDIRECTS} redirects")
 
-    def _check_alive(self, host: "_Host") -> None:
+    @asynccontextmanager
+    async def slot(self, name: str | None, port: int | None = None) -> AsyncIterator["Host"]:
+        """Hold a slot of a host until the block ends.
+
+        Raises RequestError where it was asked for long and never answered.
+        """
+        host = self._hosts[name, port]
+        async with host.slots, self._slots:
+            self._check_alive(host)
+            yield host
+
+    def _check_alive(self, host: "Host") -> None:
         """Raise RequestError for a host that got many requests, for a while, and never answered.
 
         Otherwise a catalogue with many images on a host that is gone would take hours to fail.
@@ -134,7 +143,7 @@ class Client:
         host.n_requests += 1
 
 
-class _Host:
+class Host:
     """The slots of a host, and whether it answers.
 
     `has_answered` becomes true with the first whole answer: a host that sends a few bytes and stops

@@ -5,12 +5,14 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from functools import partial
 
 import aiohttp
 
 from stages.download.client import Client, check_status, open_session
 from stages.download.failures import Failure, RequestError, TemporaryError, too_large
+from stages.download.object_stores import ObjectStores, is_object
 from stages.download.settings import DownloadSettings
 from stages.download.urls import mirrored
 
@@ -32,10 +34,10 @@ def fetch_many(
 ) -> None:
     """Fetch `urls`, which are distinct, and pass each result to `keep` as soon as it is there.
 
-    `convert` is called in `threads` with the body of an answer. Where it raises ValueError, the
-    answer has the wrong content and is asked for again. `keep` is called in this thread, once per
-    URL, with what `convert` returned or with the reason of the failure. At most
-    `settings.concurrency` bodies of `settings.max_bytes` are in memory.
+    A URL may name an object in a store. `convert` is called in `threads` with the body of an
+    answer. Where it raises ValueError, the answer has the wrong content and is asked for again.
+    `keep` is called in this thread, once per URL, with what `convert` returned or with the reason
+    of the failure. At most `settings.concurrency` bodies of `settings.max_bytes` are in memory.
     """
     asyncio.run(_fetch_many(urls, convert, keep, mirror, settings, threads))
 
@@ -48,34 +50,43 @@ async def _fetch_many(
     settings: DownloadSettings,
     threads: Executor,
 ) -> None:
-    async with open_session(settings) as session:
-        client = Client(session, settings)
+    loop = asyncio.get_running_loop()
 
-        async def fetch(url: str) -> bytes:
-            async with client.get(mirrored(url, mirror)) as (response, deadline):
-                body = await _body(response, settings.max_bytes)
-                deadline.reschedule(None)  # the host is not to blame for the time that follows
-                loop = asyncio.get_running_loop()
-                try:
-                    return await loop.run_in_executor(threads, convert, body)
-                except ValueError as error:
-                    raise TemporaryError(str(error)) from None
+    async def converted(body: bytes) -> bytes:
+        try:
+            return await loop.run_in_executor(threads, convert, body)
+        except ValueError as error:
+            raise TemporaryError(str(error)) from None
 
-        async def work(remaining: Iterator[str]) -> None:
-            for url in remaining:
-                try:
-                    result: bytes | Failure = await client.retry(partial(fetch, url))
-                except RequestError as error:
-                    result = Failure(error.reason)
-                keep(url, result)
+    with closing(ObjectStores(settings)) as stores:
+        async with open_session(settings) as session:
+            client = Client(session, settings)
 
-        max_workers = settings.per_host * URLS_PER_SLOT
-        workers = [
-            work(remaining)
-            for group in _group_by_host(urls, mirror)
-            for remaining in itertools.repeat(iter(group), min(len(group), max_workers))
-        ]
-        await asyncio.gather(*workers)
+            async def fetch(url: str) -> bytes:
+                source = mirrored(url, mirror)
+                if is_object(source):
+                    async with stores.get(source, client) as body:
+                        return await converted(body)
+                async with client.get(source) as (response, deadline):
+                    body = await _body(response, settings.max_bytes)
+                    deadline.reschedule(None)  # the host is not to blame for what follows
+                    return await converted(body)
+
+            async def work(remaining: Iterator[str]) -> None:
+                for url in remaining:
+                    try:
+                        result: bytes | Failure = await client.retry(partial(fetch, url))
+                    except RequestError as error:
+                        result = Failure(error.reason)
+                    keep(url, result)
+
+            max_workers = settings.per_host * URLS_PER_SLOT
+            workers = [
+                work(remaining)
+                for group in _group_by_host(urls, mirror)
+                for remaining in itertools.repeat(iter(group), min(len(group), max_workers))
+            ]
+            await asyncio.gather(*workers)
 
 
 def _group_by_host(urls: Sequence[str], mirror: str | None) -> Iterable[list[str]]:

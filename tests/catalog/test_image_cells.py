@@ -43,6 +43,13 @@ def test_several_urls_in_a_cell(between):
     assert locations(between.join([A, "//x.example/b.jpg"])) == [A, "https://x.example/b.jpg"]
 
 
+@pytest.mark.parametrize("cell", ["s3://bucket/a b.jpg", "gs://bucket/a.jpg", "S3://b/ä#1?.jpg"])
+def test_an_object_of_a_store_is_an_image_by_url(cell):
+    assert locations(cell) == [cell]
+    assert locations(f"{cell}, {A}") == [cell, A]
+    assert reason(cell, "file") == "a URL: use data.table.image_url"
+
+
 @pytest.mark.parametrize(
     "write",
     [
@@ -106,8 +113,8 @@ def test_a_url_is_taken_as_a_person_would(cell, url):
 
 
 def test_the_first_that_can_be_used_comes_first_and_none_counts_twice():
-    found = references(f"s3://b/a.jpg, {A}, nan, {B}, {A}")
-    assert [reference.location for reference in found] == [A, B, "s3://b/a.jpg"]
+    found = references(f"ftp://b/a.jpg, {A}, nan, {B}, {A}")
+    assert [reference.location for reference in found] == [A, B, "ftp://b/a.jpg"]
 
 
 NOTHING = [
@@ -156,8 +163,8 @@ def test_a_missing_value_is_no_image(cell, scheme):
         ("C:\\photos\\0.jpg", "a file name: use data.table.image_path"),
         ("file:///etc/hostname", "a file name: use data.table.image_path"),
         ("file:products.csv", "a file name: use data.table.image_path"),
-        ("s3://bucket/0.jpg", "s3 is not read: use https"),
-        ("gs://bucket/0.jpg", "gs is not read: use https"),
+        ("s3a://bucket/0.jpg", "s3a is not read: use https"),
+        ("gcs://bucket/0.jpg", "gcs is not read: use https"),
         ("FTP://x.example/0.jpg", "ftp is not read: use https"),
         (
             "data:image/png;base64,iVBO//OR//|w0K=",
@@ -192,7 +199,7 @@ def test_names_of_files(scheme):
         assert locations(cell, scheme) == ["a.jpg", "b c.PNG"]
     assert locations("\u200bTom &amp; Jerry.jpg\ufeff", scheme) == ["Tom & Jerry.jpg"]
     assert reason("http://x.example/a.jpg", scheme) == "a URL: use data.table.image_url"
-    assert reason("s3://b/a.jpg", scheme) == "s3 is not read: use https"
+    assert reason("ftp://b/a.jpg", scheme) == "ftp is not read: use https"
     assert reason("data:image/png;base64,AA", scheme).startswith("an image in the cell itself")
 
 

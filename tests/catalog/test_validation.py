@@ -58,7 +58,7 @@ def test_a_product_with_an_image_and_no_text_is_kept():
     assert reject_invalid(products, 3) == (products, [])
 
 
-@pytest.mark.parametrize("cell", [None, "nan", "s3://b/1.jpg", "1.jpg"])
+@pytest.mark.parametrize("cell", [None, "nan", "ftp://b/1.jpg", "1.jpg"])
 def test_a_product_with_neither_text_nor_an_image_that_could_be_read_is_rejected(cell):
     products = [product(name="<br>", image=read_image_cell(cell, "url"))]
     assert [found.reason for found in reject_invalid(products, 3)[1]] == ["no text and no image"]

@@ -10,6 +10,8 @@ from stages.common.image_ref import EmbeddedImage, ImageRef
     [
         ("http://x.example/a.jpg?b=file:c", "url", "http://x.example/a.jpg?b=file:c"),
         ("HTTPS://x.example/", "url", "HTTPS://x.example/"),
+        ("s3://bucket/a b#1.jpg", "url", "s3://bucket/a b#1.jpg"),
+        ("GS://bucket/a.jpg", "url", "GS://bucket/a.jpg"),
         ("file:a/b.jpg", "file", "a/b.jpg"),
         ("file:http://a", "file", "http://a"),
         ("file:", "file", ""),
@@ -33,9 +35,9 @@ def test_a_text_without_a_known_scheme_is_refused(text):
 
 
 def test_an_unusable_reference_keeps_its_reason_and_what_the_catalogue_has():
-    text = "unusable:s3 is not read: use https\ts3://b/a\tb"
+    text = "unusable:ftp is not read: use https\tftp://b/a\tb"
     reference = ImageRef.parse(text)
-    assert reference == ImageRef("unusable", "s3://b/a\tb", "s3 is not read: use https")
+    assert reference == ImageRef("unusable", "ftp://b/a\tb", "ftp is not read: use https")
     assert str(reference) == text
 
 

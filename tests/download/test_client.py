@@ -179,12 +179,12 @@ def test_no_answer_within_the_read_time_out_ends(host):
 
 def test_the_wait_for_a_slot_does_not_count_as_a_time_out(host):
     def slow(handler):
-        time.sleep(0.15)
+        time.sleep(0.4)
         handler.answer(200, BODY)
 
     host.answers = {f"/{n}": [slow] for n in range(8)}
     urls = [f"{host.url}/{n}" for n in range(8)]
-    results = fetch(urls, per_host=1, connect_timeout_s=0.3, read_timeout_s=0.3, retries=0)
+    results = fetch(urls, per_host=1, connect_timeout_s=1.0, read_timeout_s=1.0, retries=0)
     assert set(results.values()) == {BODY}
 
 

@@ -220,19 +220,19 @@ def test_labels_that_share_parts_are_said(run, capsys):
 
 
 def test_of_several_images_the_first_is_taken_and_how_many_there_are_is_said(run, capsys):
-    cells = ["http://x.example/a.jpg, //x.example/b.jpg", "//x.example/c,d.jpg", "nan", "s3://b/a"]
+    cells = ["http://x.example/a.jpg, //x.example/b.jpg", "//x.example/c,d.jpg", "nan", "ftp://b/a"]
     run([*GOOD, *[(f"i{n}", "Radio", "", "", "Audio", cell) for n, cell in enumerate(cells)]])
     assert [row["image"] for row in kept()][7:] == [
         "http://x.example/a.jpg",
         "https://x.example/c,d.jpg",
         None,
-        "unusable:s3 is not read: use https\ts3://b/a",
+        "unusable:ftp is not read: use https\tftp://b/a",
     ]
-    unusable = {"s3 is not read: use https": 1}
+    unusable = {"ftp is not read: use https": 1}
     assert metrics()["images"] == {"cells_with_several": 1, "unusable": unusable}
     said = capsys.readouterr().out
     assert "prepare: 1 product has several images: the first that can be used is taken\n" in said
-    assert "1 image reference cannot be used: s3 is not read: use https (1)\n" in said
+    assert "1 image reference cannot be used: ftp is not read: use https (1)\n" in said
 
 
 def test_a_product_with_only_an_image_is_kept_and_counted(run):

@@ -14,14 +14,19 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.copies import Copy, small
 from helpers.documents import code_spans, commands, text_of
+from helpers.http_host import settings
 from helpers.repository import TOP
 from pyarrow.fs import FileType, S3FileSystem
+
+from stages.download.failures import Failure
+from stages.download.many import fetch_many
 
 REMOTES = TOP / "docs/remotes.md"
 (ROW,) = re.findall(r"^\| Amazon S3.*$", text_of(REMOTES), re.MULTILINE)
@@ -179,3 +184,22 @@ def test_a_table_in_a_bucket_is_predicted_as_a_file_is(built: Copy, endpoint: st
         built.run(*predict, "s3://nowhere/new.csv", "--output", "o.csv", **here)
     with pytest.raises(AssertionError, match=r"error: s3://\S+/sent\.csv cannot be written"):
         built.run(*predict, "new.csv", "--output", "s3://nowhere/sent.csv", **here)
+
+
+def test_images_in_a_bucket_are_fetched(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = ADD[-1].removeprefix("s3://").partition("/")[0]
+    store = S3FileSystem(region="us-east-1", endpoint_override=endpoint)
+    keys = [f"images/ä {number}#.jpg" for number in range(50)]
+    for key in keys:
+        with store.open_output_stream(f"{bucket}/{key}") as sent:
+            sent.write(key.encode() * 100)
+    found: dict[str, bytes | Failure] = {}
+    urls = [f"s3://{bucket}/{key}" for key in (*keys, "gone.jpg")] + ["s3://elsewhere/1.jpg"]
+    with ThreadPoolExecutor(2) as threads:
+        fetch_many(
+            urls, bytes, found.__setitem__, mirror=None, settings=settings(), threads=threads
+        )
+    expected = [key.encode() * 100 for key in keys] + [Failure("no such object")] * 2
+    assert [found[url] for url in urls] == expected
