@@ -29,6 +29,7 @@ from stages.download.failures import Failure
 from stages.download.many import fetch_many
 
 REMOTES = TOP / "docs/remotes.md"
+SOURCES = TOP / "docs/data-sources.md"
 (ROW,) = re.findall(r"^\| Amazon S3.*$", text_of(REMOTES), re.MULTILINE)
 ADD, MODIFY, INSTALL = map(shlex.split, re.findall(r"`([^`]+)`", ROW))
 PUSH, PULL = map(shlex.split, commands(REMOTES))
@@ -203,3 +204,20 @@ def test_images_in_a_bucket_are_fetched(endpoint: str, monkeypatch: pytest.Monke
         )
     expected = [key.encode() * 100 for key in keys] + [Failure("no such object")] * 2
     assert [found[url] for url in urls] == expected
+
+
+def test_a_table_in_a_bucket_is_imported_and_updated_as_documented(
+    clone: Copy, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    imported, updated = map(shlex.split, commands(SOURCES)[:2])
+    bucket, _, key = imported[2].removeprefix("s3://").partition("/")
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", method="PUT")).close()
+    store = S3FileSystem(region="us-east-1", endpoint_override=endpoint)
+    for command, content in ((imported, b"a table"), (updated, b"a newer table")):
+        with store.open_output_stream(f"{bucket}/{key}") as sent:
+            sent.write(content)
+        clone.run(*command)
+        assert (clone.top / imported[3]).read_bytes() == content
+        assert "prepare" in clone.run("dvc", "status")
+    assert f"{imported[3]}.dvc" in clone.run("git", "status", "--porcelain", "--untracked=all")
