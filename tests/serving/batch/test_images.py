@@ -9,6 +9,7 @@ import pytest
 from helpers.batch import labels, products, write_csv
 from helpers.http_host import serving
 from helpers.models import LABELS, image_of
+from helpers.object_store import serving_store
 
 from serving.batch import images
 from stages.common.errors import InputError
@@ -68,6 +69,16 @@ def test_images_in_an_archive(tmp_path, predict, kind):
         (tmp_path / "a.zip").write_bytes(file.getvalue())
         rows, summary = predict("new.csv", archive="a.zip")
     check(rows, summary, "not in the archive")
+
+
+def test_images_in_an_object_store(tmp_path, predict, monkeypatch):
+    quick = {"retries": 0, "backoff_s": 0.01}
+    monkeypatch.setattr(images, "DOWNLOAD", images.DOWNLOAD.model_copy(update=quick))
+    with serving_store(monkeypatch) as store:
+        store.objects = {f"shop/photos/{name}": image for name, image in contents(20).items()}
+        names = [f"s3://shop/photos/{i}.jpg" for i in range(20)]
+        write_csv(tmp_path / "new.csv", rows_with("image_url", names))
+        check(*predict("new.csv"), "no such object")
 
 
 def test_images_that_the_table_holds_as_bytes(tmp_path, predict):
