@@ -72,7 +72,7 @@ class Copy:
 
     def run(self, *command: str, **variables: str) -> str:
         """Run a command in the copy, by this interpreter's DVC and Python; return what it says."""
-        # Not a pipe: what outlives its command, as DVC's analytics, would keep it open.
+        # Not a pipe: a process that outlives its command would keep it open.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(
                 command,
