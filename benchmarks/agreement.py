@@ -28,7 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/best"))
     model = parser.parse_args().model
-    name = ModelFile.load(model).name
+    file = ModelFile.load(model)
+    if file.is_refit:
+        sys.exit(
+            f"{model} was fitted to the test products too: set split.folds 1, train.refit false"
+        )
+    name = file.name
     wanted = read_table(paths.PREDICTIONS / f"{name}.parquet").to_pylist()
     with tempfile.TemporaryDirectory() as folder:
         found = predict(model, write_products(Path(folder), [row["sku"] for row in wanted]))

@@ -16,13 +16,8 @@ from stages.common.tables import PRODUCTS, read_table, write_table
 from stages.evaluation import label_issues
 from stages.evaluation.bootstrap import ClusterBootstrap
 from stages.evaluation.error_gallery import error_gallery
-from stages.evaluation.model_metrics import (
-    headline,
-    intervals_of,
-    model_metrics,
-    refuse_reserved_names,
-)
-from stages.evaluation.model_selection import best_by_modality, best_on_validation
+from stages.evaluation.model_metrics import headline, intervals_of, model_metrics
+from stages.evaluation.model_selection import best_between_modalities, best_by_modality
 from stages.evaluation.plot_data import learning_curves_table, plot_tables
 from stages.evaluation.predictions import (
     Model,
@@ -37,13 +32,12 @@ from stages.params import load_params
 def main() -> None:
     """Evaluate the models that params.yaml names."""
     params = load_params()
-    refuse_reserved_names(params.modalities)
     trained = trained_modalities(paths.MODELS, params.modalities, params.classifiers)
     pairs = [(modality, name) for modality, name in params.models() if modality in trained]
     models = [load_model(paths.model(name, modality), modality, name) for modality, name in pairs]
     names = product_names(models)
     best = best_by_modality(models)
-    chosen = best_on_validation(best.values())
+    chosen = best_between_modalities(best.values())
 
     bootstrap = ClusterBootstrap(np.concatenate([each.test.groups for each in models]), params.seed)
     intervals = intervals_of(models, bootstrap)

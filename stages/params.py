@@ -24,6 +24,7 @@ from stages.compute.selection import Compute
 from stages.download.settings import DownloadSettings
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.fusion.settings import (
+    RESERVED,
     Block,
     EnsembleSettings,
     FusionSettings,
@@ -92,8 +93,13 @@ class Params(Settings):
             _check_names(f"{section}.encoders", names, fit, f"the {section} encoders are")
         _check_names("fusion.encoders", self.fusion.encoders, self.encoders, "under `encoders` are")
         kinds = [file.stem for file in (HERE / "classifiers").glob("*.py")]
-        _check_names("ensemble.classifiers", self.ensemble.classifiers, kinds, "the kinds are")
+        pooled = self.ensemble.classifiers
+        _check_names("ensemble.classifiers", pooled, kinds, "the kinds are")
+        if len(set(pooled)) < len(pooled):
+            raise ValueError(f"ensemble.classifiers names one classifier twice: {pooled}")
         for name, modality in self.modalities.items():
+            if name in RESERVED:
+                raise ValueError(f"modalities.{name} needs another name: metrics use it")
             folder = modality.model_copy(update={"encoders": None})
             there = [block.encoder for block in blocks_of(folder, self.blocks()).values()]
             _check_names(

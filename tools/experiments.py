@@ -15,6 +15,7 @@ from stages.common.errors import InputError
 MODELS = (paths.METRICS / "models.json").as_posix()
 RAN = re.compile(r"^Ran experiment\(s\): ([\w-]+)", re.MULTILINE)
 METRICS = ("macro_f1", "accuracy")  # what the best is chosen by, ties by the second
+SHARE = "share_with_input"  # as in evaluate, a product that a model cannot see is a mistake of it
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,18 @@ def experiments() -> dict[str, str]:
 def result_of(experiment: str, commit: str, overrides: str, model: str | None = None) -> Result:
     """Return the best model of an experiment, or `model`; raise InputError where it has none."""
     models: dict[str, Any] = json.loads(run("git", "show", f"{commit}:{MODELS}"))
-    found = [
-        Result(experiment, overrides, f"{modality}-{name}", *(of["validation"][k] for k in METRICS))
+    validation = {
+        f"{modality}-{name}": of["validation"]
         for modality, entries in models.items()
         for name, of in entries.items()
         if name != "weights"
-    ]
-    if model and model not in [one.model for one in found]:
-        raise InputError(f"no model {model}: one of {', '.join(one.model for one in found)}")
-    asked = [one for one in found if model in (None, one.model)]
-    return max(asked, key=lambda one: (one.macro_f1, one.accuracy))
+    }
+    if model and model not in validation:
+        raise InputError(f"no model {model}: one of {', '.join(validation)}")
+    found = model or max(
+        validation, key=lambda one: [validation[one][SHARE] * validation[one][k] for k in METRICS]
+    )
+    return Result(experiment, overrides, found, *(validation[found][key] for key in METRICS))
 
 
 def table(results: Iterable[Result]) -> str:

@@ -2,21 +2,23 @@
 
 Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, Algorithms for Hyper-Parameter
 Optimization) proposes parameters, and each trial is a DVC experiment up to the stage `evaluate`.
-Each --set is a range, as in classifiers.svm.C=1:1000, searched on a logarithmic scale, or values,
-as in fusion.strategy=early,hybrid; without any, SPACE is searched. The study is a file: a search
-that is started again goes on with it. The exit code is 1 where a trial failed.
+Each --set is a range, as in classifiers.svm.C=1:1000, searched on a logarithmic scale, in integers
+where both of its ends and the value in params.yaml are such, or values, as in
+fusion.strategy=early,hybrid; without any, SPACE is searched. The study is a file: a search that is
+started again goes on with it. The exit code is 1 where a trial failed.
 """
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from stages.common.errors import InputError
 from stages.common.process import run_stage
+from stages.params import Params, load_params
 from tools.experiments import Result, run_experiment, table
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ RANGE = re.compile(r"([\d.e+-]+):([\d.e+-]+)")
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not in a list
 SHOWN = 20  # trials in the table, the best
 
-Space = dict[str, tuple[float, float] | list[str]]
+Range = tuple[int, int] | tuple[float, float]
+Space = dict[str, Range | list[str]]
 
 
 def main() -> None:
@@ -46,7 +49,7 @@ def main() -> None:
     parser.add_argument("--model", help=model)
     parser.add_argument("--study", type=Path, default=Path("search.log"), help="its file")
     asked = parser.parse_args()
-    space = read_space(asked.set)
+    space = read_space(asked.set, load_params())
     study = open_study(asked.study, asked.set, asked.model)
     left = max(asked.trials - len(trials(study, "COMPLETE")) - len(trials(study, "FAIL")), 0)
     for i in tqdm(range(left), "trials", disable=None):
@@ -58,8 +61,11 @@ def main() -> None:
         raise InputError(f"{len(failed)} of {len(study.trials)} trials failed")
 
 
-def read_space(texts: Sequence[str]) -> Space:
-    """Return the ranges and values by parameter. Raises InputError naming what is neither."""
+def read_space(texts: Sequence[str], params: Params) -> Space:
+    """Return the ranges and values by parameter. Raises InputError naming what is neither.
+
+    A range is one of integers where both ends, and the value in `params`, are integers.
+    """
     space: Space = {}
     for text in texts:
         key, _, values = text.partition("=")
@@ -72,10 +78,20 @@ def read_space(texts: Sequence[str]) -> Space:
                 low, high = 0, 0
             if not 0 < low < high:
                 raise InputError(f"--set {text}: a range has a low above 0 and a higher high")
-            space[key] = (low, high)
+            has_integers = all(end.isdecimal() for end in found.groups())
+            is_integer = has_integers and type(_value(params, key)) is int
+            space[key] = (int(low), int(high)) if is_integer else (low, high)
         else:
             space[key] = SEPARATOR.split(values)
     return space
+
+
+def _value(params: Any, key: str) -> Any:
+    """Return the value of a parameter, such as classifiers.svm.C; None where it has none."""
+    for part in key.split("."):
+        is_mapping = isinstance(params, Mapping)
+        params = params.get(part) if is_mapping else getattr(params, part, None)
+    return params
 
 
 def open_study(path: Path, texts: Sequence[str], model: str | None) -> "Study":
@@ -126,11 +142,14 @@ def try_one(study: "Study", space: Space, model: str | None) -> bool:
     return True
 
 
-def propose(trial: "Trial", key: str, values: tuple[float, float] | list[str]) -> str:
+def propose(trial: "Trial", key: str, values: Range | list[str]) -> str:
     """Return the value that the study proposes for a parameter."""
     if isinstance(values, list):
         return str(trial.suggest_categorical(key, values))
-    return f"{trial.suggest_float(key, *values, log=True):.4g}"
+    low, high = values
+    if isinstance(low, int) and isinstance(high, int):
+        return str(trial.suggest_int(key, low, high, log=True))
+    return f"{trial.suggest_float(key, low, high, log=True):.4g}"
 
 
 def trials(study: "Study", state: str) -> list["FrozenTrial"]:

@@ -74,7 +74,16 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
 
 def vector_key(network: str, backend: Backend) -> str:
     """Return the hash of all that a vector of the network depends on beside its input."""
-    return _hash(network, astuple(backend), processor())
+    return _hash(network, astuple(backend), processor(), *gpu(backend.device))
+
+
+def gpu(device: str) -> list[str]:
+    """Return the model of the GPU that `device` is, cpu, cuda or mps: it rounds in its own way."""
+    if device != "cuda":
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name()]
 
 
 def code_key(modules: Iterable[str], top: Path = TOP) -> str:
@@ -85,6 +94,8 @@ def code_key(modules: Iterable[str], top: Path = TOP) -> str:
     trees = _import_closure(modules, top)
     libraries = {name.split(".")[0] for tree in trees.values() for name in _imports(tree, "")}
     libraries -= {"stages", *NOT_COMPUTING, *sys.stdlib_module_names}
+    if "transformers" in libraries:
+        libraries.add("timm")  # whose networks it runs
     code = sorted(_hash(_dump(tree)) for tree in trees.values())
     return _hash(code, _versions(libraries))
 

@@ -98,7 +98,8 @@ def scores(predictions: LabeledPredictions) -> dict[str, float]:
 
     by_class = class_scores(predictions)
     y_true = predictions.y_true
-    top3 = (predictions.ranking[:, :3] == y_true[:, None]).any(axis=1)
+    is_known = predictions.probabilities[np.arange(len(y_true)), y_true] > 0
+    top3 = is_known & (predictions.ranking[:, :3] == y_true[:, None]).any(axis=1)
     return {
         "accuracy": float(np.mean(predictions.correct)),
         "balanced_accuracy": float(np.nanmean(by_class.recall)),

@@ -3,31 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stages.common.errors import InputError
 from stages.evaluation.bootstrap import ClusterBootstrap, Interval, interval
 from stages.evaluation.calibration_error import calibration_error
 from stages.evaluation.predictions import Model, Scores
 from stages.evaluation.selective import TARGET_ACCURACIES, coverage_at
 
 PRIMARY_METRICS = ("accuracy", "macro_f1")  # those with intervals, by which models are compared
-RESERVED = (
-    "best_model",
-    "coverage",
-    "fusion_gain",
-    "near_duplicates_in_training",
-    "scores",
-    "weights",
-)  # keys of the metrics that are no modality
 WEIGHTS = {"random": "RANDOM", "bundled": "bundled", "pretrained": "pretrained"}  # worst first
 
 Intervals = dict[str, dict[str, Interval]]  # by the model's name and the metric's
-
-
-def refuse_reserved_names(modalities: Iterable[str]) -> None:
-    """Raise InputError for a modality whose name is the key of another entry of the metrics."""
-    for name in RESERVED:
-        if name in modalities:
-            raise InputError(f"params.yaml: modalities.{name} needs another name: metrics use it")
 
 
 def intervals_of(models: Iterable[Model], bootstrap: ClusterBootstrap) -> Intervals:
@@ -50,7 +34,10 @@ def model_metrics(models: Sequence[Model], intervals: Intervals) -> dict[str, di
             "coverage": coverages(model),
             "products": len(model.test),
             "n_without_input": model.n_without_input,
-            "validation": {key: rounded(model.validation_scores)[key] for key in PRIMARY_METRICS},
+            "validation": {
+                **{key: rounded(model.validation_scores)[key] for key in PRIMARY_METRICS},
+                "share_with_input": round(model.validation_share, 4),
+            },
         }
     for model in models:  # in a second loop, so that they stand below all classifiers
         metrics[model.modality]["weights"] = model.weights

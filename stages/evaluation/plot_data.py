@@ -17,7 +17,7 @@ from stages.evaluation.model_metrics import (
     rounded,
     weights_in_words,
 )
-from stages.evaluation.model_selection import best_on_validation
+from stages.evaluation.model_selection import best_between_modalities
 from stages.evaluation.predictions import Model, PredictionSet
 from stages.evaluation.selective import risk_coverage_curve
 
@@ -54,7 +54,7 @@ def plot_tables(
         "per_class": per_class_table(best),
         "calibration": calibration_table(best),
         "coverage": coverage_table(best),
-        "confused_pairs": confused_pairs_table(best_on_validation(best.values()), names),
+        "confused_pairs": confused_pairs_table(best_between_modalities(best.values()), names),
         **{f"confusion/{modality}": confusion_table(model) for modality, model in best.items()},
     }
 

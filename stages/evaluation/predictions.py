@@ -76,6 +76,7 @@ class Model:
     ablated: dict[str, PredictionSet]  # by the input that was hidden: image or text
     n_without_input: int  # test products that have none of the modality's inputs
     weights: dict[str, str]  # the kind of weights by encoder
+    n_validation_without_input: int = 0
 
     @property
     def name(self) -> str:
@@ -86,6 +87,12 @@ class Model:
     def test_scores(self) -> Scores:
         """The metrics of all test products."""
         return scores(self.test.calibrated)
+
+    @property
+    def validation_share(self) -> float:
+        """The share of the validation products that have an input of the modality."""
+        n_seen = len(np.unique(self.validation.skus))
+        return n_seen / (n_seen + self.n_validation_without_input)
 
     @cached_property
     def validation_scores(self) -> Scores:
@@ -154,6 +161,7 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
         },
         n_without_input=metadata["n_without_input"]["test"],
         weights=metadata["weights"],
+        n_validation_without_input=metadata["n_without_input"]["validation"],
     )
 
 

@@ -11,7 +11,7 @@ from stages.evaluation.model_metrics import (
     ends,
     rounded,
 )
-from stages.evaluation.model_selection import best_on_validation
+from stages.evaluation.model_selection import best_between_modalities
 from stages.evaluation.predictions import Model
 from stages.evaluation.significance import Difference, compare, mean_difference
 
@@ -30,7 +30,7 @@ def summary(
     inputs: Inputs, models: Sequence[Model], best: Mapping[str, Model], bootstrap: ClusterBootstrap
 ) -> dict[str, Any]:
     """Return the figures of metrics/summary.json; `best` has the best model of each modality."""
-    chosen = best_on_validation(best.values())
+    chosen = best_between_modalities(best.values())
     figures: dict[str, Any] = {"best_model": chosen.name}
     gain = fusion_gain(inputs, best, bootstrap)
     if gain:
@@ -60,7 +60,7 @@ def fusion_gain(
     fused, single = ([best[name] for name in best if n_inputs[name] == n] for n in (2, 1))
     if not fused or not single:
         return None
-    model, baseline = best_on_validation(fused), best_on_validation(single)
+    model, baseline = best_between_modalities(fused), best_between_modalities(single)
     found = compare(model.test, baseline.test, bootstrap)
     return {"model": model.name} | _comparison(baseline, found) if found else None
 

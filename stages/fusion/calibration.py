@@ -61,29 +61,33 @@ def fit_pool(
     y_true: np.ndarray,
     frequencies: np.ndarray,
     main: str | None = None,
+    n_products: int | None = None,
 ) -> LogOpinionPool:
     """Fit the pool of models under which the labels are the likeliest.
 
     `models` holds the probabilities of each, of shape (n, classes), n > 0; `y_true` is int of shape
     (n,), the labels' columns; `frequencies`, of shape (classes,), are those of the classes among
     the products that the models were fitted on. `main` names the model to trust where the labels
-    are too few to tell.
+    are too few to tell. `n_products` are the different products among the n, where some of them
+    were predicted several times, by models of several folds.
 
     A few labels that are all predicted well must not make a pool sure of everything. So a share
-    1 / (n + 2) of each is spread over all classes (as Platt 1999, Probabilistic Outputs for Support
-    Vector Machines, does for two), and a `prior_exponent` far from 0 is penalised. So is trust in
-    models other than `main`: a ridge penalty on their weights, the smaller the larger n is.
+    1 / (n_products + 2) of each is spread over all classes (as Platt 1999, Probabilistic Outputs
+    for Support Vector Machines, does for two), and a `prior_exponent` far from 0 is penalised. So
+    is trust in models other than `main`: a ridge penalty on their weights, the smaller the more
+    products there are.
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
     n, classes = len(y_true), len(frequencies)
+    n_products = n_products or n
     terms = _terms(models.values(), frequencies)
-    targets = np.full((n, classes), 1 / (n + 2) / classes)
-    targets[np.arange(n), y_true] += 1 - 1 / (n + 2)
+    targets = np.full((n, classes), 1 / (n_products + 2) / classes)
+    targets[np.arange(n), y_true] += 1 - 1 / (n_products + 2)
 
     others = [0 if main is None or name == main else CAUTION for name in models]
-    penalties = np.array([*others, 1]) / n
+    penalties = np.array([*others, 1]) / n_products
 
     def loss(powers: np.ndarray) -> tuple[float, np.ndarray]:
         logs = log_softmax(np.tensordot(powers, terms, 1), axis=1)

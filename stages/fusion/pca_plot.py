@@ -57,8 +57,10 @@ def principal_components(rows: np.ndarray, training: np.ndarray, seed: int) -> n
     """Project `rows`, of shape (n, size), on their first two principal components.
 
     The components are those of the rows for which `training`, boolean of shape (n,), holds. Return
-    an array of shape (n, 2).
+    an array of shape (n, 2); the second is 0 where a product has only one number.
     """
     from sklearn.decomposition import PCA
 
+    if rows.shape[1] < 2:
+        rows = np.pad(rows, ((0, 0), (0, 1)))
     return PCA(2, svd_solver="randomized", random_state=seed).fit(rows[training]).transform(rows)

@@ -7,6 +7,15 @@ from pydantic import Field
 
 from stages.common.settings import Positive, PositiveFloat, Settings, Slug
 
+RESERVED = (
+    "best_model",
+    "coverage",
+    "fusion_gain",
+    "near_duplicates_in_training",
+    "scores",
+    "weights",
+)  # names that no modality may have: metrics use them as keys
+
 
 class FusionSettings(Settings):
     """How a model that sees image and text fuses them.

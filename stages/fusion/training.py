@@ -88,12 +88,20 @@ class FittedMembers:
 class OutOfFold:
     """What members predict for products that they were not fitted on.
 
-    `rows` are the products' row numbers, int of shape (n,), and `labels` their labels.
+    `rows` are the products' row numbers, int of shape (n,), and `labels` their labels. `known` says
+    of each member which classes it was fitted on when it predicted a product, boolean of shape (n,
+    classes): a class that is in one turn of validation alone was unknown in that turn.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     predictions: dict[Member, MemberPredictions]
+    known: dict[Member, np.ndarray]
+
+    def knows_label(self, members: Iterable[Member], classes: Sequence[str]) -> np.ndarray:
+        """Return whether one of `members` was fitted on the product's label, boolean (n,)."""
+        at = np.arange(len(self.labels)), np.searchsorted(classes, self.labels)
+        return np.logical_or.reduce([self.known[member][at] for member in members])
 
 
 @dataclass(frozen=True)
@@ -244,8 +252,11 @@ def _put_together(
             {name: fitted.classifiers[member] for name, member in members.items()},
             pools,
         )
-        validation = pool_predictions(
-            {name: one.select(seen, columns) for name, one in own.items()}, pools
+        validation = _without_unknown(
+            pool_predictions({name: one.select(seen, columns) for name, one in own.items()}, pools),
+            np.logical_or.reduce(
+                [out_of_fold.known[one] & own[name].sees[:, None] for name, one in members.items()]
+            )[np.ix_(seen, columns)],
         )
         history = part.histories[0][next(iter(members.values()))]
         n_products = np.logical_or.reduce([fitted.used[one] for one in members.values()]).sum()
@@ -283,7 +294,11 @@ def fit_turn(
         for member, classifier in fitted.classifiers.items()
     }
     histories = {one: fitted.classifiers[one].history_ for one in task.members}
-    out_of_fold = OutOfFold(rows, validation.labels, predictions)
+    known = {
+        member: np.tile(np.isin(task.classes, classifier.classes_), (len(rows), 1))
+        for member, classifier in fitted.classifiers.items()
+    }
+    out_of_fold = OutOfFold(rows, validation.labels, predictions, known)
     return CrossFit(out_of_fold, [histories], None if takes_turns else fitted)
 
 
@@ -313,8 +328,10 @@ def calibrate(
 ) -> tuple[list[str], dict[str, LogOpinionPool]]:
     """Fit a modality's pools to predictions out of fold; return its classes and the pools.
 
-    Its classes are those of the products that its members were fitted on. Raises InputError where
-    no product has all that a pool is for.
+    Its classes are those of the products that its members were fitted on. A pool is fitted to the
+    products whose label its members knew when they predicted them: of another, the members that
+    know it now would have said something else. Raises InputError where no product has all that a
+    pool is for.
     """
     members = task.plan[modality]
     used = rows_by_pool(
@@ -333,15 +350,37 @@ def calibrate(
                 f"{modality}: no validation product has both image and text: raise "
                 "split.validation in params.yaml, or give more products"
             )
+        was_known = usable & out_of_fold.knows_label([members[one] for one in names], task.classes)
+        kept = was_known if was_known.any() else usable
+        lost = np.setdiff1d(out_of_fold.labels[usable], out_of_fold.labels[kept])
         fitted_on = np.searchsorted(classes, fitted.labels[used[pool]])
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
         given = {
-            name: out_of_fold.predictions[members[name]].select(usable, columns).probabilities
+            name: out_of_fold.predictions[members[name]].select(kept, columns).probabilities
             for name in names
         }
-        y_true = np.searchsorted(classes, out_of_fold.labels[usable])
-        pools[pool] = fit_pool(given, y_true, frequencies, BOTH if BOTH in given else None)
+        found = fit_pool(
+            given,
+            np.searchsorted(classes, out_of_fold.labels[kept]),
+            # A class without a product here says nothing of how frequent ones are favoured.
+            np.where(np.isin(classes, lost), 0, frequencies),
+            BOTH if BOTH in given else None,
+            len(np.unique(out_of_fold.rows[kept])),
+        )
+        pools[pool] = replace(found, frequencies=frequencies.tolist())
     return classes, pools
+
+
+def _without_unknown(found: Predictions, known: np.ndarray) -> Predictions:
+    """Give 0 to classes that no member knew when it predicted a product.
+
+    `known` is boolean, of the shape of the probabilities.
+    """
+    partly = ~known.all(axis=1)
+    probabilities = found.probabilities.copy()
+    kept = np.where(known[partly], probabilities[partly], 0)
+    probabilities[partly] = kept / kept.sum(axis=1, keepdims=True)
+    return replace(found, probabilities=probabilities)
 
 
 def _read_training_products(
@@ -390,8 +429,10 @@ def _joined(parts: Sequence[CrossFit]) -> CrossFit:
         )
         for member in found[0].predictions
     }
+    rows, labels = join(one.rows for one in found), join(one.labels for one in found)
+    known = {member: join(one.known[member] for one in found) for member in predictions}
     return CrossFit(
-        OutOfFold(join(one.rows for one in found), join(one.labels for one in found), predictions),
+        OutOfFold(rows, labels, predictions, known),
         [history for part in parts for history in part.histories],
         parts[0].fitted if len(parts) == 1 else None,
     )

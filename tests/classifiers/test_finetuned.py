@@ -175,6 +175,20 @@ def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
     assert "tuning on" in capsys.readouterr().err
 
 
+def test_it_is_tuned_again_where_the_code_of_its_network_is_another(products, capsys, monkeypatch):
+    train = products(40, 5)
+    fit(train, max_epochs=1)
+    of_file = tuning_cache.sha256_of
+    monkeypatch.setattr(
+        tuning_cache,
+        "sha256_of",
+        lambda file: "edited" if file.name == "text_network.py" else of_file(file),
+    )
+    capsys.readouterr()
+    fit(train, max_epochs=1)
+    assert "tuning on" in capsys.readouterr().err
+
+
 def test_by_default_validation_products_change_nothing_but_the_curves(products):
     train, (X, y) = products(60, 1), products(40, 2)
     misled = X, np.where(y == "balls", "boxes", "balls")  # each epoch is worse than the one before

@@ -260,3 +260,13 @@ def test_another_processor_makes_another_key(monkeypatch):
     assert vector_key("network", BACKEND) == before
     monkeypatch.setattr(fingerprint, "processor", lambda: ["another"])
     assert vector_key("network", BACKEND) != before
+
+
+def test_another_gpu_makes_another_key(monkeypatch):
+    import torch
+
+    keys = set()
+    for name in ("H200", "L4"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda name=name: name)
+        keys.add(vector_key("network", Backend("torch", "float32", "cuda")))
+    assert len(keys) == 2

@@ -26,3 +26,10 @@ def test_a_label_that_the_model_does_not_know_counts_as_a_mistake():
     assert metrics["accuracy"] == 0.5
     assert metrics["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
     assert np.isfinite(metrics["log_loss"])
+
+
+def test_a_label_that_the_model_does_not_know_is_none_of_its_first_three():
+    predictions = LabeledPredictions.from_labels(
+        ["a", "b"], ["a", "new"], np.array([[0.9, 0.1], [0.6, 0.4]])
+    )
+    assert scores(predictions)["top3_accuracy"] == 0.5

@@ -1,6 +1,6 @@
 from helpers.held_out_products import held_out
 
-from stages.evaluation.model_selection import best_on_validation
+from stages.evaluation.model_selection import best_between_modalities, best_on_validation
 from stages.evaluation.predictions import Model
 
 
@@ -14,3 +14,15 @@ def test_models_are_chosen_by_the_mean_of_their_folds():
         for name, validation in (("pooled", better_pooled), ("by fold", better_by_fold))
     ]
     assert best_on_validation(models).classifier == "by fold"
+
+
+def test_between_modalities_a_product_that_a_model_cannot_see_is_a_mistake_of_it():
+    few, many = [0, 1, 2, 0], [0, 1, 2, 0] * 10
+    clear_images = held_out(few, few)
+    texts = held_out(many, [*many[:-1], 1])
+    models = [
+        Model("image", "svm", clear_images, clear_images, {}, 36, {}, 36),
+        Model("text", "svm", texts, texts, {}, 0, {}),
+    ]
+    assert best_on_validation(models).modality == "image"
+    assert best_between_modalities(models).modality == "text"

@@ -159,3 +159,14 @@ def test_a_pool_that_trusts_one_model_says_what_it_says():
     np.testing.assert_allclose(one, models["one"], atol=1e-6)
     none = LogOpinionPool({"one": 0.0, "other": 0.0}, 0.0, EVEN.tolist()).predict_proba(models)
     np.testing.assert_allclose(none, 0.25, atol=1e-6)
+
+
+def test_products_that_several_folds_predicted_count_once():
+    rows, y_true = opinions(2, n=30)
+    once = fit_pool(dict(enumerate(rows)), y_true, EVEN, 0)
+    four = {i: np.tile(found, (4, 1)) for i, found in enumerate(rows)}
+    again = fit_pool(four, np.tile(y_true, 4), EVEN, 0, n_products=30)
+    assert list(again.weights.values()) == pytest.approx(list(once.weights.values()), abs=1e-3)
+    assert again.prior_exponent == pytest.approx(once.prior_exponent, abs=1e-3)
+    counted_four_times = fit_pool(four, np.tile(y_true, 4), EVEN, 0)
+    assert counted_four_times.weights[1] > again.weights[1] + 0.01

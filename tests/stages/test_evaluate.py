@@ -47,7 +47,7 @@ def test_metrics_are_of_the_test_products_in_the_order_of_params(repository: Tra
     svm = models["text"]["svm"]
     assert svm["accuracy"] == 0.75
     assert svm["interval"]["accuracy"]["low"] < 0.75 < svm["interval"]["accuracy"]["high"]
-    assert svm["validation"] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert svm["validation"] == {"accuracy": 1.0, "macro_f1": 1.0, "share_with_input": 1.0}
     assert svm["calibration_error"] == {"before": 0.15, "after": 0.05}
     assert (svm["products"], svm["n_without_input"]) == (12, 3)
     assert svm["top3_accuracy"] == 1.0

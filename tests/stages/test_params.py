@@ -301,6 +301,12 @@ def test_a_missing_key_is_named(place):
         ("split.validation", 0.8, "split: validation and test must leave products to train on"),
         ("data.table.archive", "images.zip", "data.table: archive needs image_path"),
         ("image.encoders", ["resnet50", "resnet50"], "image.encoders names one encoder twice"),
+        ("ensemble.classifiers", ["svm", "svm"], "ensemble.classifiers names one classifier twice"),
+        (
+            "modalities.coverage",
+            {"embeddings": "data/embeddings"},
+            "modalities.coverage needs another name",
+        ),
         ("text.encoders", [], "modalities.text has no encoder left"),
         (
             "encoders.Bert-Base",

@@ -153,9 +153,12 @@ def test_near_duplicates_of_test_products_are_not_trained_on(run, folds, validat
     assert set(table["turn"].to_pylist()) == turns[validation_folds]
 
 
-def test_stratified_knows_of_no_groups_and_says_what_leaks(run):
+def test_stratified_divides_groups_but_names_them_and_says_what_leaks(run):
     table, metrics = run(catalogue(), strategy="stratified")
-    assert table["group"].to_pylist() == table["sku"].to_pylist()
+    assert len(set(table["group"].to_pylist())) == 120  # by which intervals resample
+    grouped, _ = run(catalogue(), strategy="grouped")
+    assert table["group"].to_pylist() == grouped["group"].to_pylist()
+    assert table["role"].to_pylist() != grouped["role"].to_pylist()
     assert leaked(metrics)["this_split"] == leaked(metrics)["stratified"]
     assert leaked(metrics)["this_split"]["any"] > 0
     assert metrics["groups"]["all"] == 120

@@ -442,3 +442,23 @@ def test_a_failure_leaves_the_old_model_as_it_was(products, run, monkeypatch):
         run()
     assert files(folder) == before
     assert [path.name for path in Path("models/trained").iterdir()] == ["logistic_regression"]
+
+
+def test_a_class_that_is_in_one_turn_alone_spoils_no_calibration(products, run):
+    products.roles = IN_TURNS
+    in_turn = np.where(IN_TURNS[:, 0] == "test", 0, np.arange(len(IN_TURNS)) % 4 // 2 + 1)
+    rare = (products.labels == "games") & (in_turn > 0)
+    losses = []
+    for turns in (in_turn, np.where(rare, 1, in_turn)):
+        products.turns = turns.astype(np.int32)[:, None]
+        products.write()
+        table = read_table(run(modality="text") / "probabilities.parquet", probabilities_schema(3))
+        found, _ = from_arrow(table["probabilities"])
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+        labels, role = (np.array(table[name].to_pylist()) for name in ("label", "role"))
+        of_label = found[np.arange(len(labels)), np.searchsorted(CLASSES, labels)]
+        losses.append(-np.log(of_label[role == "test"]).mean())
+    is_unknown = (role == "validation") & (labels == "games")
+    assert is_unknown.any() and not of_label[is_unknown].any()  # as of a class that a fold lacks
+    assert of_label[~is_unknown].all()
+    assert losses[1] < 2 * losses[0]

@@ -3,10 +3,14 @@
 import json
 import math
 import re
+from shutil import copyfile
 
 import pytest
+from helpers.repository import TOP
+from ruamel.yaml import YAML
 
 from stages.common.errors import InputError
+from stages.params import parse_params
 from tools import experiments, search
 
 
@@ -30,15 +34,16 @@ class Pipeline:
             return "\n".join(f"refs/exps/a/b/trial-{i} c{i}" for i in range(len(self.tried)))
         i = int(re.fullmatch(r"c(\d+):metrics/models\.json", command[2])[1])
         score = 1 - abs(math.log10(float(self.tried[i].get("svm.C", 1))) - 1) / 4
-        on = {"macro_f1": score, "accuracy": 0.5}
+        on = {"macro_f1": score, "accuracy": 0.5, "share_with_input": 1.0}
         svm = {"validation": on, "macro_f1": 1 - score}
-        mlp = {"validation": {"macro_f1": 0.99, "accuracy": 0.5}, "macro_f1": 0.99}
+        mlp = {"validation": on | {"macro_f1": 0.99}, "macro_f1": 0.99}
         return json.dumps({"text": {"svm": svm, "mlp": mlp, "weights": {}}})
 
 
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch) -> Pipeline:
     monkeypatch.chdir(tmp_path)
+    copyfile(TOP / "params.yaml", "params.yaml")
     found = Pipeline()
     monkeypatch.setattr(experiments, "run", found.run)
     return found
@@ -127,3 +132,23 @@ def test_what_is_no_range_and_no_values_is_refused(pipeline, monkeypatch, text):
     with pytest.raises(InputError, match=f"--set {re.escape(text)}: "):
         start(monkeypatch, "--set", text)
     assert pipeline.tried == []
+
+
+def test_a_parameter_that_takes_integers_gets_integers(pipeline, monkeypatch):
+    key = "classifiers.svm.n_components"
+    start(monkeypatch, "--trials", "8", "--set", f"{key}=500:20000", "classifiers.svm.C=1:1000")
+    params = YAML(typ="safe", pure=True).load(TOP / "params.yaml")
+    for tried in pipeline.tried:
+        assert 500 <= int(tried[key]) <= 20_000
+        params["classifiers"]["svm"] |= {"n_components": int(tried[key])}
+        parse_params(params)
+    assert len({tried[key] for tried in pipeline.tried}) > 1
+    assert any("." in tried["classifiers.svm.C"] for tried in pipeline.tried)
+
+
+def test_a_model_of_the_few_products_with_an_image_is_not_the_best(pipeline, monkeypatch):
+    images = {"validation": {"macro_f1": 0.99, "accuracy": 0.99, "share_with_input": 0.05}}
+    texts = {"validation": {"macro_f1": 0.9, "accuracy": 0.9, "share_with_input": 1.0}}
+    models = {"image": {"svm": images, "weights": {}}, "text": {"svm": texts, "weights": {}}}
+    monkeypatch.setattr(experiments, "run", lambda *_: json.dumps(models))
+    assert experiments.result_of("one", "c0", "").model == "text-svm"

@@ -12,7 +12,7 @@ NAMES = {"a=1": "tidy-moth", "a=10": "loud-newt", "a=-1": None}  # of experiment
 
 def models(text: float, both: float) -> str:
     def entry(macro_f1: float):
-        metrics = {"accuracy": 0.9, "macro_f1": macro_f1}
+        metrics = {"accuracy": 0.9, "macro_f1": macro_f1, "share_with_input": 1.0}
         # On test products all are the other way round, which nothing may look at.
         return {"svm": {"validation": metrics, "macro_f1": 1 - macro_f1}, "weights": {}}
 

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.files import read_json
-from stages.evaluation.model_metrics import RESERVED
 from stages.evaluation.predictions import Model, load_model
+from stages.fusion.settings import RESERVED
 
 HEADLINE, LOCK = paths.METRICS / "headline.json", "dvc.lock"
 

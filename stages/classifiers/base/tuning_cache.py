@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,22 @@ LIBRARIES = (
     "openvino",
     "pillow",
     "simplejpeg",
+    "timm",
     "tokenizers",
     "torch",
     "transformers",
+)
+# Modules of stages/common that a tuned network depends on.
+MODULES = (
+    "huggingface",
+    "image_network",
+    "image_steps",
+    "images",
+    "keras_network",
+    "keras_weights",
+    "openvino_conversion",
+    "text_network",
+    "text_tokens",
 )
 ARRAYS_FILE = "head.safetensors"
 HISTORY_FILE = "history.json"
@@ -99,12 +112,21 @@ def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
 def _hash(key: Any, network: Network) -> str:
     """Return the hash of all that a tuned network depends on."""
     here = Path(__file__).parent
-    code = sorted([*here.parent.glob("finetuned*.py"), *here.glob("*.py")])
+    common = [here.parents[1] / "common" / f"{name}.py" for name in MODULES]
+    code = sorted([*here.parent.glob("finetuned*.py"), *here.glob("*.py"), *common])
     files = sorted(file for file in network.folder.iterdir() if file.is_file())
     parts = [
         key,
         {name: value for name, value in asdict(network).items() if name != "folder"},
         [(file.name, sha256_of(file)) for file in (*code, *files)],
-        [(name, version(name)) for name in LIBRARIES],
+        [(name, _version(name)) for name in LIBRARIES],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _version(library: str) -> str | None:
+    """Return the version of a library; None where it is not installed, as some need not be."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
