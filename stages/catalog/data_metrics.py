@@ -103,7 +103,7 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
     if count := images["cells_with_several"]:
         products_have = _counted(count, "product has", "products have")
-        yield f"{products_have} several images: the first that can be used is taken"
+        yield f"{products_have} several images: the first reference is taken, no other is tried"
     if reasons := images["unusable"]:
         words = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.items())
         references = _counted(sum(reasons.values()), "image reference", "image references")

@@ -182,8 +182,9 @@ def missing_classes(splits: Splits) -> dict[str, dict[str, int | list[str]]]:
     """
     parts_of_fold = [set(_parts(splits, fold)) for fold in range(splits.n_folds)]
     missing: dict[str, dict[str, int | list[str]]] = {}
-    for label in np.unique(splits.labels).tolist():
-        rows = np.flatnonzero(splits.labels == label)
+    order = np.argsort(splits.labels, kind="stable")
+    labels, starts = np.unique(splits.labels[order], return_index=True)
+    for label, rows in zip(labels.tolist(), np.split(order, starts[1:]), strict=True):
         lacking: set[str] = set()
         for fold, parts in enumerate(parts_of_fold):
             found = set(_parts(splits, fold, rows))

@@ -62,7 +62,10 @@ def _texts_of_list(cell: str) -> list[str]:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts in a JSON value; of an object those of the first key that names an image."""
+    """Yield the texts in a JSON value; of an object those of the first key that names an image.
+
+    An object without such a key has its URLs as keys or as values.
+    """
     match value:
         case str() | int() | float():
             yield str(value)
@@ -72,7 +75,12 @@ def _texts_in(value: Any) -> Iterator[str]:
         case dict():
             known = [value[key] for key in _KEYS if isinstance(value.get(key), str | list | dict)]
             # A large shop has the URLs as keys, and the sizes of the images as values.
-            yield from _texts_in(known[0]) if known else filter(is_url, value)
+            urls = list(filter(is_url, value))
+            if known or urls or not value.keys().isdisjoint(_KEYS):
+                yield from _texts_in(known[0]) if known else urls
+            else:  # as PHP writes a list that does not start at 0, or by the kind of image
+                texts = [one for one in value.values() if isinstance(one, str | list | dict)]
+                yield from _texts_in(texts)
 
 
 def _split_urls(text: str) -> list[str]:

@@ -8,6 +8,8 @@ from stages.catalog.invisible_marks import drop_invisible
 from stages.catalog.missing_values import looks_missing
 from stages.catalog.text_cleaning import clean, decode_entities, one_line
 
+# Compatible forms that say something else: "10²" is not "102".
+_OTHER_MEANING = ("<super>", "<sub>", "<fraction>")
 _MAX_LABEL = 2000  # characters; the time to normalise a text grows as the square of its marks
 
 
@@ -46,8 +48,23 @@ def missing_labels(labels: Iterable[str]) -> dict[str, int]:
 
 
 def _look(label: str) -> str:
-    """Return what labels that look alike have in common: Unicode's NFKC and case folding."""
+    """Return what labels that look alike have in common: a compatible form and case folding."""
     if len(label) > _MAX_LABEL:
         return label.casefold()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    folded = _compatible(_compatible(label).casefold())
     return " ".join(drop_invisible(folded).split()) or label
+
+
+def _compatible(text: str) -> str:
+    """Return the NFKC form of a text, in which superscripts and their like stay as they are."""
+    if text.isascii():
+        return text
+    parts = (
+        (
+            one
+            if unicodedata.decomposition(one).startswith(_OTHER_MEANING)
+            else unicodedata.normalize("NFKD", one)
+        )
+        for one in text
+    )
+    return unicodedata.normalize("NFC", "".join(parts))

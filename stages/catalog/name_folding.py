@@ -19,6 +19,10 @@ MIN_CLASS_STEMS = 2  # of these names in one class: a class of "lamp A", "lamp B
 MIN_SHARE = 0.05  # of the names that have it in which it takes turns
 MAX_WORDS = 2  # of a variant
 MAX_LAST_PART = 3  # words of a last part that is dropped whole
+# A name of more tokens is a description, in which no variant takes turns; to look for one would
+# take memory that grows with the square of its length.
+MAX_TOKENS = 60
+MAX_MEASURED = 2000  # characters of a name in which measures are looked for, likewise
 
 _UNITS = (
     "[\"”″'’′]|amps?|bit|btu|channels?|cm|count|ct|cu\\.? ?ft|cubic (?:feet|foot)|cups?|discs?"
@@ -89,6 +93,8 @@ class _Slots:
         return found
 
     def _spans(self, row: Tokens, has_manufacturer: bool) -> Iterator[tuple[int, int]]:
+        if len(row) > MAX_TOKENS:
+            return
         information = [self._information[token] for token in row]
         words = [self._words[token] for token in row]
         total = sum(information)
@@ -191,7 +197,8 @@ def _variant_positions(row: Tokens, variants: set[Tokens]) -> set[int]:
 
 
 def _tokens(name: str) -> Tokens:
-    return tokenize(_MEASURE.sub(" ", name.casefold()))
+    name = name.casefold()
+    return tokenize(_MEASURE.sub(" ", name) if len(name) <= MAX_MEASURED else name)
 
 
 def _has_digit(tokens: Tokens) -> bool:

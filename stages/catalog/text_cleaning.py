@@ -29,8 +29,8 @@ _NOT_SHOWN = [
     (re.compile(f"{start}.*?{end}", re.IGNORECASE | re.DOTALL), re.compile(end, re.IGNORECASE))
     for start, end in (
         ("<!--", "-->"),
-        (r"<script\b[^>]*>", r"</script\s*>"),
-        (r"<style\b[^>]*>", r"</style\s*>"),
+        (r"<script\b[^<>]*>", r"</script\s*>"),
+        (r"<style\b[^<>]*>", r"</style\s*>"),
     )
 ]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stages.catalog.labels import clean_label
+from stages.catalog.missing_values import is_null
 from stages.catalog.sources.product import RawProduct
 from stages.catalog.text_cleaning import clean
 from stages.common.image_ref import ImageRef
@@ -118,7 +119,7 @@ def contradicting_duplicates(products: Sequence[Product]) -> int:
 
 def _missing(product: Product) -> str | None:
     """Return the reason to reject a product that lacks something, None if it lacks nothing."""
-    if not product.sku:
+    if not product.sku or is_null(product.sku):
         return NO_SKU
     has_image = product.image is not None and product.unusable_image is None
     if not product.name and not product.description and not has_image:

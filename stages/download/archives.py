@@ -1,13 +1,14 @@
 """Read images from a zip or tar archive, one at a time: nothing is unpacked to disk.
 
-So an absolute path, `..` or a link in an archive leads nowhere, and no zip bomb fills the disk.
+So an absolute path, `..` or a symbolic link in an archive leads nowhere, and no zip bomb fills the
+disk.
 """
 
 import tarfile
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
@@ -19,6 +20,7 @@ from stages.download.name_lookup import NameMatcher, Place, plain
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 
+UTF_8 = 0x800  # flag of a member of a zip whose name is in UTF-8
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and empty
 PLACE = Place("the archive", missing="not in the archive")
 DAMAGE = (
@@ -34,7 +36,7 @@ def read_members(
 
     Members come in the order of the archive, so that a compressed tar is read only twice, once for
     its table and once for its members. Names that are not in the archive come first. Only files
-    are members, not links; of members with the same name, the last one is taken.
+    are members, and hard links to them; of members with the same name, the last one is taken.
 
     `matcher` finds the members that the names mean, and counts those that it had to guess.
 
@@ -78,11 +80,26 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
             ) from None
 
 
-def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> dict[str, Member]:
+def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> Mapping[str, Member]:
     """Return the files of an archive by their plain names."""
     if isinstance(archive, zipfile.ZipFile):
-        return {plain(entry.filename): entry for entry in archive.infolist() if not entry.is_dir()}
-    return {plain(entry.name): entry for entry in archive if entry.isreg()}
+        return {
+            plain(_zip_name(entry)): entry for entry in archive.infolist() if not entry.is_dir()
+        }
+    entries = list(archive)
+    files = {plain(entry.name): entry for entry in entries if entry.isreg()}
+    links = {plain(entry.name): plain(entry.linkname) for entry in entries if entry.islnk()}
+    return files | {name: files[target] for name, target in links.items() if target in files}
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """Return a member's name. A Mac writes it in UTF-8 and does not say so."""
+    if entry.flag_bits & UTF_8:
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.filename
 
 
 def _offset(member: Member) -> int:

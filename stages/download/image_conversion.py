@@ -140,7 +140,9 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):  # of unknown range: from its darkest value to its brightest
         values = np.asarray(image, dtype=np.float64)
-        low, high = values.min(), values.max()
+        finite = values[np.isfinite(values)]
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros(values.shape)
         return Image.fromarray(scaled.round().astype(np.uint8))
     return image

@@ -78,14 +78,21 @@ class NameMatcher:
         return {reference: self._settle(result, fitting) for reference, result in results.items()}
 
     def _exact(self, path: str, is_name: Callable[[str], bool]) -> Match | None:
-        below = [path[len(above) :] for above in self._above if path.startswith(above)]
-        return next((Match(name) for name in (path, *below) if is_name(name)), None)
+        paths = path, *self._below(path)
+        return next((Match(name) for name in paths if is_name(name)), None)
+
+    def _below(self, path: str) -> list[str]:
+        """Return the path from each folder above, if it starts there."""
+        return [path[len(above) :] for above in self._above if path.startswith(above)]
 
     def _guess(
         self, path: str, is_name: Callable[[str], bool], index: "_Index", place: Place
     ) -> Match | Failure:
         decoded = self._exact(plain(unquote(path)), is_name) if "%" in path else None
-        return Match(decoded.name, DECODED) if decoded else index.find(path, place)
+        if decoded:
+            return Match(decoded.name, DECODED)
+        found = [index.find(one, place) for one in (path, *self._below(path))]
+        return next((one for one in found if isinstance(one, Match)), found[-1])
 
     def _settle(self, result: Match | Failure, fitting: Mapping[str, int]) -> str | Failure:
         if isinstance(result, Failure):

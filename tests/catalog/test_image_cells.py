@@ -242,3 +242,21 @@ def test_time_grows_linearly_with_the_cell(piece):
     for scheme in SCHEMES[:2]:
         read_image_cell(piece * (300_000 // len(piece)), scheme)
         read_image_cell("['" + piece * (300_000 // len(piece)), scheme)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"1": A, "2": B},
+        {"main": A, "back": B},
+        {"images": [A, B]},
+        {"photos": [{"url": A}, {"url": B}], "count": 2},
+    ],
+)
+def test_an_object_by_number_or_kind_of_image_has_its_images_as_values(value):
+    assert locations(json.dumps(value)) == [A, B]
+
+
+@pytest.mark.parametrize("value", [{}, {"url": None, "alt": "Lamp"}, {"image": ""}, {"1": None}])
+def test_an_object_without_an_image_is_none(value):
+    assert references(json.dumps(value)) == []

@@ -79,3 +79,8 @@ def test_labels_that_look_like_missing_values_are_counted():
     found = missing_labels(labels)
     assert found == dict.fromkeys(MISSING.split("|"), 1) | {"None": 2}
     assert next(iter(found)) == "None"
+
+
+@pytest.mark.parametrize("pair", [("10²", "102"), ("m²", "m2"), ("H₂O", "H2O"), ("1½", "11⁄2")])
+def test_a_superscript_or_fraction_says_something_else(pair):
+    assert label_variants(pair) == {}

@@ -190,3 +190,11 @@ def test_any_names_are_folded_to_a_part_of_themselves(rows):
         words = tokenize(name)
         left = [] if folded is None else folded.split(" ")
         assert all(any(part in word for word in words) for part in left)
+
+
+@pytest.mark.parametrize("text", ["{} ", "{} x ", "{}."])
+def test_a_description_for_a_name_takes_no_longer_than_its_length(text):
+    # Time and memory that grew with the square of the length would be minutes and gigabytes here.
+    names = ["".join(text.format(i % (40 + shop)) for i in range(20_000)) for shop in range(4)]
+    folded = fold_names(names, ["a", "a", "b", "b"], ["c"] * 4)
+    assert len(folded) == 4 and all(folded)

@@ -74,3 +74,10 @@ def test_a_duplicate_contradicts_only_the_product_that_is_kept():
         product("2", label=None),
     ]
     assert contradicting_duplicates(products) == 1
+
+
+@pytest.mark.parametrize("sku", ["nan", "N/A", "None", " null "])
+def test_a_missing_value_is_no_sku(sku):
+    products = [clean_product(RawProduct(sku, f"n{i}", "", "", "a", None)) for i in range(2)]
+    kept, rejected = reject_invalid(products, 1)
+    assert not kept and [one.reason for one in rejected] == ["no sku"] * 2

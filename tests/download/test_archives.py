@@ -202,3 +202,33 @@ def test_an_archive_that_is_cut_short_is_an_input_error(tmp_path, suffix):
 def test_an_archive_that_is_not_there_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"a\.zip is not there"):
         read(tmp_path / "a.zip", ["1.jpg"])
+
+
+def test_a_zip_of_a_mac_has_its_names_in_utf_8_and_does_not_say_so(tmp_path):
+    path = packed(tmp_path / "a.zip", [("Stühle/ü.jpg", b"one"), ("plain.jpg", b"two")])
+    content = bytearray(path.read_bytes())
+    for start, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(start)
+        content[at + offset + 1] &= ~0x08  # the flag of a name in UTF-8
+    path.write_bytes(content)
+    assert zipfile.ZipFile(path).namelist()[0] != "Stühle/ü.jpg"
+    asked = {"Stühle/ü.jpg": b"one", "plain.jpg": b"two"}
+    assert read(path, asked) == asked
+
+
+def test_a_hard_link_is_the_file_that_it_names(tmp_path):
+    path = packed(tmp_path / "a.tar", [("1.jpg", b"one")])
+    links = {"2.jpg": ("1.jpg", tarfile.LNKTYPE), "3.jpg": ("/etc/hostname", tarfile.LNKTYPE)}
+    links["4.jpg"] = ("1.jpg", tarfile.SYMTYPE)
+    with tarfile.open(path, "a") as archive:
+        for name, (target, kind) in links.items():
+            entry = tarfile.TarInfo(name)
+            entry.linkname, entry.type = target, kind
+            archive.addfile(entry)
+    missing = Failure("not in the archive")
+    assert read(path, ["1.jpg", *links]) == {
+        "1.jpg": b"one",
+        "2.jpg": b"one",
+        "3.jpg": missing,
+        "4.jpg": missing,
+    }

@@ -147,6 +147,16 @@ def test_grey_of_16_bits_is_not_clipped(file_format, value):
     assert near(opened(to_jpeg(encoded(image, file_format))), (112, 112), (128, 128, 128))
 
 
+def test_a_pixel_that_is_no_number_leaves_the_others_as_they_are():
+    values = np.zeros((224, 224), dtype=np.float32)
+    values[:, 112:] = 3.5
+    wanted = to_jpeg(encoded(Image.fromarray(values), "TIFF"))
+    values[0, 0] = np.nan
+    np.testing.assert_array_equal(
+        opened(to_jpeg(encoded(Image.fromarray(values), "TIFF"))), opened(wanted)
+    )
+
+
 def test_floating_point_grey_is_spread_over_its_range():
     values = np.zeros((224, 224), dtype=np.float32)
     values[:, 112:] = 0.5

@@ -53,6 +53,16 @@ def test_composed_and_decomposed_letters_are_alike(turn):
     assert match([name], [reference]) == ({reference: name}, {})
 
 
+@pytest.mark.parametrize("above", ["", "data/catalogue/", "/shop/data/catalogue/"])
+def test_a_path_that_starts_above_is_guessed_like_any_other(above):
+    name, folders = decomposed("größe/Café.jpg"), ["data/catalogue", "/shop/data/catalogue"]
+    reference = f"{above}größe/Café.jpg"
+    assert match([name], [reference], folders) == ({reference: name}, {})
+    reference = f"{above}größe/café"
+    found = {reference: name}, {"without their ending": 1}
+    assert match([name], [reference], folders) == found
+
+
 @pytest.mark.parametrize(
     ("reference", "way"),
     [

@@ -28,8 +28,13 @@ def _zip(members: Mapping[str, str]) -> bytes:
     return file.getvalue()
 
 
-def xlsx(sheets: Sheets) -> bytes:
-    """Return an Excel workbook; its dates are numbers with the format of dates."""
+def xlsx(sheets: Sheets, merged: Sequence[str] = ()) -> bytes:
+    """Return an Excel workbook; its dates are numbers with the format of dates.
+
+    In each sheet, cells are `merged`: ranges such as A1:A3.
+    """
+    ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged)
+    ending = f"<mergeCells>{ranges}</mergeCells>" if merged else ""
     numbers = range(1, len(sheets) + 1)
     named = "".join(
         f'<sheet name={quoteattr(name)} sheetId="{i}" r:id="r{i}"/>'
@@ -58,7 +63,7 @@ def xlsx(sheets: Sheets) -> bytes:
             for r, row in enumerate(rows, start=1)
         )
         members[f"xl/worksheets/sheet{i}.xml"] = (
-            f'<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>'
+            f'<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData>{ending}</worksheet>'
         )
     return _zip(members)
 

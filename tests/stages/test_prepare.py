@@ -231,7 +231,10 @@ def test_of_several_images_the_first_is_taken_and_how_many_there_are_is_said(run
     unusable = {"ftp is not read: use https": 1}
     assert metrics()["images"] == {"cells_with_several": 1, "unusable": unusable}
     said = capsys.readouterr().out
-    assert "prepare: 1 product has several images: the first that can be used is taken\n" in said
+    assert (
+        "prepare: 1 product has several images: the first reference is taken, no other is tried\n"
+        in said
+    )
     assert "1 image reference cannot be used: ftp is not read: use https (1)\n" in said
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from stages.catalog.sources.readers.rows import RowError
 
+EXACT = 2.0**53  # up to which a float holds every whole number
+
 
 def to_text(value: Any, separator: str = " ") -> str | None:
     """Return a cell as text: 123 and 123.0 as "123", a missing number as None, a date as ISO 8601.
@@ -24,10 +26,14 @@ def to_text(value: Any, separator: str = " ") -> str | None:
             text = str(value)
         case float():  # what pandas makes of a column of whole numbers with gaps in it
             text = str(int(value)) if value.is_integer() else str(value)
+            if EXACT <= abs(value) < math.inf:  # its last digits are not known
+                text = f"{Decimal(repr(value)):E}"
             text = None if math.isnan(value) else text
         case Decimal():
             text = f"{value:f}"
             text = text.rstrip("0").rstrip(".") if "." in text else text
+        case datetime.datetime() if value.time() == datetime.time() and value.tzinfo is None:
+            text = value.date().isoformat()  # pandas has no other dates
         case datetime.date() | datetime.time():  # a datetime is a date
             text = value.isoformat()
         case bytes():
@@ -41,7 +47,9 @@ def to_text(value: Any, separator: str = " ") -> str | None:
         case _:
             raise RowError(f"is a {type(value).__name__}", "write it as text")
     if text and not is_unicode(text):
-        raise RowError("is not UTF-8", "save the file as UTF-8")
+        raise RowError(
+            "is not UTF-8, or was cut within an emoji", "save the file as UTF-8, and texts whole"
+        )
     return text
 
 

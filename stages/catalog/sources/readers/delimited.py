@@ -101,9 +101,9 @@ def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
 
 
 def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    """Return the cells of the first line."""
+    """Return the cells of the first line that is not blank."""
     try:
-        header = next(reader, [])
+        header = next(filter(None, reader), [])
     except csv.Error as error:
         raise InputError(f"{path}, header (line 1): {error}: {_IN_QUOTES}") from None
     text = "".join(header)

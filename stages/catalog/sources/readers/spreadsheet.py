@@ -22,6 +22,7 @@ from stages.common.file_content import open_bytes
 _MAX_MEMORY = 8 << 30  # bytes
 
 Cells = list[Any]
+Cell = tuple[int, int]
 
 
 def read_spreadsheet(path: Path, columns: Sequence[str], sheet: str | None = None) -> Iterator[Row]:
@@ -112,10 +113,10 @@ def _read_sheets(content: bytes, sheet: str | None) -> dict[str, list[Cells]] | 
             there = ", ".join(map(repr, names))
             return f"it has no sheet {sheet!r} but {there}: correct data.table.sheet"
         chosen = names if sheet is None else [sheet]
-        rows = {
-            name: workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            for name in chosen
-        }
+        sheets = {name: workbook.get_sheet_by_name(name) for name in chosen}
+        rows = {name: one.to_python(skip_empty_area=False) for name, one in sheets.items()}
+        for name, one in sheets.items():
+            _fill_merged(rows[name], one.merged_cell_ranges or [])
     except BaseException as error:  # its panics are no Exception
         return f"{error}: save it again, or as CSV"
     return {
@@ -123,3 +124,15 @@ def _read_sheets(content: bytes, sheet: str | None) -> dict[str, list[Cells]] | 
         for name, lines in rows.items()
         if name == sheet or any(_is_filled(cells) for cells in lines)
     }
+
+
+def _fill_merged(lines: Sequence[Cells], ranges: Sequence[tuple[Cell, Cell]]) -> None:
+    """Write the value of merged cells into each row that they reach; the header stays as it is.
+
+    Ranges are from the first cell to the last, both as row and column.
+    """
+    header = next((row for row, cells in enumerate(lines) if _is_filled(cells)), 0)
+    for (top, column), (bottom, _) in ranges:
+        for cells in lines[top + 1 : bottom + 1] if top > header else []:
+            if _is_filled(cells):
+                cells[column] = lines[top][column]

@@ -1,8 +1,11 @@
 """Cells of JSON that are no plain text: lists, objects, images."""
 
+import datetime
 import json
 
 import pytest
+
+from stages.catalog.sources.readers.cell_text import to_text
 
 URLS = ["http://x.example/1,2.jpg", "http://x.example/ü.jpg"]
 
@@ -13,6 +16,9 @@ URLS = ["http://x.example/1,2.jpg", "http://x.example/ü.jpg"]
         (["One.", "Two."], "One. Two."),
         ([["a", "b"], ["c"]], "a b c"),
         ([None, "", "a", 3, 4.0], "a 3 4"),
+        (4006381333931000123.0, "4.0063813339310003E+18"),  # its last digits are not known
+        (9007199254740994.0, "9.0071992547409940E+15"),
+        (4503599627370497.0, "4503599627370497"),
         ([], None),
         ([None], None),
     ],
@@ -49,3 +55,8 @@ def test_any_other_object_is_refused_with_its_keys(refusal, column):
     content = json.dumps([row | {column: {"en": "x", "de": "y"}}]).encode()
     said = refusal("products.json", content, image_url="image")
     assert f"row 1: {column} is an object with the keys 'en', 'de'" in said
+
+
+def test_a_date_of_pandas_is_a_date():
+    assert to_text(datetime.datetime(2024, 2, 29)) == "2024-02-29"
+    assert to_text(datetime.datetime(2024, 2, 29, 7)) == "2024-02-29T07:00:00"

@@ -61,3 +61,9 @@ def test_a_header_with_wrong_quotes_is_refused(refusal, header):
 def test_other_delimiters_are_refused_with_a_hint(refusal, delimiter):
     said = refusal("products.csv", (HEADER + GOOD).replace(",", delimiter).encode())
     assert "has no column 'sku'" in said and "commas" in said
+
+
+def test_blank_lines_before_the_header_are_skipped(read):
+    content = b"\n\r\n\nsku,name,description,manufacturer,label\n1,a,b,c,d\n"
+    (product,) = read("products.csv", content)
+    assert (product.sku, product.label) == ("1", "d")

@@ -95,3 +95,9 @@ def test_a_workbook_that_asks_for_too_much_memory_is_refused(refusal):
     assert number + b"\3\0\0\0" in content
     said = refusal("products.xls", content.replace(number + b"\3\0\0\0", number + b"\xff" * 4))
     assert "products.xls cannot be read as a workbook" in said and "memory" in said
+
+
+def test_a_merged_cell_counts_in_each_row_that_it_reaches(read):
+    rows = [HEADER, *([str(i), f"n{i}", "b", "c", "d" if i == 0 else None] for i in range(3)), []]
+    merged = xlsx({"P": rows}, merged=["A1:B1", "E2:E5"])
+    assert [product.label for product in read("products.xlsx", merged)] == ["d"] * 3
