@@ -19,6 +19,7 @@ from stages.download.image_conversion import ImageError, to_jpeg
 TEXT_KEYS = ("name", "description", "manufacturer")
 KEYS = ("sku", *TEXT_KEYS, "image")
 _KEY_LIST = ", ".join(KEYS)
+_MISSING = ("NAType", "NaTType")  # types of pandas, which is not imported here: it takes a second
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 
 
@@ -51,10 +52,11 @@ def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> P
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of NumPy's as Python's own, and None for a missing number."""
+    """Return a value of NumPy's as Python's own, and None for a missing one, also of pandas."""
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and value != value else value
+    is_nan = isinstance(value, float) and value != value
+    return None if is_nan or type(value).__name__ in _MISSING else value
 
 
 def _text(row: Mapping[Any, Any], key: str) -> tuple[str | None, str | None]:
@@ -71,7 +73,9 @@ def _read_image(image: Any, size: int) -> bytes | None:
     Raises ImageError with the reason where there is one that cannot be read.
     """
     match image:
-        case None | "":
+        case None:
+            return None
+        case str() if not image:  # an array, compared with "", has no truth value
             return None
         case bytes() | bytearray() | memoryview():
             return to_jpeg(bytes(image), size)

@@ -4,6 +4,7 @@ import datetime
 import io
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,8 @@ def test_texts_are_cleaned_as_the_pipeline_cleans_them():
         (np.str_("a"), "a"),
         (float("nan"), ""),
         (np.float64("nan"), ""),
+        (pd.NA, ""),
+        (pd.NaT, ""),
         (True, "true"),
         (["a", "b"], "a b"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
@@ -109,6 +112,8 @@ def test_a_photograph_that_lies_on_its_side_is_turned():
         ("", None),
         (None, None),
         (float("nan"), None),
+        (pd.NA, None),
+        (pd.NaT, None),
         (b"", "empty"),
         (b"  ", "empty"),
         (png()[:60], "a damaged image"),
@@ -119,6 +124,7 @@ def test_a_photograph_that_lies_on_its_side_is_turned():
         (".", "no such file"),
         (7, "a int: give bytes, a Pillow image or a path"),
         ([1, 2], "a list: give bytes, a Pillow image or a path"),
+        (np.zeros((4, 4, 3)), "a ndarray: give bytes, a Pillow image or a path"),
     ],
 )
 def test_an_image_that_cannot_be_read_says_why(image, reason):
