@@ -25,11 +25,14 @@ def export(model: Path, folder: Path) -> None:
     """Write the model in a folder into another, with converted encoders.
 
     Raises InputError where there is no model, where its weights cannot be had, or where `folder`
-    lies in the model or has files that are no model.
+    lies in the model, has it within, or has files that are no model.
     """
     file = ModelFile.load(model)
-    if folder.resolve().is_relative_to(model.resolve()):
+    source, target = model.resolve(), folder.resolve()
+    if target.is_relative_to(source):
         raise InputError(f"{folder} is in the model {model}: name another folder")
+    if source.is_relative_to(target):  # which is replaced whole
+        raise InputError(f"the model {model} is in {folder}: name another folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise InputError(f"{folder} has files and is no model: name another folder")
     with atomic_folder(folder) as new:

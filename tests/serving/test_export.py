@@ -127,6 +127,14 @@ def test_nothing_is_written_over_but_a_model(model_folders, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_is_not_replaced_by_what_it_holds(model_folders, tmp_path):
+    outer = shutil.copytree(model_folders["text"], tmp_path / "outer")
+    inner = shutil.copytree(model_folders["text"], outer / "inner")
+    with pytest.raises(InputError, match=r"is in .*outer: name another folder"):
+        export(inner, outer)
+    assert (inner / "model.json").is_file()
+
+
 @pytest.mark.parametrize(
     "command",
     [
