@@ -42,19 +42,20 @@ def export(model: Path, folder: Path) -> None:
                 shutil.copyfile(model / part, new / part)
         for name, entry in file.encoders.items():
             settings = settings_of(name, entry, model)
+            if entry.weights.kind == "none":
+                continue
             weights = find_weights(name, settings, entry, model, file.seed)
             kind, place = module_of(settings.kind), weights
             if hasattr(kind, "convert"):
                 _, place = kind.convert(settings, weights)
             _copy(place, new / ENCODERS / name)
-            if weights.is_dir():
-                manifest = read_manifest(weights)
-                write_manifest(new / ENCODERS / name, manifest, manifest.request)
+            manifest = read_manifest(weights)
+            write_manifest(new / ENCODERS / name, manifest, manifest.request)
 
 
 def _copy(place: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
-    for file in sorted(place.iterdir()) if place.is_dir() else []:
+    for file in sorted(place.iterdir()):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
 

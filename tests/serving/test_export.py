@@ -105,6 +105,17 @@ def test_a_model_without_networks_of_frameworks_is_exported_as_it_is(model_folde
     assert Predictor.load(tmp_path / "out").predict(rows) == first.predict(rows)
 
 
+def test_an_exported_model_is_exported_again(model_folders, tmp_path):
+    export(model_folders["multimodal"], tmp_path / "first")
+    export(tmp_path / "first", tmp_path / "second")
+    assert [place.name for place in (tmp_path / "second/encoders").iterdir()] == ["colour"]
+    (tmp_path / "first/encoders/ngrams").mkdir()  # as an export left one once
+    export(tmp_path / "first", tmp_path / "third")
+    rows = [row_of(label, 3) for label in LABELS]
+    found = [Predictor.load(tmp_path / name).predict(rows) for name in ("first", "second", "third")]
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_damaged_network_is_refused(model_folders, tmp_path):
     export(model_folders["multimodal"], tmp_path / "out")
     folder = tmp_path / "out/encoders/colour"
