@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -33,6 +34,7 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
             read = partial(PredictRequest.model_validate_json, await request.body())
             return read() if len(await request.body()) < SMALL else await service.in_thread(read)
         if kind == FORM:
+            _check_whole(request.headers["content-type"], await request.body())
             return PredictRequest.model_validate(await _form(request))
     except ValidationError as error:
         _refuse(error)
@@ -40,6 +42,13 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"the Content-Type is {kind or 'missing'}: send {JSON} or {FORM}",
     )
+
+
+def _check_whole(content_type: str, body: bytes) -> None:
+    """Raise Refusal for a form without its end: a field that breaks off would be left out."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if b"--" + boundary + b"--" not in body:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the form has no closing boundary: send it whole")
 
 
 async def _form(request: Request) -> dict[str, Any]:

@@ -185,6 +185,19 @@ def test_a_form_that_is_none_is_refused(client):
     assert client.post(PREDICT, content=b"rubbish", headers=kind).status_code == 400
 
 
+def form(end="\r\n--B--\r\n", name="description"):
+    head = "--B\r\nContent-Disposition: form-data; name="
+    return f'{head}"name"\r\n\r\nLamp\r\n{head}"{name}"\r\n\r\nOf glass{end}'.encode()
+
+
+def test_a_form_that_breaks_off_is_refused(client):
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    assert client.post(PREDICT, content=form(), headers=kind).status_code == 200
+    for end in ("", "\r\n", "\r\n--B", "\r\n--B\r\n"):
+        answer = client.post(PREDICT, content=form(end), headers=kind)
+        assert (answer.status_code, "no closing boundary" in answer.text) == (400, True)
+
+
 def test_other_media_types_and_options_in_the_url_are_refused(client):
     answer = client.post(PREDICT, data={"name": "Lamp"})
     assert (answer.status_code, "urlencoded" in answer.text) == (415, True)
