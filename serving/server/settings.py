@@ -1,6 +1,7 @@
 """The server's settings: from the command line, else the environment, else as they are here."""
 
 import argparse
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -26,6 +27,11 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
+def _stripped(value: Any) -> Any:
+    """Return a key as a header can bring it: without whitespace at its ends."""
+    return value.strip(string.whitespace) if isinstance(value, str) else value
+
+
 Host = Annotated[str, Field(pattern=r"^([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
 
 
@@ -37,7 +43,7 @@ class ServerSettings(BaseModel):
     model: Path = Field(Path("models/best"), description="folder of the model")
     host: str = Field("127.0.0.1", description="address to listen at; 0.0.0.0 is all of them")
     port: int = Field(8000, ge=0, le=65535, description="port to listen at; 0 takes a free one")
-    api_key: SecretStr | None = Field(None, min_length=1)
+    api_key: Annotated[SecretStr | None, BeforeValidator(_stripped)] = Field(None, min_length=1)
     image_hosts: Annotated[tuple[Host, ...], BeforeValidator(_names)] = Field(
         (),
         description="hosts that image_url may name, with commas, as cdn.example.com or host:port",

@@ -34,6 +34,12 @@ def test_with_the_key_there_is_one_and_health_needs_none(client_with):
     assert client.get("/health").status_code == 200
 
 
+def test_a_key_that_was_read_with_its_line_break_opens(client_with):
+    client = client_with(api_key=" s3cret\n")
+    key = {"Authorization": "Bearer s3cret"}
+    assert client.get("/v1/labels", headers=key).status_code == 200
+
+
 def test_a_large_body_is_refused_with_and_without_its_length(client_with):
     client = client_with(max_body_bytes=1000)
     kind = {"Content-Type": "application/json"}

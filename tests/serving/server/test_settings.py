@@ -24,6 +24,7 @@ def test_hosts_are_listed_with_commas():
         (["--batch-size", "many"], {}, "--batch-size or PRODUCT_CLASSIFIER_BATCH_SIZE"),
         ([], {f"{PREFIX}MAX_BODY_BYTES": "0"}, "PRODUCT_CLASSIFIER_MAX_BODY_BYTES"),
         ([], {f"{PREFIX}API_KEY": ""}, "PRODUCT_CLASSIFIER_API_KEY"),
+        ([], {f"{PREFIX}API_KEY": " \n"}, "PRODUCT_CLASSIFIER_API_KEY"),
         (["--image-hosts", "https://a.example/"], {}, "--image-hosts"),
         (["--max-products", "50", "--max-queue", "49"], {}, "max_queue"),
     ],
