@@ -20,6 +20,7 @@ from stages.common.errors import InputError
 from stages.common.settings import Positive, PositiveFloat
 
 PREFIX = "PRODUCT_CLASSIFIER_"
+SERVICE_PORT = ("tcp://", "udp://", "sctp://")  # what Kubernetes sets PREFIX + PORT to
 KEY = "api_key"  # never an option: the command line of a process is there for all to read
 
 
@@ -80,13 +81,16 @@ class ServerSettings(BaseModel):
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerSettings:
     """Return the settings; an option goes before its variable, as PRODUCT_CLASSIFIER_PORT.
 
-    The key comes from PRODUCT_CLASSIFIER_API_KEY alone. Raises InputError naming the setting.
+    The key comes from PRODUCT_CLASSIFIER_API_KEY alone. An empty variable counts as none, but for
+    the key: it would open the server. Raises InputError naming the setting.
     """
     given = {
-        name: environment[PREFIX + name.upper()]
+        name: value
         for name in ServerSettings.model_fields
-        if PREFIX + name.upper() in environment
+        if (value := environment.get(PREFIX + name.upper())) or (name == KEY and value is not None)
     }
+    if given.get("port", "").startswith(SERVICE_PORT):
+        del given["port"]
     given |= vars(_parser().parse_args(arguments))
     try:
         return ServerSettings.model_validate(given)

@@ -17,6 +17,17 @@ def test_hosts_are_listed_with_commas():
     assert settings.image_hosts == ("a.example", "b.example:8080", "[::1]")
 
 
+def test_an_empty_variable_counts_as_none():
+    environment = {f"{PREFIX}IMAGE_HOSTS": "", f"{PREFIX}MAX_QUEUE": "", f"{PREFIX}HOST": "::"}
+    assert read_settings([], environment) == ServerSettings(host="::")
+
+
+def test_a_variable_that_kubernetes_sets_for_a_service_is_no_port():
+    environment = {f"{PREFIX}PORT": "tcp://10.0.0.11:8000"}
+    assert read_settings([], environment).port == 8000
+    assert read_settings(["--port", "81"], environment).port == 81
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "named"),
     [
