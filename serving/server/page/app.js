@@ -51,7 +51,13 @@ async function showLabels() {
   $("table").hidden = !inputs.includes("text");
 }
 
+// Without the accuracies, which need the key as well, nothing can be asked.
+async function needLabels() {
+  if (!$("accuracy").options.length) await showLabels();
+}
+
 async function classify() {
+  await needLabels();
   const product = { name: $("name").value, description: $("description").value };
   if (image) product.image = await base64(image);
   clearAnswer();
@@ -140,5 +146,9 @@ $("access").addEventListener("submit", (event) => {
   again?.();
 });
 
-const sendTable = () => classifyTable($("accuracy").value);
+async function sendTable() {
+  await needLabels();
+  await classifyTable($("accuracy").value);
+}
+
 run(showLabels, $("problem"));

@@ -183,3 +183,17 @@ def test_the_key_is_asked_for_where_the_server_wants_one(browser, locked_address
     tab.reload()
     expect(tab.locator("#model")).to_contain_text("4 classes")
     context.close()
+
+
+def test_what_was_asked_before_the_key_is_answered_with_it(browser, locked_address, key):
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(locked_address)
+    expect(tab.get_by_label("Key")).to_be_focused()
+    with tab.expect_response("**/v1/*"):
+        classify(tab, "Kettle 2")
+    tab.get_by_label("Key").fill(key)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("status").first).to_contain_text("File as Kettles")
+    expect(tab.locator("#model")).to_contain_text("4 classes")
+    context.close()
