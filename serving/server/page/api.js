@@ -5,13 +5,18 @@ const KEY = "product-classifier-key";
 export class KeyNeeded extends Error {}
 
 export function keep(key) {
-  sessionStorage.setItem(KEY, key);
+  sessionStorage.setItem(KEY, key.trim());
+}
+
+// Write a text as the bytes of its UTF-8: a header takes no character beyond Latin-1.
+function inHeader(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 // Send a request and return its response. Throws KeyNeeded where the server wants another key.
 export async function request(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${inHeader(key)}` }) };
   let response;
   try {
     response = await fetch(path, { ...options, headers });

@@ -197,3 +197,18 @@ def test_what_was_asked_before_the_key_is_answered_with_it(browser, locked_addre
     expect(tab.get_by_role("status").first).to_contain_text("File as Kettles")
     expect(tab.locator("#model")).to_contain_text("4 classes")
     context.close()
+
+
+def test_a_key_that_was_pasted_with_an_invisible_character_can_be_corrected(
+    browser, locked_address, key
+):
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(locked_address)
+    tab.get_by_label("Key").fill(f"{key}\u200b")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#access")).to_contain_text("does not accept this key")
+    tab.get_by_label("Key").fill(f" {key} ")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#model")).to_contain_text("4 classes")
+    context.close()
