@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from serving.server.schemas import MAX_CHARACTERS
@@ -95,6 +96,7 @@ def _separator(text: str) -> str:
 
 def _rows(text: str, separator: str, max_rows: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, each with its line, the header first."""
+    csv.field_size_limit(sys.maxsize)  # or a cell of more than 128 KiB refuses the whole table
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     count, line = 0, 1
     try:

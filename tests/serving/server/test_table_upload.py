@@ -95,6 +95,18 @@ def test_a_row_that_does_not_fit_harms_no_other(client):
     assert [row[5] for row in rows] == ["file", "ask", "ask", "ask", "ask", "file"]
 
 
+def test_a_cell_may_be_of_any_length(client):
+    limit = csv.field_size_limit(131_072)
+    try:
+        long = "x" * 200_000
+        _, *rows = sent(client, f"name,note\nLamp,{long}\n{long},1\nRadio,2\n".encode())
+    finally:
+        csv.field_size_limit(limit)
+    assert [row[2] for row in rows] == ["Lamps", "", "Radios"]
+    assert rows[0][1] == long
+    assert "the name has more than 50,000 characters" in rows[1][-1]
+
+
 def test_a_table_that_was_here_before_keeps_its_columns(client):
     header, row = sent(client, b"name,prediction,Error\nLamp,mine,none\n")
     assert header[:3] == ["name", "prediction", "Error"]
