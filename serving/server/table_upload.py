@@ -52,6 +52,7 @@ def mount_table_upload(app: FastAPI, service: Service) -> None:
         It has a column name (or title), description or both. Added are prediction, probability,
         decision, image_prediction, text_prediction and error; the other columns stay as they are.
         """
+        _check_options(request)
         upload = await _read(request, service)
         parts = _predicted(service, upload, Options(accuracy, top=1))
         first = await anext(parts)  # what is wrong with the whole request shows here
@@ -63,6 +64,16 @@ def mount_table_upload(app: FastAPI, service: Service) -> None:
         if upload.notes:
             headers["X-Note"] = " ".join(upload.notes)
         return StreamingResponse(_whole(upload, first, parts), media_type=CSV, headers=headers)
+
+
+def _check_options(request: Request) -> None:
+    """Raise Refusal for any option but one accuracy: a misspelt one would be ignored."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if names not in ([], ["accuracy"]):
+        raise Refusal(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"the URL has the options {', '.join(names)[:100]}: it takes accuracy, once",
+        )
 
 
 async def _read(request: Request, service: Service) -> UploadedTable:

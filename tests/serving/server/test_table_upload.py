@@ -63,6 +63,13 @@ def test_the_accuracy_decides(client):
     assert "one of 0.9, 0.95" in refusal(client, content, accuracy=0.5)
 
 
+def test_other_options_are_refused_and_named(client):
+    content = b"name\nLamp 3\n"
+    assert "options acuracy: it takes accuracy" in refusal(client, content, acuracy=0.98)
+    assert "accuracy, top" in refusal(client, content, accuracy=0.98, top=3)
+    assert "accuracy, accuracy" in refusal(client, content, accuracy=[0.9, 0.98])
+
+
 @pytest.mark.parametrize(
     "content",
     [
