@@ -7,11 +7,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from serving.server.bodies import read_predict_request
-from serving.server.errors import Refusal
+from serving.server.errors import Refusal, response_to_wrong_option
 from serving.server.guard import Guard, HungUp
 from serving.server.metrics import MeasuredApp
 from serving.server.openapi import REFUSALS, request_body, routes_page
@@ -58,6 +59,7 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
     _add_predict(app, service)
     _add_routes(app, service)
     mount_page(app, service)
+    app.add_exception_handler(RequestValidationError, response_to_wrong_option)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(MeasuredApp, metrics=service.metrics)
     return app

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -24,3 +26,11 @@ def busy(detail: str, wait_s: int = 1) -> Refusal:
 def response_of(error: HTTPException) -> JSONResponse:
     """Return the answer to a refused request."""
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def response_to_wrong_option(_: Request, error: Exception) -> JSONResponse:
+    """Return the answer to an option of a URL that cannot be read: one text, as of all refusals."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    reason = f"{first['loc'][-1]}: {first['msg']}"
+    return response_of(Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, reason))

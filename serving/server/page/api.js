@@ -49,9 +49,8 @@ async function reason(response) {
   }
 }
 
-// A refusal is a text, or a list of what is wrong with each part of the request.
+// Write the reason of a refusal as a sentence.
 function detail(said) {
-  if (Array.isArray(said)) return said.map((one) => `${(one.loc ?? []).slice(1).join(" ")}: ${one.msg}`).join("; ");
   if (!said) return "";
   return String(said).charAt(0).toUpperCase() + String(said).slice(1);
 }

@@ -61,6 +61,7 @@ def test_the_accuracy_decides(client):
     assert sent(client, content, accuracy=0.95)[1][3] == "file"
     assert sent(client, content, accuracy=0.995)[1][3] == "ask"
     assert "one of 0.9, 0.95" in refusal(client, content, accuracy=0.5)
+    assert refusal(client, content, accuracy="abc").startswith("accuracy: Input should be a")
 
 
 def test_other_options_are_refused_and_named(client):
