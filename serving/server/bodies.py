@@ -16,6 +16,7 @@ from serving.server.service import Service
 JSON, FORM = "application/json", "multipart/form-data"
 OPTIONS = ("accuracy", "top", "neighbors")
 FIELDS = (*RequestProduct.model_fields, *OPTIONS)
+CHARSETS = ("utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252")  # that forms may name
 SMALL = 100_000  # bytes of JSON that are read in less time than a thread takes to start
 
 
@@ -34,7 +35,7 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
             read = partial(PredictRequest.model_validate_json, await request.body())
             return read() if len(await request.body()) < SMALL else await service.in_thread(read)
         if kind == FORM:
-            _check_whole(request.headers["content-type"], await request.body())
+            _check_form(request.headers["content-type"], await request.body())
             return PredictRequest.model_validate(await _form(request))
     except ValidationError as error:
         _refuse(error)
@@ -44,10 +45,18 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
     )
 
 
-def _check_whole(content_type: str, body: bytes) -> None:
-    """Raise Refusal for a form without its end: a field that breaks off would be left out."""
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-    if b"--" + boundary + b"--" not in body:
+def _check_form(content_type: str, body: bytes) -> None:
+    """Raise Refusal for a form without its end, whose last field would be left out.
+
+    Also for a charset that is not common: some of Python's fail, or give what is no text.
+    """
+    _, options = parse_options_header(content_type)
+    charset = (options.get(b"charset") or b"utf-8").decode("latin-1").lower()
+    if charset not in CHARSETS:
+        raise Refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the form is in {charset[:50]}: send it in UTF-8"
+        )
+    if b"--" + options.get(b"boundary", b"") + b"--" not in body:
         raise Refusal(HTTPStatus.BAD_REQUEST, "the form has no closing boundary: send it whole")
 
 

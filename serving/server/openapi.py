@@ -15,7 +15,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         HTTPStatus.UNAUTHORIZED: "the server has a key, and the request has another or none",
         HTTPStatus.REQUEST_TIMEOUT: "the body did not come in time",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too many bytes or products",
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "neither JSON nor a form",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "neither JSON nor a form, or in an odd charset",
         HTTPStatus.UNPROCESSABLE_ENTITY: "a field is wrong; the reason names it",
         HTTPStatus.TOO_MANY_REQUESTS: "too much to do; Retry-After says when to try again",
         HTTPStatus.SERVICE_UNAVAILABLE: "no answer in time, or from what embeds the texts",

@@ -198,6 +198,21 @@ def test_a_form_that_breaks_off_is_refused(client):
         assert (answer.status_code, "no closing boundary" in answer.text) == (400, True)
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "unicode_escape", "utf-7"])
+def test_a_form_in_an_odd_charset_is_refused(client, charset):
+    kind = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
+    answer = client.post(PREDICT, content=form(name="\\ud800"), headers=kind)
+    assert (answer.status_code, f"in {charset}: send it in UTF-8" in answer.text) == (415, True)
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", "ISO-8859-1"])
+def test_a_form_may_name_its_charset(client, charset):
+    kind = {"Content-Type": f'multipart/form-data; boundary=B; charset="{charset}"'}
+    content = form().replace(b"Lamp", "Lamp é".encode(charset))
+    [found] = client.post(PREDICT, content=content, headers=kind).json()["predictions"]
+    assert found["label"] == "Lamps"
+
+
 def test_other_media_types_and_options_in_the_url_are_refused(client):
     answer = client.post(PREDICT, data={"name": "Lamp"})
     assert (answer.status_code, "urlencoded" in answer.text) == (415, True)
