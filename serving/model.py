@@ -24,6 +24,7 @@ from stages.fusion.model import ALL, FusedModel
 from stages.fusion.model_file import NEIGHBORS, ModelFile
 from stages.packaging.neighbors import neighbor_vectors
 
+_BLAS = threading.Lock()  # the number of its threads is of the process, whatever models there are
 SIDE_BY_SIDE = 64  # products whose images may be in memory for each encoder at once
 
 
@@ -107,7 +108,7 @@ class ServedModel:
         stages: with more it rounds differently.
         """
         features = self._features(products)
-        with self._lock, self._threads.limit(limits=1, user_api="blas"):
+        with self._lock, _BLAS, self._threads.limit(limits=1, user_api="blas"):
             found = self._fitted.predict_each(self._fitted.preprocessor.transform(features))
         return Answers(
             found.pop(ALL),
