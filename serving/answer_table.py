@@ -41,21 +41,22 @@ NEIGHBOR = pa.struct(
 NEIGHBORS = pa.field("neighbors", pa.list_(NEIGHBOR))
 
 
-def to_table(predictions: Sequence[Prediction]) -> pa.Table:
-    """Return predictions as a table of SCHEMA, with NEIGHBORS if they have any."""
-    return pa.Table.from_pylist([_row(one) for one in predictions], schema=_schema(predictions))
+def to_table(predictions: Sequence[Prediction], has_neighbors: bool = False) -> pa.Table:
+    """Return predictions as a table of SCHEMA, with NEIGHBORS if they were asked for."""
+    return pa.Table.from_pylist([_row(one) for one in predictions], schema=_schema(has_neighbors))
 
 
-def to_frame(predictions: Sequence[Prediction], index: "pd.Index") -> "pd.DataFrame":
+def to_frame(
+    predictions: Sequence[Prediction], index: "pd.Index", has_neighbors: bool = False
+) -> "pd.DataFrame":
     """Return predictions as a DataFrame with the columns of `to_table`, and with `index`."""
     import pandas as pd
 
     rows = [_row(one) for one in predictions]
-    return pd.DataFrame(rows, columns=_schema(predictions).names, index=index)
+    return pd.DataFrame(rows, columns=_schema(has_neighbors).names, index=index)
 
 
-def _schema(predictions: Sequence[Prediction]) -> pa.Schema:
-    has_neighbors = any(one.neighbors is not None for one in predictions)
+def _schema(has_neighbors: bool) -> pa.Schema:
     return SCHEMA.append(NEIGHBORS) if has_neighbors else SCHEMA
 
 

@@ -80,8 +80,8 @@ class Predictor:
         for batch in self._batches(products):
             found += self.predict_products(batch, accuracy=accuracy, top=top, neighbors=neighbors)
         if is_frame(products):
-            return to_frame(found, products.index)
-        return to_table(found) if isinstance(products, pa.Table) else found
+            return to_frame(found, products.index, neighbors > 0)
+        return to_table(found, neighbors > 0) if isinstance(products, pa.Table) else found
 
     def embed(self, products: Rows) -> dict[str, Matrix]:
         """Return each encoder's vectors of the products, as `embed_images` and `embed_text` do.

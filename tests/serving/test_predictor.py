@@ -267,3 +267,10 @@ def test_a_table_has_the_neighbours_that_were_asked_for(predictor):
         assert [[near["sku"] for near in row] for row in column] == [
             [near.sku for near in row] for row in wanted
         ]
+
+
+def test_a_table_without_rows_has_the_column_of_neighbours_as_well(predictor):
+    for table in (pd.DataFrame({"name": []}), pa.table({"name": pa.array([], pa.string())})):
+        found = predictor.predict(table, neighbors=2)
+        names = found.column_names if isinstance(found, pa.Table) else [*found.columns]
+        assert names == [*SCHEMA.names, "neighbors"]
