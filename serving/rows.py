@@ -1,6 +1,7 @@
 """Products in whatever form they are given, as rows."""
 
 import sys
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -68,4 +69,4 @@ def rows_of(products: Rows, inputs: Collection[str]) -> Sequence[Any]:
             f"products are a {type(products).__name__}: give a list of mappings, a DataFrame or an "
             "Arrow table"
         )
-    return products
+    return list(products) if isinstance(products, deque) else products  # it has no slices

@@ -1,6 +1,7 @@
 """The Predictor names the class that anyone can see, and says what it lacked and how sure it is."""
 
 import io
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -197,6 +198,11 @@ def test_a_table_without_a_column_to_read_is_refused(predictor, text_predictor, 
 def test_what_is_no_list_of_rows_is_refused(predictor, products):
     with pytest.raises(InputError, match="give a list of mappings, a DataFrame or an Arrow table"):
         predictor.predict(products)
+
+
+def test_products_may_come_in_any_sequence(predictor):
+    rows = rows_of(3)
+    assert predictor.predict(deque(rows)) == predictor.predict(tuple(rows))
 
 
 def test_a_product_is_filed_from_the_threshold_of_the_accuracy_on(predictor):
