@@ -1,6 +1,7 @@
 """The Predictor: a trained model that says where new products belong, and how sure that is."""
 
 from collections.abc import Sequence
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -125,6 +126,11 @@ class Predictor:
 
         Raises InputError for an accuracy that the model has no threshold for.
         """
+        if not isinstance(accuracy, Real):
+            raise InputError(
+                f"accuracy is a {type(accuracy).__name__}: give a number, one of "
+                f"{', '.join(map(str, self.accuracies))}"
+            )
         if accuracy not in self._thresholds:
             raise InputError(
                 f"the model has no threshold for an accuracy of {accuracy}: ask for one of "

@@ -220,6 +220,12 @@ def test_a_product_is_filed_from_the_threshold_of_the_accuracy_on(predictor):
         predictor.predict([], accuracy=0.5)
 
 
+@pytest.mark.parametrize("accuracy", [[0.95], "0.95", None])
+def test_an_accuracy_that_is_no_number_is_refused(predictor, accuracy):
+    with pytest.raises(InputError, match=rf"a {type(accuracy).__name__}: give a number, one of"):
+        predictor.predict([], accuracy=accuracy)
+
+
 @pytest.mark.parametrize(("top", "count"), [(1, 1), (2, 2), (4, 4), (99, 4)])
 def test_as_many_classes_are_named_as_were_asked_for(predictor, top, count):
     found = predictor.predict([row_of("Lamps")], top=top)[0]
