@@ -21,6 +21,7 @@ KEYS = ("sku", *TEXT_KEYS, "image")
 _KEY_LIST = ", ".join(KEYS)
 _MISSING = ("NAType", "NaTType")  # types of pandas, which is not imported here: it takes a second
 _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+_IN_NO_FILE = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA"}  # modes, and those that files have
 
 
 def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> Product:
@@ -107,6 +108,8 @@ def _file_of(image: PIL.Image.Image) -> bytes:
     file = io.BytesIO()
     try:
         image = PIL.ImageOps.exif_transpose(image)
+        if image.mode in _IN_NO_FILE:
+            image = image.convert(_IN_NO_FILE[image.mode])
         image.save(file, "PNG" if image.mode in _PNG_MODES else "TIFF", compress_level=1)
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         raise ImageError("a damaged image") from error

@@ -91,6 +91,14 @@ def test_pillow_s_images_of_any_mode_are_read(mode):
     assert PIL.Image.open(io.BytesIO(found.jpeg)).size == (32, 32)
 
 
+@pytest.mark.parametrize(("mode", "by_way_of"), [("HSV", "RGB"), ("La", "LA"), ("RGBa", "RGBA")])
+def test_pillow_s_images_of_modes_that_no_file_has_are_read(mode, by_way_of):
+    image = PIL.Image.new("RGB", (40, 30), "blue").convert(by_way_of)
+    as_file = read_product({"image": image}, BOTH, 32)
+    assert read_product({"image": image.convert(mode)}, BOTH, 32) == as_file
+    assert as_file.jpeg is not None
+
+
 def test_a_photograph_that_lies_on_its_side_is_turned():
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
