@@ -104,7 +104,13 @@ def _keep_one_image(
 
 def _listed(found: Sequence[str]) -> str:
     more = f" and {len(found) - N_LISTED:,} more" if len(found) > N_LISTED else ""
-    return (", ".join(map(repr, found[:N_LISTED])) or "none") + more
+    return (", ".join(map(repr, found[:N_LISTED])) or "none") + more + _note(found)
+
+
+def _note(found: Sequence[str]) -> str:
+    """Return what to say of a header that is one cell, since its separator is another."""
+    separator = next((one for one in ";\t|" if len(found) == 1 and one in found[0]), None)
+    return f" (separated by {separator!r}: .csv has commas, .tsv tabs)" if separator else ""
 
 
 def say_columns(columns: TableColumns) -> str:

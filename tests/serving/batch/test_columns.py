@@ -82,6 +82,13 @@ def test_a_table_without_a_column_to_read_is_refused_with_what_it_has(choose):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(("separator", "said"), [(";", "';'"), ("|", r"'\|'"), ("\t", r"'\\t'")])
+def test_a_table_with_another_separator_is_refused_with_its_name(choose, separator, said):
+    for named in ([], ["name=name"]):
+        with pytest.raises(InputError, match=rf"separated by {said}: \.csv has commas, \.tsv tabs"):
+            choose([f"sku{separator}name"], named)
+
+
 def test_many_columns_are_not_all_listed(choose):
     with pytest.raises(InputError, match="and 970 more"):
         choose([f"column {i}" for i in range(1000)])
