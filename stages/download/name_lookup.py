@@ -37,9 +37,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Match:
-    """The name of the file that a reference means; `way` is how it was guessed, None if exact."""
+    """The name of the file that a reference means.
+
+    `path` is what of the reference fits, and `way` how it was guessed, None if exact.
+    """
 
     name: str
+    path: str
     way: str | None = None
 
 
@@ -48,7 +52,7 @@ class NameMatcher:
 
     def __init__(self, above: Iterable[str] = ()) -> None:
         """Paths in `above` are of folders: a reference may start there, and names start below."""
-        self._above = [f"{path}/" for path in map(plain, above) if path != "."]
+        self._above = [_composed(path) for path in map(plain, above) if path != "."]
         self.guessed: Counter[str] = Counter()
         self._indexes: dict[Place, _Index] = {}
 
@@ -74,25 +78,31 @@ class NameMatcher:
             results[reference] = self._exact(path, is_name) or (
                 _refused(reference, place) or self._guess(path, is_name, index, place)
             )
-        fitting = _count_paths(paths, results)
+        fitting = _count_paths(results.values())
         return {reference: self._settle(result, fitting) for reference, result in results.items()}
 
     def _exact(self, path: str, is_name: Callable[[str], bool]) -> Match | None:
-        paths = path, *self._below(path)
-        return next((Match(name) for name in paths if is_name(name)), None)
-
-    def _below(self, path: str) -> list[str]:
-        """Return the path from each folder above, if it starts there."""
-        return [path[len(above) :] for above in self._above if path.startswith(above)]
+        return next((Match(name, name) for name in self._starts(path) if is_name(name)), None)
 
     def _guess(
         self, path: str, is_name: Callable[[str], bool], index: "_Index", place: Place
     ) -> Match | Failure:
         decoded = self._exact(plain(unquote(path)), is_name) if "%" in path else None
         if decoded:
-            return Match(decoded.name, DECODED)
-        found = [index.find(one, place) for one in (path, *self._below(path))]
-        return next((one for one in found if isinstance(one, Match)), found[-1])
+            return Match(decoded.name, path, DECODED)
+        found = (index.find(start, place) for start in self._starts(path))
+        missing = Failure(place.missing)
+        return next((match for match in found if match != missing), missing)
+
+    def _starts(self, path: str) -> list[str]:
+        """Return a path, and what of it is below each of the folders that it starts with."""
+        parts = path.split("/")
+        starts = [path]
+        for above in self._above:
+            depth = above.count("/") + 1
+            if len(parts) > depth and _composed("/".join(parts[:depth])) == above:
+                starts.append("/".join(parts[depth:]))
+        return starts
 
     def _settle(self, result: Match | Failure, fitting: Mapping[str, int]) -> str | Failure:
         if isinstance(result, Failure):
@@ -121,13 +131,9 @@ def _refused(reference: str, place: Place) -> Failure | None:
     return None
 
 
-def _count_paths(paths: Mapping[str, str], results: Mapping[str, Match | Failure]) -> Counter[str]:
+def _count_paths(results: Iterable[Match | Failure]) -> Counter[str]:
     """Return how many different paths mean each name."""
-    pairs = {
-        (_composed(paths[reference]), result.name)
-        for reference, result in results.items()
-        if isinstance(result, Match)
-    }
+    pairs = {(_composed(found.path), found.name) for found in results if isinstance(found, Match)}
     return Counter(name for _, name in pairs)
 
 
@@ -196,7 +202,7 @@ class _Index:
         for way, table in zip(_WAYS, self._tables, strict=True):
             fitting = table.get(way.of_reference(path), [])
             if len(fitting) == 1:
-                return Match(fitting[0], way.words)
+                return Match(fitting[0], path, way.words)
             if fitting:
                 return Failure(f"several in {place.name}")
         return Failure(place.missing)

@@ -63,6 +63,19 @@ def test_a_path_that_starts_above_is_guessed_like_any_other(above):
     assert match([name], [reference], folders) == found
 
 
+@pytest.mark.parametrize("turn", [(lambda x: x, decomposed), (decomposed, lambda x: x)])
+@pytest.mark.parametrize("above", ["data/catalogue", "/läden/catalogue"])
+def test_a_path_that_starts_with_the_folder_is_compared_below_it(above, turn):
+    of_name, of_reference = turn
+    name = of_name("mugs/Stühl 0.jpg")
+    exact, guess = (f"{above}/mugs/Stühl 0{ending}" for ending in (".jpg", ""))
+    exact, guess = of_reference(exact), of_reference(guess)
+    assert match([name], [exact], [above]) == ({exact: name}, {})
+    way = Counter({"without their ending": 2})
+    both = [guess, "mugs/Stühl 0"]  # one path
+    assert match([name], both, [above]) == (dict.fromkeys(both, name), way)
+
+
 @pytest.mark.parametrize(
     ("reference", "way"),
     [
