@@ -81,6 +81,8 @@ def _texts_in(value: Any) -> Iterator[str]:
             else:  # as PHP writes a list that does not start at 0, or by the kind of image
                 texts = [one for one in value.values() if isinstance(one, str | list | dict)]
                 yield from _texts_in(texts)
+                if not texts and any(value.values()):  # no empty cell, but a fault to be seen
+                    yield json.dumps(value)
 
 
 def _split_urls(text: str) -> list[str]:

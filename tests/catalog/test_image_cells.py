@@ -257,6 +257,11 @@ def test_an_object_by_number_or_kind_of_image_has_its_images_as_values(value):
     assert locations(json.dumps(value)) == [A, B]
 
 
+@pytest.mark.parametrize("value", [{"id": 5}, [{"id": 5, "width": 400}], {"main": {"id": 5}}])
+def test_an_object_in_which_no_image_is_found_is_no_empty_cell(value):
+    assert reason(json.dumps(value)) == "no http:// or https:// at the start"
+
+
 @pytest.mark.parametrize("value", [{}, {"url": None, "alt": "Lamp"}, {"image": ""}, {"1": None}])
 def test_an_object_without_an_image_is_none(value):
     assert references(json.dumps(value)) == []
