@@ -92,7 +92,11 @@ def _split_urls(text: str) -> list[str]:
 
 
 def _split_names(text: str) -> list[str]:
-    """Split a text after each ending of an image file if all its parts have one."""
+    """Split a text after each ending of an image file if all its parts have one.
+
+    Where only spaces are between two names, and nothing says that it is a list, the second has to
+    be a path: "lamp.jpg 2.jpg" is a name.
+    """
     names: list[list[str]] = [[]]
     for piece in _BETWEEN_NAMES.split(text):
         names[-1].append(piece)
@@ -100,7 +104,23 @@ def _split_names(text: str) -> list[str]:
             names.append([])
     rest = "".join(names.pop())
     is_list = names and not strip_invisible(rest, _SEPARATORS)
-    return ["".join(name) for name in names] if is_list else [text]
+    if not is_list:
+        return [text]
+    found: list[list[str]] = []
+    for pieces in names:
+        name = "".join(pieces)
+        gap = name[: len(name) - len(name.lstrip(" "))]
+        is_own = not gap or rest or _starts_name(name.lstrip(" "))
+        if found and not is_own:
+            found[-1] += pieces
+        else:
+            found.append(pieces)
+    return ["".join(pieces) for pieces in found]
+
+
+def _starts_name(text: str) -> bool:
+    """Return whether a text after a space is another name: after a separator, quoted or a path."""
+    return re.match(rf"{_GAP}|[\"'<]", text) is not None or "/" in text or "\\" in text
 
 
 def _reference(part: str, scheme: CellScheme) -> ImageRef | None:

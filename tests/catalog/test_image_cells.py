@@ -203,6 +203,23 @@ def test_names_of_files(scheme):
     assert reason("data:image/png;base64,AA", scheme).startswith("an image in the cell itself")
 
 
+@pytest.mark.parametrize("scheme", ["file", "archive"])
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("f/lamp.jpg 2.jpg", ["f/lamp.jpg 2.jpg"]),
+        ("lamp.jpg  2.jpg 3.jpg", ["lamp.jpg  2.jpg 3.jpg"]),
+        ("f/a.jpg, f/lamp.jpg 2.jpg", ["f/a.jpg", "f/lamp.jpg 2.jpg"]),
+        ("f/a.jpg f/b.jpg", ["f/a.jpg", "f/b.jpg"]),
+        ("f\\a.jpg f\\b.jpg", ["f\\a.jpg", "f\\b.jpg"]),
+        ("a.jpg ; b.jpg", ["a.jpg", "b.jpg"]),
+        ("'a.jpg' 'b.jpg'", ["a.jpg", "b.jpg"]),
+    ],
+)
+def test_a_space_is_a_part_of_a_name_unless_a_path_follows(scheme, cell, names):
+    assert locations(cell, scheme) == names
+
+
 def test_an_image_in_a_cell_is_not_carried_along():
     assert len(read_image_cell("data:image/png;base64," + "A" * 10**6, "url")) < 300
 
