@@ -9,21 +9,30 @@ from html.entities import html5
 _ENTITY = re.compile(r"&(?:#[0-9]{1,9}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]*);")
 _DEPTH = 5  # how many times text may be encoded
 
-# Only elements of HTML, with attributes that have values: "<3", "5 < 6 > 4" and "<Brand>" are text.
+# Only elements of HTML, with attributes that have values or need none: "<3", "5 < 6 > 4", "<Brand>"
+# and "<b and c>" are text.
 # An inline element does not separate words (H<sub>2</sub>O), the others do.
-_INLINE = "a|abbr|b|big|cite|code|del|em|font|i|ins|mark|s|small|span|strike|strong|sub|sup|tt|u"
+_INLINE = (
+    "a|abbr|b|big|cite|code|del|em|font|i|ins|mark|o:p|s|small|span|strike|strong|sub|sup|tt|u|wbr"
+)
 _OTHER = (
-    "article|blockquote|body|br|button|caption|center|col|colgroup|dd|div|dl|dt|fieldset|figcaption"
-    "|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|label|li|link|main|meta|nav"
-    "|object|ol|option|p|param|pre|section|select|style|script|table|tbody|td|tfoot|th|thead|title"
-    "|tr|ul|video"
+    "address|article|blockquote|body|br|button|caption|center|col|colgroup|dd|details|div|dl|dt"
+    "|fieldset|figcaption|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|label|li"
+    "|link|main|meta|nav|object|ol|option|p|param|path|picture|pre|section|select|source|style"
+    "|script|summary|svg|table|tbody|td|tfoot|th|thead|title|tr|ul|video"
+)
+_ALONE = (
+    "allowfullscreen|async|autoplay|checked|compact|controls|default|defer|disabled|hidden|loop"
+    "|multiple|muted|noshade|novalidate|nowrap|open|playsinline|readonly|required|reversed|selected"
 )
 _TAG = (
-    r"<(?:(?:{names})(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))*\s*/?"
+    r"<(?:(?:{names})(?:(?:\s+|(?<=[\"']))[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)"
+    r"|(?:\s+|(?<=[\"']))(?:{alone})(?![^\s/>]))*\s*/?"
     r"|/(?:{names})\s*)>"
 )
-_INLINE_TAG = re.compile(_TAG.format(names=_INLINE), re.IGNORECASE)
-_OTHER_TAG = re.compile(_TAG.format(names=_OTHER), re.IGNORECASE)
+_DECLARATION = re.compile(r"<(?:!doctype|\?xml)\b[^<>]*>", re.IGNORECASE)
+_INLINE_TAG = re.compile(_TAG.format(names=_INLINE, alone=_ALONE), re.IGNORECASE)
+_OTHER_TAG = re.compile(_TAG.format(names=_OTHER, alone=_ALONE), re.IGNORECASE)
 # Elements whose content a browser does not show, and how they end.
 _NOT_SHOWN = [
     (re.compile(f"{start}.*?{end}", re.IGNORECASE | re.DOTALL), re.compile(end, re.IGNORECASE))
@@ -56,6 +65,9 @@ def clean(text: str | None) -> str:
     if "<" in text:
         for hidden, end in _NOT_SHOWN:
             text = _without(hidden, end, text)
+        if "<![CDATA[" in text:  # what is in it is shown
+            text = text.replace("<![CDATA[", " ").replace("]]>", " ")
+        text = _DECLARATION.sub(" ", text)
         text = _OTHER_TAG.sub(" ", _INLINE_TAG.sub("", text))
     return one_line(text)
 

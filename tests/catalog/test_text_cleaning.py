@@ -35,6 +35,16 @@ def test_entities_are_decoded(text, plain):
         ("<UL><LI>One<LI>Two</UL>", "One Two"),
         ("a<!-- not > shown -->b<style>p {}</style>c<script>x()</script>", "a b c"),
         ("a<!-- b --> c <!-- d", "a c <!-- d"),
+        ("<table><tr><td nowrap>One<td NOWRAP align=left>Two</table>", "One Two"),
+        ('One<iframe src="x" allowfullscreen></iframe>Two<hr noshade/>', "One Two"),
+        ('<div class="a"id="b">One</div><a href=\'x\'title="y">Two</a>', "One Two"),
+        ("One<o:p></o:p> Two<o:p>&nbsp;</o:p>, hand<wbr>made", "One Two , handmade"),
+        ("<![CDATA[<p>One</p>]]>Two", "One Two"),
+        ("<!DOCTYPE html><html><p>One", "One"),
+        ('<?xml version="1.0"?><?xml:namespace prefix="o" />One', "One"),
+        ("a<address>b</address><details open><summary>c</summary>d</details>", "a b c d"),
+        ('a<picture><source src="x"></picture><svg width="1"><path d="M0 0"/></svg>b', "a b"),
+        ("a <b open to all> c, <td now> x]]>", "a <b open to all> c, <td now> x]]>"),
         ("I <3 it", "I <3 it"),
         ("5 < 6 > 4, x<y>z", "5 < 6 > 4, x<y>z"),
         ("<Brand> cable, <b and c> < p", "<Brand> cable, <b and c> < p"),
@@ -66,7 +76,21 @@ def test_characters_and_white_space(text, plain):
 
 @pytest.mark.parametrize(
     "piece",
-    ["<!--", "--><!--", "<script>", "<style ", "amp;", "#38;", "<a ", ' x="', "\u0327\u0301", "1"],
+    [
+        *(
+            "<!--",
+            "--><!--",
+            "<script>",
+            "<style ",
+            "amp;",
+            "#38;",
+            "<a ",
+            ' x="',
+            "\u0327\u0301",
+            "1",
+        ),
+        *("<!doctype ", "<![CDATA[", "]]>", " nowrap", "<td nowrap ", 'x="1"', "<td open='1'"),
+    ],
 )
 @pytest.mark.parametrize("start", ["", "&", "&#", "<a", "a"])
 def test_no_text_takes_for_ever(piece, start):
