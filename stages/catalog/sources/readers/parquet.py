@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
@@ -15,6 +16,7 @@ from stages.common.errors import InputError
 from stages.common.file_content import open_bytes
 
 _BATCH = 8192
+_FLOAT32_EXACT = 2.0**23  # from which on a float of 32 bits is a whole number
 _BUFFER = 1 << 16  # bytes of a column that are read at once
 _BATCH_OF_IMAGES = 64  # embedded images are large
 
@@ -75,7 +77,8 @@ def _may_hold_images(cells: pa.DataType) -> bool:
 def _checked(cells: pa.Array, where: str) -> pa.Array:
     """Return cells; those of a column of text as bytes if one is not UTF-8, which Parquet allows.
 
-    Raises InputError where such a text is inside another value.
+    A float of 32 bits keeps its digits: 0.1 would become 0.10000000149011612. Raises InputError
+    where a text that is not UTF-8 is inside another value.
     """
     try:
         cells.validate(full=True)
@@ -83,6 +86,10 @@ def _checked(cells: pa.Array, where: str) -> pa.Array:
         if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
             return cells.cast(pa.large_binary())
         raise InputError(f"{where}: {error}: save the text as UTF-8") from None
+    if pa.types.is_float32(cells.type):
+        shortest = cells.cast(pa.string()).cast(pa.float64())
+        is_whole = pc.greater_equal(pc.abs(cells), _FLOAT32_EXACT)  # and known to its last digit
+        return pc.if_else(is_whole, cells.cast(pa.float64()), shortest)
     return cells
 
 

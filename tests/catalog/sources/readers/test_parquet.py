@@ -80,6 +80,10 @@ def test_metadata_that_cannot_be_read_are_refused(refusal, tmp_path):
     [
         (pa.array(["Café".encode(), None]), ["Café", None]),
         (pa.array([["a", None, "b"], []]), ["a b", None]),
+        (
+            pa.array([0.1, -2.0, 123456792.0, None, float("nan")], pa.float32()),
+            ["0.1", "-2", "123456792", None, None],
+        ),
         (pa.array([18262, None], pa.date32()), ["2020-01-01", None]),
         (
             pa.array([1577880000, None], pa.timestamp("s", "UTC")),
