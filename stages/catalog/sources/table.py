@@ -13,6 +13,7 @@ from stages.catalog.sources.product import RawProduct
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.formats import Format, files_of, format_of
 from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
+from stages.catalog.sources.readers.json_objects import check_json_lines, read_json_lines
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
@@ -86,7 +87,10 @@ def _path_in(folder: Path, name: str) -> Path:
 
 def _rows(path: Path, columns: Sequence[str], sheet: str | None) -> Iterator[tuple[Path, Row]]:
     """Yield the rows of a table, each with its file."""
-    for file in files_of(path):
+    files = files_of(path)
+    if _format_of(files[0], sheet).read is read_json_lines:
+        check_json_lines(path, files, columns)
+    for file in files:
         kind = _format_of(file, sheet)
         reader = kind.read if sheet is None else partial(read_spreadsheet, sheet=sheet)
         for row in reader(file, columns):

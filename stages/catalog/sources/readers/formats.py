@@ -43,6 +43,9 @@ FORMATS = {
 }
 
 
+_WITH_HEADER = (".csv", ".tsv")  # which a program that has no rows for a file may not write
+
+
 def format_of(path: Path) -> Format:
     """Return the format of a file, by the ending of its name.
 
@@ -60,8 +63,9 @@ def format_of(path: Path) -> Format:
 def files_of(path: Path) -> list[Path]:
     """Return the files of a table: one, or those of its folder in the order of their names.
 
-    Files whose names start with `_` or `.` hold no rows, as Spark names them. Raises InputError
-    where the folder has no file, a folder, or files of several formats.
+    Files whose names start with `_` or `.` hold no rows, as Spark names them, nor do empty files of
+    CSV or TSV. Raises InputError where the folder has no file, a folder, or files of several
+    formats.
     """
     if not path.is_dir():
         return [path]
@@ -75,7 +79,8 @@ def files_of(path: Path) -> list[Path]:
                 f"{files[0].name} and {file.name} in it have not. Write the table without "
                 f"partitions, move what is no part of it, or correct data.table.path"
             )
-    return files
+    filled = [file for file in files if file.stat().st_size or _ending(file) not in _WITH_HEADER]
+    return filled or files
 
 
 def _ending(path: PurePath) -> str:

@@ -54,9 +54,16 @@ def _content(path: Path) -> Any:
 
 
 def read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield one object per line. The file is read twice: an object may lack some of the keys."""
-    _check_keys(path, _lines(path), columns)
+    """Yield one object per line, which may lack some of the keys, as may the file.
+
+    `check_json_lines` says whether a table has them.
+    """
     yield from _lines(path)
+
+
+def check_json_lines(table: Path, files: Sequence[Path], columns: Sequence[str]) -> None:
+    """Raise InputError where no object of a table's files has a column, if there is any object."""
+    _check_keys(table, (row for file in files for row in _lines(file)), columns)
 
 
 def json_lines_columns(path: Path) -> list[str]:

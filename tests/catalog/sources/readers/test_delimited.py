@@ -57,6 +57,15 @@ def test_a_header_with_wrong_quotes_is_refused(refusal, header):
     assert "header (line 1)" in refusal("products.csv", header.encode() + GOOD.encode())
 
 
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_an_empty_file_of_a_folder_is_skipped(read, refusal, tmp_path, name):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / f"parts/{name}.csv").touch()
+    assert f"{name}.csv has no column 'sku'; it has none" in refusal("parts")
+    (tmp_path / "parts/b.csv").write_text(HEADER + GOOD)
+    assert [product.sku for product in read("parts")] == ["1"]
+
+
 @pytest.mark.parametrize("delimiter", [";", "|"])
 def test_other_delimiters_are_refused_with_a_hint(refusal, delimiter):
     said = refusal("products.csv", (HEADER + GOOD).replace(",", delimiter).encode())

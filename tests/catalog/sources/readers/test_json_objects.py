@@ -70,6 +70,17 @@ def test_bad_lines_are_named_at_once(refusal):
     assert "row 3 (line 4): is no object but a list" in said
 
 
+def test_a_file_of_a_folder_may_lack_a_key_that_another_has(read, refusal, tmp_path):
+    rows = [FRAME.iloc[number].to_dict() for number in range(2)]
+    del rows[0]["description"]
+    (tmp_path / "parts").mkdir()
+    for name, row in zip("ab", rows, strict=True):
+        (tmp_path / f"parts/{name}.jsonl").write_text(json.dumps(row))
+    (tmp_path / "parts/c.jsonl").touch()
+    assert [product.description for product in read("parts")] == [None, "description 1"]
+    assert "parts has no column 'long'; it has 'sku'" in refusal("parts", description="long")
+
+
 def test_lines_in_a_file_named_json_are_refused_with_the_name_to_give(refusal):
     content = FRAME.to_json(orient="records", lines=True).encode()
     assert "name the file .jsonl" in refusal("products.json", content)
