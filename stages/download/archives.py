@@ -86,10 +86,13 @@ def _members(archive: zipfile.ZipFile | tarfile.TarFile) -> Mapping[str, Member]
         return {
             plain(_zip_name(entry)): entry for entry in archive.infolist() if not entry.is_dir()
         }
-    entries = list(archive)
-    files = {plain(entry.name): entry for entry in entries if entry.isreg()}
-    links = {plain(entry.name): plain(entry.linkname) for entry in entries if entry.islnk()}
-    return files | {name: files[target] for name, target in links.items() if target in files}
+    files: dict[str, Member] = {}
+    for entry in archive:
+        if entry.isreg():
+            files[plain(entry.name)] = entry
+        elif entry.islnk() and (target := files.get(plain(entry.linkname))):
+            files[plain(entry.name)] = target  # a hard link comes after its file
+    return files
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:

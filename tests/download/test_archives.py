@@ -219,16 +219,20 @@ def test_a_zip_of_a_mac_has_its_names_in_utf_8_and_does_not_say_so(tmp_path):
 def test_a_hard_link_is_the_file_that_it_names(tmp_path):
     path = packed(tmp_path / "a.tar", [("1.jpg", b"one")])
     links = {"2.jpg": ("1.jpg", tarfile.LNKTYPE), "3.jpg": ("/etc/hostname", tarfile.LNKTYPE)}
-    links["4.jpg"] = ("1.jpg", tarfile.SYMTYPE)
+    links |= {"4.jpg": ("1.jpg", tarfile.SYMTYPE), "5.jpg": ("1.jpg", tarfile.LNKTYPE)}
     with tarfile.open(path, "a") as archive:
         for name, (target, kind) in links.items():
             entry = tarfile.TarInfo(name)
             entry.linkname, entry.type = target, kind
             archive.addfile(entry)
+        last = tarfile.TarInfo("5.jpg")
+        last.size = 5
+        archive.addfile(last, io.BytesIO(b"other"))
     missing = Failure("not in the archive")
     assert read(path, ["1.jpg", *links]) == {
         "1.jpg": b"one",
         "2.jpg": b"one",
         "3.jpg": missing,
         "4.jpg": missing,
+        "5.jpg": b"other",
     }

@@ -146,8 +146,9 @@ def test_a_small_answer_that_unpacks_to_a_large_file_is_refused(host, tmp_path):
 def test_a_file_that_would_fill_the_disk_is_refused_before_it_does(
     host, tmp_path, monkeypatch, answer
 ):
-    free = shutil.disk_usage(tmp_path).free
-    monkeypatch.setattr(size_limit, "MIN_FREE", free - 1_000_000)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)  # whatever other tests write
+    monkeypatch.setattr(size_limit, "MIN_FREE", usage.free - 1_000_000)
     host.answers = {"/f": [(200, BODY, {"ETag": '"1"'})]}
     path = get(f"{host.url}/f", tmp_path)
     host.answers = {"/f": [answer]}
