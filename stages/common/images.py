@@ -10,8 +10,11 @@ DEFAULT_SIZE = 224  # pixels of the side that a network takes, where it does not
 
 
 def open_jpeg(jpeg: bytes) -> Pixels:
-    """Return the pixels of a JPEG, decoded beside other threads; raises ValueError for another."""
-    return simplejpeg.decode_jpeg(jpeg)
+    """Return the pixels of a JPEG, decoded beside other threads; raises ValueError for another.
+
+    One with slight damage, such as superfluous bytes, is read as Pillow reads it.
+    """
+    return simplejpeg.decode_jpeg(jpeg, strict=False)
 
 
 def resize(image: Pixels, width: int, height: int) -> Pixels:

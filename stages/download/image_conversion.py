@@ -6,6 +6,7 @@ import io
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from stages.common.images import open_jpeg
 from stages.download.content_names import name_content
 from stages.download.jpeg_end import with_end
 
@@ -59,7 +60,8 @@ def to_jpeg(data: bytes, size: int) -> bytes:
         image, is_whole = _decode(data, size)
         orientation = _orientation(image)
         is_plain = image.format == "JPEG" and image.mode == "RGB"
-        if is_whole and is_plain and image.size == (size, size) and orientation == UPRIGHT:
+        is_done = is_whole and is_plain and image.size == (size, size) and orientation == UPRIGHT
+        if is_done and _is_readable(data):
             return data
         square = _square(image, orientation, size)
     except ImageError:
@@ -73,6 +75,15 @@ def to_jpeg(data: bytes, size: int) -> bytes:
     file = io.BytesIO()
     square.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def _is_readable(jpeg: bytes) -> bool:
+    """Return whether encoders can read a JPEG that Pillow can."""
+    try:
+        open_jpeg(jpeg)
+    except ValueError:
+        return False
+    return True
 
 
 def _decode(data: bytes, size: int) -> tuple[Image.Image, bool]:

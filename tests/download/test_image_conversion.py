@@ -10,6 +10,7 @@ from helpers import heic_files
 from helpers.mutations import mutations
 from PIL import Image
 
+from stages.common.images import open_jpeg
 from stages.download.image_conversion import ImageError
 from stages.download.image_conversion import to_jpeg as to_jpeg_of_size
 
@@ -334,3 +335,25 @@ def test_a_heic_file_that_says_it_is_small_is_refused_before_it_is_decoded():
         to_jpeg(data.replace(size, struct.pack(">II", 100, 100)))
     with pytest.raises(ImageError, match="100 megapixels"):
         to_jpeg(data.replace(size, struct.pack(">II", 20_000, 20_000)))
+
+
+def test_encoders_read_a_jpeg_with_superfluous_bytes_as_it_is_shown():
+    pixels = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
+    jpeg = encoded(Image.fromarray(pixels).resize((224, 224)), "JPEG")
+    damaged = jpeg[:-2] + bytes(80) + jpeg[-2:]
+    stored = to_jpeg(damaged)
+    np.testing.assert_array_equal(open_jpeg(stored), np.asarray(opened(jpeg)))
+
+
+def test_encoders_read_whatever_damaged_jpeg_is_taken():
+    pixels = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
+    jpeg = encoded(Image.fromarray(pixels).resize((224, 224)), "JPEG")
+    taken = 0
+    for damaged in mutations(jpeg, 500, seed=0):
+        try:
+            stored = to_jpeg(damaged)
+        except ImageError:
+            continue
+        assert open_jpeg(stored).shape == (224, 224, 3)
+        taken += 1
+    assert taken > 50

@@ -65,11 +65,16 @@ def read_rows(
 def columns_of(path: Path, sheet: str | None) -> list[str]:
     """Return the columns that a table has; of one in several files those of the first.
 
-    Raises InputError where the table cannot be read.
+    Of JSON Lines any file may lack a key: they are those of all. Raises InputError where the table
+    cannot be read.
     """
-    file = files_of(path)[0]
-    kind = _format_of(file, sheet)
-    return kind.columns(file) if sheet is None else spreadsheet_columns(file, sheet)
+    files = files_of(path)
+    kind = _format_of(files[0], sheet)
+    if sheet is not None:
+        return spreadsheet_columns(files[0], sheet)
+    if kind.read is read_json_lines:
+        return list(dict.fromkeys(key for file in files for key in kind.columns(file)))
+    return kind.columns(files[0])
 
 
 def _path_in(folder: Path, name: str) -> Path:

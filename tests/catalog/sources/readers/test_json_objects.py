@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from stages.catalog.sources.table import columns_of
+
 COLUMNS = ["sku", "name", "description", "manufacturer", "label"]
 FRAME = pd.DataFrame([[f"{name} {i}" for name in COLUMNS] for i in range(12)], columns=COLUMNS)
 
@@ -78,6 +80,7 @@ def test_a_file_of_a_folder_may_lack_a_key_that_another_has(read, refusal, tmp_p
         (tmp_path / f"parts/{name}.jsonl").write_text(json.dumps(row))
     (tmp_path / "parts/c.jsonl").touch()
     assert [product.description for product in read("parts")] == [None, "description 1"]
+    assert set(columns_of(tmp_path / "parts", None)) == set(FRAME.columns)
     assert "parts has no column 'long'; it has 'sku'" in refusal("parts", description="long")
 
 
