@@ -47,13 +47,21 @@ class NeighborIndex:
         similarities = vectors @ self._vectors.T
         nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
         return [
-            self._rows(similarities[row], nearest[row]) if there else []
-            for row, there in enumerate(np.any(vectors, axis=1).tolist())
+            self._rows(vector, chosen) if vector.any() else []
+            for vector, chosen in zip(vectors, nearest, strict=True)
         ]
 
-    def _rows(self, similarities: np.ndarray, chosen: np.ndarray) -> list[Neighbor]:
-        found = self._table.take(pa.array(chosen)).to_pylist()
+    def _rows(self, vector: np.ndarray, chosen: np.ndarray) -> list[Neighbor]:
+        """Return the chosen training products, the most similar first.
+
+        A product of matrices rounds differently with other products beside this one. So their
+        similarities are computed anew.
+        """
+        exact = self._vectors[chosen].astype(np.float64) @ vector.astype(np.float64)
+        similarities = exact.astype(np.float32)
+        order = np.argsort(-similarities, kind="stable")
+        found = self._table.take(pa.array(chosen[order])).to_pylist()
         return [
-            Neighbor(similarity=float(similarities[at]), **row)
-            for at, row in zip(chosen, found, strict=True)
+            Neighbor(similarity=float(one), **row)
+            for one, row in zip(similarities[order], found, strict=True)
         ]

@@ -269,6 +269,13 @@ def test_the_neighbours_are_of_the_product_s_kind(predictor, text_predictor):
     assert predictor.predict(rows[:1])[0].neighbors is None
 
 
+def test_neighbours_do_not_depend_on_the_products_beside(predictor):
+    rows = [row_of(label, number) for label in LABELS for number in range(3)]
+    together = [one.neighbors for one in predictor.predict(rows, neighbors=3)]
+    alone = [predictor.predict([row], neighbors=3)[0].neighbors for row in rows]
+    assert alone == together
+
+
 def test_a_table_has_the_neighbours_that_were_asked_for(predictor):
     rows = rows_of(3)
     wanted = [one.neighbors for one in predictor.predict(rows, neighbors=2)]
