@@ -20,6 +20,7 @@ from stages.common.files import atomic_file
 
 FOLDER = "predict"  # of the cache
 PIECE = 2**20  # bytes that are copied at a time
+RETRY_S = 60  # that Google's store is asked again; Arrow would take a quarter of an hour
 
 
 @contextmanager
@@ -64,8 +65,9 @@ def _open(url: str) -> tuple[FileSystem, str]:
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if ":" in user or (at and scheme == "s3"):  # abfs:// has a container there
         raise InputError(f"a URL of {scheme}:// has a user or password in it: leave them out")
+    limit = f"?retry_limit_seconds={RETRY_S}" if scheme == "gs" and "?" not in rest else ""
     with _explained(url, "reached"):
-        return FileSystem.from_uri(url)
+        return FileSystem.from_uri(url + limit)
 
 
 def _fetch(url: str, folder: Path) -> Path:

@@ -74,13 +74,16 @@ class ObjectStores:
             yield content
 
     def _read(self, scheme: str, bucket: str, key: str) -> bytes:
+        most = self._settings.max_bytes
         with (
             _named_failures(),
-            self._bucket(scheme, bucket).open_input_file(f"{bucket}/{key}") as file,
+            # As a stream: a file of Google's is opened under Python's lock, which stops all else.
+            self._bucket(scheme, bucket).open_input_stream(f"{bucket}/{key}") as stream,
         ):
-            if file.size() > self._settings.max_bytes:
-                raise RequestError(too_large(self._settings.max_bytes).reason)
-            return file.read()
+            content = stream.read(most + 1)
+        if len(content) > most:
+            raise RequestError(too_large(most).reason)
+        return content
 
     def _bucket(self, scheme: str, bucket: str) -> "FileSystem":
         """Return the store of a bucket; those that ask at the same time share a failure."""
@@ -107,8 +110,7 @@ class ObjectStores:
         )
 
         if scheme == "gs":
-            seconds = self._settings.connect_timeout_s + self._settings.read_timeout_s
-            return GcsFileSystem(retry_time_limit=timedelta(seconds=seconds))
+            return GcsFileSystem(retry_time_limit=timedelta(seconds=1))  # it takes none for never
         endpoint = next(filter(None, map(os.environ.get, ENDPOINTS)), None)
         return S3FileSystem(
             endpoint_override=endpoint,

@@ -1,4 +1,4 @@
-"""Images in an object store, which a host on loopback plays, come as those of other hosts do.
+"""Images in object stores, which hosts on loopback play, come as those of other hosts do.
 
 tests/torture/test_s3_remote.py does the same with a server that speaks all of S3.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.http_host import settings
-from helpers.object_store import Store, serving_store
+from helpers.object_store import Store, serving_google_store, serving_store
 
 from stages.download.failures import Failure
 from stages.download.many import fetch_many
@@ -70,7 +70,7 @@ def test_an_object_comes_after_its_store_has_failed(store):
     assert fetch("s3://shop/1.jpg", retries=2) == {"s3://shop/1.jpg": BODY}
 
 
-def test_a_large_object_is_refused_before_it_is_read(store):
+def test_a_large_object_is_refused(store):
     store.objects["shop/1.jpg"] = bytes(1001)
     found = fetch("s3://shop/1.jpg", max_bytes=1000)
     assert found == {"s3://shop/1.jpg": Failure("more than 1,000 bytes")}
@@ -112,3 +112,56 @@ def test_a_mirror_stands_in_for_stores_too(store):
     store.objects["a/1.jpg"] = BODY
     mirror = f"http://127.0.0.1:{store.server_port}"
     assert fetch("s3://shop/a/1.jpg", mirror=mirror) == {"s3://shop/a/1.jpg": BODY}
+
+
+@pytest.fixture
+def google(monkeypatch, tmp_path) -> Iterator[Store]:
+    with serving_google_store(monkeypatch, tmp_path) as store:
+        yield store
+
+
+@pytest.mark.parametrize("key", ["1.jpg", "a/b/1.jpg", "ä b/#1?x=%20&y.jpg", "a+b=c", "no ending"])
+def test_a_key_of_google_is_taken_as_it_is_written(google, key):
+    google.objects[f"shop/{key}"] = BODY
+    assert fetch(f"gs://shop/{key}") == {f"gs://shop/{key}": BODY}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "reason"),
+    [
+        ([404], "no such object"),
+        ([403], "its store refuses access"),
+        ([503] * 9, "its store failed"),
+    ],
+)
+def test_what_fails_at_google_has_a_reason(google, statuses, reason):
+    google.objects["shop/1.jpg"] = google.objects["shop/2.jpg"] = BODY
+    google.statuses["shop/1.jpg"] = statuses
+    found = fetch("gs://shop/1.jpg", "gs://shop/2.jpg", retries=1)
+    assert found == {"gs://shop/1.jpg": Failure(reason), "gs://shop/2.jpg": BODY}
+
+
+def test_an_object_comes_after_google_has_failed(google):
+    google.objects["shop/1.jpg"] = BODY
+    google.statuses["shop/1.jpg"] = [500, 503]
+    assert fetch("gs://shop/1.jpg", retries=2) == {"gs://shop/1.jpg": BODY}
+
+
+def test_objects_of_google_are_read_side_by_side(google):
+    urls = [f"gs://shop/{number}.jpg" for number in range(30)]
+    google.objects |= {url.removeprefix("gs://"): BODY for url in urls}
+    google.pause_s = 0.02
+    assert fetch(*urls, per_host=3) == dict.fromkeys(urls, BODY)
+    assert 1 < google.most <= 3
+
+
+def test_a_large_object_of_google_is_refused(google):
+    google.objects["shop/1.jpg"] = bytes(10_000_000)
+    found = fetch("gs://shop/1.jpg", max_bytes=1000)
+    assert found == {"gs://shop/1.jpg": Failure("more than 1,000 bytes")}
+
+
+def test_google_that_is_not_there_has_no_connection(google, monkeypatch):
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", "http://127.0.0.1:9")
+    found = fetch("gs://shop/1.jpg", retries=0)
+    assert found == {"gs://shop/1.jpg": Failure("no connection")}

@@ -12,6 +12,7 @@ import pytest
 from helpers.batch import products, read, write_csv
 
 from serving import predict as command
+from serving.batch import object_store
 from serving.batch import run as batch
 from stages.common.errors import InputError
 
@@ -90,6 +91,13 @@ def test_a_wrong_address_is_said_before_anything_is_fetched(run, table, output, 
     with pytest.raises(InputError, match=said) as error:
         run(table, output)
     assert "secret" not in str(error.value) and not CACHE.exists()
+
+
+def test_a_store_of_google_that_is_not_there_is_not_waited_for(run, monkeypatch):
+    monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(object_store, "RETRY_S", 1)
+    with pytest.raises(InputError, match=r"gs://shop/a\.csv cannot be read .*connect"):
+        run("gs://anonymous@shop/a.csv", "o.csv")
 
 
 def test_predictions_that_cannot_be_sent_are_kept_and_their_place_is_said(run, store, tmp_path):
