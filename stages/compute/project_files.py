@@ -39,14 +39,16 @@ class SourceFile:
 class ProjectFolder:
     """The folder that a run was started in, and the files that its tasks read.
 
-    A machine has the folder if it reads `token` in `mark`. `copy` names the folder of a copy, and
-    `node` is Ray's name of the machine that the files are on.
+    A machine has the folder if it reads `token` in `mark`. `folders` are those of which `files` are
+    all that there is. `copy` names the folder of a copy, and `node` is Ray's name of the machine
+    that the files are on.
     """
 
     path: Path
     mark: Path
     token: str
     files: tuple[SourceFile, ...]
+    folders: tuple[Path, ...]
     copy: str
     node: str
 
@@ -60,6 +62,13 @@ class ProjectFolder:
         if top.stat().st_uid != os.getuid():
             raise InputError(f"{top} on {socket.gethostname()} belongs to another user: remove it")
         with FileLock(top / ".lock"):
+            # What an earlier run copied and is gone there would be taken for a part of its folder.
+            here = {top / file.path.relative_to("/") for file in self.files}
+            for folder in self.folders:
+                for old in set(_below(top / folder.relative_to("/"))) - here:
+                    old.unlink(missing_ok=True)
+                    with suppress(OSError):  # it is not empty
+                        old.parent.rmdir()
             n_bytes = sum(
                 _copy(file, top / file.path.relative_to("/"), fetch) for file in self.files
             )
@@ -77,8 +86,10 @@ def describe_folder(reads: Iterable[Path], node: str) -> ProjectFolder:
     mark = path / cache_folder() / MARK
     write_text(mark, token)
     copy = hashlib.sha256(f"{socket.gethostname()} {path}".encode()).hexdigest()[:16]
-    files = tuple(_describe(file.absolute()) for read in reads for file in _below(read))
-    return ProjectFolder(path, mark, token, files, copy, node)
+    places = [read.absolute() for read in reads]
+    files = tuple(_describe(file) for place in places for file in _below(place))
+    folders = tuple(place for place in places if place.is_dir())
+    return ProjectFolder(path, mark, token, files, folders, copy, node)
 
 
 def _below(path: Path) -> Sequence[Path]:
