@@ -208,6 +208,12 @@ def test_with_patience_the_epoch_that_is_best_on_validation_is_kept(products):
     assert -np.log(found).mean() == pytest.approx(losses[0], abs=0.005)
 
 
+@pytest.mark.parametrize("changes", [{"patience": 2}, {"head_learning_rate": 1e30}])
+def test_rates_at_which_training_goes_astray_are_said(products, changes):
+    with pytest.raises(InputError, match="in epoch 1 a loss is no number; lower the"):
+        fit(products(80, 1), products(40, 2), **{"learning_rate": 1e30, "layers": "all"} | changes)
+
+
 def test_only_the_last_layers_learn_or_all_but_the_words(network):
     last, whole = TunedText(network, 1), TunedText(network, None)
     layers = {"of one": len(last.trained.parameters), "of all": len(whole.trained.parameters)}

@@ -19,6 +19,7 @@ from stages.classifiers.base.epochs import (
     record,
     sample_weights,
 )
+from stages.common.errors import InputError
 
 WARM_UP = 0.1  # the share of steps in which learning rates rise
 SORTED_BATCHES = 16  # batches whose texts are sorted by length, so that little is padded
@@ -54,7 +55,8 @@ def train_epochs(
     `y`, both of shape (n,). `judged` returns the loss and the accuracy on validation products, for
     the curves. The last of `max_epochs` is kept; but with `judged` and a `patience`, the epoch of
     the least loss, and training stops `patience` epochs after it. `say` is called after each epoch.
-    With a `checkpoint`, a run that was killed goes on from the epoch that was written last.
+    With a `checkpoint`, a run that was killed goes on from the epoch that was written last. Raises
+    InputError where a loss is no number any more.
     """
     import torch
 
@@ -94,10 +96,14 @@ def train_epochs(
             right += int((found.argmax(dim=1) == columns[rows]).sum())
         record(history, "train", loss / len(y), right / len(y))
         if judged is not None:
-            held_out = judged()
-            record(history, "validation", *held_out)
-            if patience is not None and held_out[0] < best_loss:
-                best_epoch, best_loss, best = epoch, held_out[0], _copies(trained)
+            record(history, "validation", *judged())
+        if not all(math.isfinite(values[-1]) for values in history.values() if values):
+            raise InputError(
+                f"training went astray: in epoch {epoch + 1} a loss is no number; lower the "
+                "classifier's learning_rate or head_learning_rate"
+            )
+        if patience is not None and (held_out_loss := history["validation_loss"][-1]) < best_loss:
+            best_epoch, best_loss, best = epoch, held_out_loss, _copies(trained)
         say(history)
         if checkpoint is not None:
             checkpoint.write(
