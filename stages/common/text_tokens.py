@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 TOKENIZER_FILE = "tokenizer.json"
+# Texts by which a network is converted: the second, long enough for most, checks what was made.
+EXAMPLES = ("an example", "an example of a text that is longer " * 150)
 
 
 def tokens_of(tokenizer: Any, text: str) -> tuple[np.ndarray, np.ndarray]:

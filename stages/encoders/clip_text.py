@@ -82,7 +82,7 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     def build(place: Path) -> Any:
         tokenizer, module = load_tokenizer(folder), load_text_tower(folder)
         tokenizer.save(str(place / TOKENIZER_FILE))
-        return openvino_model(module, tokens_of(tokenizer, "an example")[:1], is_fixed=True)
+        return openvino_model(module, tokens_of(tokenizer, "an example")[:1])
 
     return network_of(folder, lambda: network_key(settings, folder), build)
 

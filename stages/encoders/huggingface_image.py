@@ -108,7 +108,7 @@ def convert(
 
     def build(place: Path) -> Any:
         processor = load_processor(folder)
-        model = openvino_model(load_module(folder), _pixels(processor, _black()), is_fixed=True)
+        model = openvino_model(load_module(folder), _pixels(processor, _black()))
         found = steps_of(processor)
         if found is None:
             for file in sorted(folder.glob("*config.json")):

@@ -9,7 +9,7 @@ from stages.common import huggingface
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Positive, Sha256
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer
-from stages.common.text_tokens import TOKENIZER_FILE, tokens_of
+from stages.common.text_tokens import EXAMPLES, TOKENIZER_FILE, tokens_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.batching import GPU_TOKENS
 from stages.encoders.backends.openvino import network_of
@@ -85,7 +85,7 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
         network = _network(settings, folder)
         tokenizer, module = load_tokenizer(network), load_module(network, settings.normalize)
         tokenizer.save(str(place / TOKENIZER_FILE))
-        return openvino_model(module, tokens_of(tokenizer, "an example"), is_fixed=False)
+        return openvino_model(module, *(tokens_of(tokenizer, text) for text in EXAMPLES))
 
     return network_of(folder, lambda: network_key(settings, folder), build)
 

@@ -3,6 +3,7 @@
 import huggingface_hub
 import numpy as np
 import pytest
+from helpers.text_networks import write_text_network
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_text
@@ -214,6 +215,42 @@ def test_tokens_beyond_the_most_are_cut(bert_folder):
     same, cut, other = encoded(encoder, ["a b c d e f", "a b c d e f g h i", "a b c d e g"])
     assert np.array_equal(same, cut)
     assert not np.allclose(same, other)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "own", "said"),
+    [
+        ("qwen2", {"num_key_value_heads": 2}, "OpenVINO cannot run this network"),
+        ("longformer", {"attention_window": 16}, "OpenVINO makes other vectors than PyTorch"),
+    ],
+)
+def test_what_openvino_does_not_run_rightly_is_refused(
+    tmp_path, monkeypatch, transformers, architecture, own, said
+):
+    monkeypatch.chdir(tmp_path)  # where no network was converted before
+    words = [str(number) for number in range(40)]
+    write_text_network(tmp_path, words)  # of which the tokeniser is kept
+    config = transformers.AutoConfig.for_model(
+        architecture,
+        vocab_size=44,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=80,
+        pad_token_id=0,
+        **own,
+    )
+    transformers.set_seed(0)
+    network = transformers.AutoModel.from_config(config)
+    for one in network.parameters():
+        one.data.normal_(0, 0.2)
+    network.save_pretrained(tmp_path)
+    settings = TextSettings(kind="huggingface_text", model="a/model", max_tokens=32)
+    with pytest.raises(InputError, match=f"{said}.* set `backend: torch`"):
+        huggingface_text.load(settings, tmp_path, FLOAT32)
+    found = huggingface_text.load(settings, tmp_path, Backend("torch", "float32"))
+    assert np.isfinite(found.encode([" ".join(words)])).all()
 
 
 def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):

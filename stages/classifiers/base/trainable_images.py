@@ -42,7 +42,7 @@ def trainable_images(network: ImageNetwork | KerasNetwork) -> TrainableImages:
         )
 
     def convert(module: Any, example: np.ndarray) -> Any:
-        return openvino_model(module, [example], is_fixed=True)
+        return openvino_model(module, [example])
 
     return TrainableImages(load_image_module(network.folder), *found, None, convert)
 

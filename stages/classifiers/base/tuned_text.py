@@ -9,7 +9,7 @@ from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_text import SavedText
 from stages.common.openvino_conversion import openvino_model
 from stages.common.text_network import TextNetwork, load_module, load_tokenizer
-from stages.common.text_tokens import tokens_of
+from stages.common.text_tokens import EXAMPLES, tokens_of
 
 Tokens = Sequence[list[int]]  # of each text; empty where there is no text
 
@@ -66,8 +66,8 @@ class TunedText:
 
     def saved(self) -> SavedText:
         """Return the network as it is saved and predicts."""
-        example = tokens_of(self._tokenizer, "an example")
-        model = openvino_model(self.trained.merged(), example, is_fixed=False)
+        examples = (tokens_of(self._tokenizer, text) for text in EXAMPLES)
+        model = openvino_model(self.trained.merged(), *examples)
         return SavedText(model, self._tokenizer).reloaded()
 
     @staticmethod
