@@ -173,7 +173,7 @@ def _retry_after_s(response: aiohttp.ClientResponse) -> float:
             seconds = float(value)
         else:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (TypeError, ValueError):  # neither seconds nor a date
+    except (TypeError, ValueError, OverflowError):  # neither seconds nor a date
         return 0
     return min(max(seconds, 0), MAX_WAIT_S)
 

@@ -138,7 +138,13 @@ def test_retry_after_is_capped(host, monkeypatch, value):
     assert [round(pause) for pause in pauses] == [30]
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "Fri, 31 Dec 1999 23:59:59 GMT"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "soon", "-5", "Fri, 31 Dec 1999 23:59:59 GMT"),
+        *(f"Fri, 31 Dec {'9' * 20} 23:59:59 GMT", f"Fri, 31 Dec 1999 23:59:59 +{'9' * 13}"),
+    ],
+)
 def test_a_retry_after_that_means_nothing_is_passed_over(host, value):
     host.answers = {"/a": [(503, b"", {"Retry-After": value}), BODY]}
     start = time.monotonic()
