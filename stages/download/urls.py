@@ -8,6 +8,13 @@ from yarl import URL
 
 from stages.download.failures import RequestError
 
+# A URL in which nothing is left to escape. It is asked for as it is: another spelling of it would
+# break a signature of its path or query. "." and ".." are left to yarl, as is an odd host.
+_ESCAPED = re.compile(
+    r"(?:https?://[a-z0-9.:-]+(?=[/?#]|\Z))?(?!.*/\.)(?:[\w\-.~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})*",
+    re.ASCII,
+)
+
 
 def mirrored(url: str, mirror: str | None) -> str:
     """Replace the scheme, host and user of `url` by the mirror's. Path and query stay.
@@ -30,7 +37,9 @@ def parse_http_url(url: str, base: URL | None = None) -> URL:
     Raises RequestError where it is not a valid http or https URL.
     """
     try:
-        parsed = URL(url) if base is None else base.join(URL(url))
+        parsed = URL(url, encoded=_ESCAPED.fullmatch(url) is not None)
+        if base is not None:
+            parsed = base.join(parsed)
         host = parsed.host or ""  # decodes it, which may fail
     except ValueError:
         raise RequestError("no valid URL") from None

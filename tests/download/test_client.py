@@ -234,6 +234,32 @@ def test_a_small_answer_that_unpacks_to_a_large_one_is_refused(host):
     assert isinstance(fetch_one(f"{host.url}/a", retries=0), Failure)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/a%2Cb%3A%2f%7e.jpg?sign=x%2Cy%2F%3A%3d&z", None),  # signed as it is spelled
+        ("/a(1),b;c=d@2x.jpg?w=1&w=2,3", None),
+        ("/a b,é.jpg?q=ü", "/a%20b,%C3%A9.jpg?q=%C3%BC"),
+        ("/a%zz.jpg", "/a%25zz.jpg"),
+        ("/b/../a.jpg", "/a.jpg"),
+        ("/a.jpg#b", "/a.jpg"),
+        ("", "/"),
+        ("?a=%2C", "/?a=%2C"),
+    ],
+)
+@pytest.mark.parametrize("is_redirected", [False, True])
+def test_a_url_is_asked_for_as_it_is_spelled_but_for_what_needs_an_escape(
+    host, path, asked, is_redirected
+):
+    host.answers = {asked or path: [BODY]}
+    url = f"{host.url}{path}"
+    if is_redirected:
+        location = url.encode().decode("latin-1")  # as hosts send it, the bytes of UTF-8
+        host.answers["/from"] = [(302, b"", {"Location": location})]
+        url = f"{host.url}/from"
+    assert fetch_one(url) == BODY
+
+
 def test_redirects_are_followed_up_to_five(host):
     for n in range(7):
         host.answers[f"/{n}"] = [(302, b"", {"Location": f"/{n + 1}"})]
