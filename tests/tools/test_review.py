@@ -1,5 +1,6 @@
 """A review says whether a change is for the better, and which products it changes."""
 
+import base64
 import dataclasses
 
 import numpy as np
@@ -8,7 +9,7 @@ from helpers.held_out_products import held_out
 
 from stages.common.errors import InputError
 from stages.evaluation.predictions import Model, PredictionSet
-from tools.review.comparison import changed_predictions, compare_modalities
+from tools.review.comparison import ChangedPrediction, changed_predictions, compare_modalities
 from tools.review.page import _changed_table as changed_table
 from tools.review.page import to_html, verdict
 from tools.review.state import State
@@ -82,3 +83,19 @@ def test_products_whose_prediction_changed_are_listed_the_worst_first():
     assert "A | B &lt;b&gt;*x*&lt;/b&gt;" in page and page.count("<td>") == 14
     assert 'src="data:image/jpeg;base64,anBlZw=="' in page
     assert "http" not in page
+
+
+def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_its_sku():
+    changed = [
+        ChangedPrediction(sku, name, "2", "2", "1", 0.5)
+        for sku, name in [("7", "500"), ("2", "x"), ("500", "y"), ('it\'s_"1"', "z")]
+    ]
+    parameters = "| path | value |\n|---|---|\n| seed | 500 |"
+    text = f"{parameters}\n\n## Changed predictions\n\n{changed_table(state(2), changed)}\n"
+    page = to_html(text, {one.sku: one.sku.encode() for one in changed})
+    assert page.count("<img") == len(changed)
+    for one in changed:
+        row = next(
+            row for row in page.split("<tr>") if base64.b64encode(one.sku.encode()).decode() in row
+        )
+        assert f"<td>{one.name}</td>" in row and row.count("<img") == 1

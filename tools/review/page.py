@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 
 from markdown_it import MarkdownIt
@@ -12,6 +13,8 @@ from tools.review.comparison import METRICS, ChangedPrediction, Comparison
 from tools.review.state import State, metrics_diff, params_diff
 
 LISTED = 50  # changed predictions
+# The cell of a sku: what is written like it elsewhere, such as a name or a parameter, is none.
+SKU = re.compile(r"<td>(?:now|still) (?:right|wrong)</td>\n<td>(.*)(?=</td>)")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
@@ -62,11 +65,17 @@ def to_html(text: str, images: Mapping[str, bytes]) -> str:
 
     Each stands in the cell of its sku.
     """
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    for sku, jpeg in images.items():
-        cell = f"<td>{html.escape(sku)}</td>"
+    jpegs = {_words(sku): jpeg for sku, jpeg in images.items()}
+
+    def with_image(found: re.Match[str]) -> str:
+        jpeg = jpegs.get(html.unescape(found[1]))
+        if jpeg is None:
+            return found[0]
         source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-        body = body.replace(cell, f'{cell[:-5]}<img alt="" src="{source}"></td>', 1)
+        return f'{found[0]}<img alt="" src="{source}">'
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = SKU.sub(with_image, body)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Review</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -128,7 +137,11 @@ def _changed_table(ours: State, changed: Sequence[ChangedPrediction]) -> str:
 
 def _cell(text: str) -> str:
     """Return a text as a cell of a table of Markdown: nothing in it is markup."""
-    cell = html.escape(" ".join(text.split()), quote=False)
+    cell = html.escape(_words(text), quote=False)
     for sign in "\\`*_{}[]|~":
         cell = cell.replace(sign, "\\" + sign)
     return cell
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
