@@ -20,13 +20,22 @@ SHARE = "share_with_input"  # as in evaluate, a product that a model cannot see 
 
 @dataclass(frozen=True)
 class Result:
-    """The model of an experiment that is best on validation products, with its metrics there."""
+    """The model of an experiment that is best on validation products, with its metrics there.
+
+    They are of the share `with_input` of the products, those that the model can see.
+    """
 
     experiment: str
     overrides: str
     model: str
     macro_f1: float
     accuracy: float
+    with_input: float = 1.0
+
+    @property
+    def scores(self) -> list[float]:
+        """What the best is chosen by, the higher the better: METRICS of all products."""
+        return [self.with_input * getattr(self, key) for key in METRICS]
 
 
 def run_experiment(overrides: Sequence[str], model: str | None = None) -> Result:
@@ -58,10 +67,12 @@ def result_of(experiment: str, commit: str, overrides: str, model: str | None = 
     }
     if model and model not in validation:
         raise InputError(f"no model {model}: one of {', '.join(validation)}")
-    found = model or max(
-        validation, key=lambda one: [validation[one][SHARE] * validation[one][k] for k in METRICS]
-    )
-    return Result(experiment, overrides, found, *(validation[found][key] for key in METRICS))
+    results = [
+        Result(experiment, overrides, name, *(of[key] for key in (*METRICS, SHARE)))
+        for name, of in validation.items()
+        if name == (model or name)
+    ]
+    return max(results, key=lambda one: one.scores)
 
 
 def table(results: Iterable[Result]) -> str:
@@ -69,9 +80,10 @@ def table(results: Iterable[Result]) -> str:
 
     Experiments run up to the stage `evaluate`; what follows is for the one that is taken over.
     """
-    best = sorted(results, key=lambda one: (-one.macro_f1, -one.accuracy, one.experiment))
+    by_name = sorted(results, key=lambda one: one.experiment)
+    best = sorted(by_name, key=lambda one: one.scores, reverse=True)
     rows = [(*vars(one).values(),) for one in best]
-    headers = ["experiment", "set", "best model", "macro F1", "accuracy"]
+    headers = ["experiment", "set", "best model", "macro F1", "accuracy", "with input"]
     shown = tabulate(rows, headers, floatfmt=".4f", disable_numparse=[0, 1, 2])
     apply = f"dvc exp apply {rows[0][0]}, then dvc repro"
     return f"{shown}\n\non validation products; take over the first: {apply}"

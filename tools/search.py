@@ -138,7 +138,7 @@ def try_one(study: "Study", space: Space, model: str | None) -> bool:
         return False
     for key, value in vars(found).items():
         trial.set_user_attr(key, value)
-    study.tell(trial, found.macro_f1)
+    study.tell(trial, found.scores[0])
     return True
 
 

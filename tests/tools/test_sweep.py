@@ -57,8 +57,19 @@ def test_the_best_on_validation_comes_first_and_what_failed_is_said(dvc, monkeyp
     assert said == "a=-1, b=2: dvc exp run --temp fails: C is below 0"
     first, second = (line.split() for line in rows[2:4])
     assert first[:3] == ["loud-newt", "a=10,", "b=2"]
-    assert first[-3:] == ["text-svm", "0.8000", "0.9000"]
-    assert second[0] == "tidy-moth" and second[-3:] == ["multimodal-svm", "0.6000", "0.9000"]
+    assert first[-4:] == ["text-svm", "0.8000", "0.9000", "1.0000"]
+    assert second[0] == "tidy-moth"
+    assert second[-4:] == ["multimodal-svm", "0.6000", "0.9000", "1.0000"]
+
+
+def test_a_product_that_a_model_cannot_see_counts_as_a_mistake_between_experiments_too():
+    sees_most = experiments.Result("tidy-moth", "a=1", "text-svm", 0.95, 0.95, 0.94)
+    sees_all = experiments.Result("loud-newt", "a=10", "multimodal-svm", 0.93, 0.93, 1.0)
+    said = experiments.table([sees_most, sees_all])
+    first, second = (line.split() for line in said.splitlines()[2:4])
+    assert (first[0], second[0]) == ("loud-newt", "tidy-moth")
+    assert second[-3:] == ["0.9500", "0.9500", "0.9400"]
+    assert "dvc exp apply loud-newt" in said
 
 
 def test_without_a_grid_those_that_are_worth_it_are_run(dvc, monkeypatch):
