@@ -128,7 +128,7 @@ def _reference(part: str, scheme: CellScheme) -> ImageRef | None:
     text = _unwrap(part, _SEPARATORS if scheme == "url" else "")
     if scheme != "url" and IMAGE_ENDING.search(bare := _unwrap(text, _SEPARATORS)):
         text = bare
-    text = re.sub(r"[\r\n\t]+", "", text)
+    text = re.sub(r"[\0\r\n\t]+", "", text)
     if not text.strip(_SEPARATORS) or is_null(text.strip("[]{}()")):
         return None
     if scheme == "url":

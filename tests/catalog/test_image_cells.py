@@ -112,6 +112,13 @@ def test_a_url_is_taken_as_a_person_would(cell, url):
     assert locations(cell) == [url]
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_null_characters_that_fill_a_cell_up_are_no_part_of_a_reference(scheme):
+    text = A if scheme == "url" else "a.jpg"
+    assert locations(f"{text}\0\0", scheme) == locations(f"\0{text}", scheme) == [text]
+    assert references("\0", scheme) == []
+
+
 def test_the_first_that_can_be_used_comes_first_and_none_counts_twice():
     found = references(f"ftp://b/a.jpg, {A}, nan, {B}, {A}")
     assert [reference.location for reference in found] == [A, B, "ftp://b/a.jpg"]
