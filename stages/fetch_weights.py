@@ -10,6 +10,7 @@ import argparse
 
 from stages.common import paths
 from stages.common.process import run_stage
+from stages.common.weights_aside import take_back
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
 from stages.encoders.weights.obtain import obtain_weights
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True, choices=list(params.encoders))
     name = parser.parse_args().encoder
     settings, folder = params.encoders[name], paths.weights(name)
+    take_back(folder)
     manifest = obtain_weights(name, settings, folder, params.weights, params.seed)
     if manifest.sha256:
         print(f"{name}: {manifest.kind} weights, {manifest.origin}, sha256 {manifest.sha256}")

@@ -3,6 +3,8 @@
 Reads data/splits.parquet and data/embeddings/; writes data/features.parquet: a row per product, a
 block per encoder, null where a product lacks its input, and what each modality sees of it; and
 plots/pca/<modality>.csv. What no product has is left out, and so are the modalities that need it.
+Embeddings and networks of encoders that params.yaml no longer names are removed, and their weights
+put aside.
 
 Scaling is what makes fusion pay: in a plain concatenation, or a standardised one, the encoder with
 the most or the largest numbers drowns the others. What is fitted to a block is fitted in `train`,
@@ -27,6 +29,7 @@ from stages.fusion.embedding_tables import (
     read_vectors,
     remove_orphans,
 )
+from stages.fusion.orphans import remove_unnamed_networks, set_aside_unnamed_weights
 from stages.fusion.settings import block_weights
 from stages.fusion.usable import omissions, usable_modalities
 from stages.params import load_params
@@ -41,6 +44,9 @@ def main() -> None:
     blocks = params.blocks()
     files = {name: paths.embeddings(block.input, block.encoder) for name, block in blocks.items()}
     remove_orphans(files.values())
+    encoders = [block.encoder for block in blocks.values()]
+    set_aside_unnamed_weights(paths.WEIGHTS, encoders)
+    remove_unnamed_networks(paths.NETWORKS, encoders)
     found = {name: open_embeddings(file, splits.skus) for name, file in files.items()}
     empty = [name for name, table in found.items() if not has_vectors(table)]
     seen = {modality: params.blocks_of(modality) for modality in params.modalities}

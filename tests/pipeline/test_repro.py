@@ -115,3 +115,29 @@ def test_a_fresh_clone_that_pulls_runs_nothing(copy, tmp_path):
         assert (clone.top / name / "model.json").read_bytes() == (
             copy.top / "models/best/model.json"
         ).read_bytes()
+
+
+def test_a_clone_runs_nothing_after_an_encoder_was_removed(copy, tmp_path):
+    def change(params):
+        params["text"]["encoders"] = ["minilm"]
+        del params["classifiers"]["logistic_regression"]
+
+    copy.edit(change)
+    copy.repro()
+    assert UP_TO_DATE in copy.run("dvc", "repro")
+    copy.commit()
+    clone = copy.clone(tmp_path / "clone")
+    for one in (copy, clone):
+        one.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
+    copy.run("dvc", "push")
+    clone.run("dvc", "pull")
+    assert clone.outputs() == copy.outputs()
+    assert UP_TO_DATE in clone.run("dvc", "status")
+    # The encoder is named again: its weights, which DVC could not bring back, are taken back.
+    weights = {
+        file.name: file.read_bytes() for file in (copy.top / ".cache/weights/ngrams").iterdir()
+    }
+    copy.edit(lambda params: params["text"].update(encoders=["minilm", "ngrams"]))
+    copy.repro("fuse")
+    kept = {file.name: file.read_bytes() for file in (copy.top / "data/weights/ngrams").iterdir()}
+    assert kept == weights

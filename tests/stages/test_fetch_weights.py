@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from safetensors.numpy import save
 from stages import fetch_weights
 from stages.common.errors import InputError
 from stages.common.process import run_stage
+from stages.common.weights_aside import set_aside
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = save({"layer": np.arange(6, dtype=np.float32)})
@@ -386,6 +388,15 @@ def test_fetched_weights_stay_where_the_hub_does_not_answer_any_more(tmp_path, h
     said = done.stdout.splitlines()
     assert said[0].startswith("mine: keep the weights that were fetched before (the hub does not ")
     assert said[1].startswith("mine: pretrained weights, huggingface.co/lab/model, sha256 ")
+    assert contents(tmp_path) == first
+
+
+def test_weights_that_were_put_aside_stay_as_well(tmp_path, hub, run, monkeypatch):
+    first = fetch_from(run, hub, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    set_aside(Path("data/weights/mine"))
+    assert not Path("data/weights/mine").exists()
+    assert run(tmp_path, "mine").returncode == 0
     assert contents(tmp_path) == first
 
 

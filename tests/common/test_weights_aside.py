@@ -1,0 +1,42 @@
+"""Weights that are put aside come back as they were, unless others have their place."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.common.weights_aside import set_aside, take_back
+
+FOLDER = Path("data/weights/mine")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def write(text: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "manifest.json").write_text(text)
+
+
+def test_the_latest_come_back():
+    for text in ("old", "new"):
+        write(text)
+        set_aside(FOLDER)
+        assert not FOLDER.exists()
+    take_back(FOLDER)
+    assert (FOLDER / "manifest.json").read_text() == "new"
+    take_back(FOLDER)  # there are none aside any more
+
+
+def test_others_that_are_there_stay():
+    write("aside")
+    set_aside(FOLDER)
+    write("there")
+    take_back(FOLDER)
+    assert (FOLDER / "manifest.json").read_text() == "there"
+
+
+def test_none_were_put_aside():
+    take_back(FOLDER)
+    assert not FOLDER.exists()
