@@ -27,7 +27,7 @@ def models_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
         for row in rows
     ]
     base = alt.Chart(alt.Data(values=values)).encode(
-        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        y=alt.Y("model:N", sort=None, title=None),
         color=_by_modality(rows, legend=False),
         tooltip=[
             alt.Tooltip("model:N"),
@@ -71,7 +71,7 @@ def classes_chart(rows: Sequence[Row], best_modality: str) -> Spec:
         .mark_point(filled=True, size=70, opacity=0.9)
         .encode(
             x=alt.X("f1:Q", title="F1", scale=alt.Scale(domain=[0, 1])),
-            y=alt.Y("class:N", sort=weakest, title=None, axis=alt.Axis(labelLimit=200, grid=True)),
+            y=alt.Y("class:N", sort=weakest, title=None, axis=alt.Axis(grid=True)),
             color=_by_modality(rows),
             shape=alt.Shape("modality:N", sort=None, legend=None),
             tooltip=["class:N", "modality:N", alt.Tooltip("f1:Q", format=".3f"), "support:Q"],

@@ -73,6 +73,9 @@ async function draw(place) {
   if (place.dataset.drawn || !place.offsetWidth) return;
   place.dataset.drawn = "yes";
   const spec = withCards(data.charts[place.dataset.chart]);
+  // A narrow page would cut off two legends side by side, and those of a plot beside long labels.
+  spec.config.legend.layout = { top: { direction: "vertical" } };
+  spec.config.axisY = { labelLimit: Math.min(220, 0.4 * place.offsetWidth) };
   spec.config.legend.columns = Math.max(1, Math.floor(place.offsetWidth / 140));
   const made = await vegaEmbed(place, spec, { actions: false, renderer: "svg" });
   made.view.addEventListener("click", (event, item) => {

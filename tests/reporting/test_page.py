@@ -49,6 +49,12 @@ def tab(browser: Browser, address: str) -> Iterator[Page]:
     assert tab.asked == [address] and tab.logged == []
 
 
+CUT = """selector => [...document.querySelectorAll(selector)].filter(text => {
+    const [its, all] = [text, text.closest("section")].map(each => each.getBoundingClientRect());
+    return its.width && (its.left < all.left || its.right > all.right);
+}).map(text => text.textContent)"""
+
+
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_every_chart_is_drawn_and_axe_finds_nothing(browser, address, width, scheme):
     with opened_tab(browser, address, width=width, color_scheme=scheme) as tab:
@@ -58,6 +64,7 @@ def test_every_chart_is_drawn_and_axe_finds_nothing(browser, address, width, sch
             shown = tab.page.locator(".chart:visible")
             expect(tab.page.locator(".chart.drawn:visible")).to_have_count(shown.count())
             assert Axe().run(tab.page).response["violations"] == []
+            assert tab.page.evaluate(CUT, ".chart text, caption") == []
         assert tab.page.locator(".chart svg").count() == tab.page.locator(".chart").count() == 10
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.asked == [address] and tab.logged == []
