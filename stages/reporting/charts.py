@@ -162,9 +162,10 @@ def calibration_chart(rows: Sequence[Row], best_modality: str) -> Spec:
 
 
 def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
-    """Return a metric by epoch, on training and on validation products; folds are averaged.
+    """Return a metric by epoch, on training and on validation products, a line for each fold.
 
-    Of several classifiers, each has lines of its own width.
+    Folds stop at different epochs: their mean would jump where one ends. Of several classifiers,
+    each has lines of its own width.
     """
     classifiers = list(dict.fromkeys(row["classifier"] for row in rows))
     values = [
@@ -172,6 +173,7 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
             "model": f"{row['modality']} · {row['classifier']}",
             "modality": row["modality"],
             "classifier": row["classifier"],
+            "fold": int(row["fold"]),
             "part": part,
             "epoch": int(row["epoch"]),
             "value": float(row[f"{part}_{metric}"]),
@@ -184,16 +186,17 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
         .mark_line()
         .encode(
             x=alt.X("epoch:Q"),
-            y=alt.Y("mean(value):Q", title=title, scale=_from_data()),
+            y=alt.Y("value:Q", title=title, scale=_from_data()),
             color=_by_modality(rows),
             strokeDash=alt.StrokeDash("part:N", title=None, sort=None),
             tooltip=[
                 "model:N",
+                "fold:N",
                 "part:N",
                 "epoch:Q",
-                alt.Tooltip("mean(value):Q", title=title, format=".3f"),
+                alt.Tooltip("value:Q", title=title, format=".3f"),
             ],
-            detail="model:N",
+            detail=["model:N", "fold:N"],
         )
     )
     widths = [1.5 + 2 * at for at in range(len(classifiers))]

@@ -1,7 +1,10 @@
 """The specifications of the charts: valid Vega-Lite, and cut where nobody could read them."""
 
+import re
+
 import altair as alt
 import pytest
+import vl_convert
 
 from stages.reporting import charts
 
@@ -75,6 +78,20 @@ def test_learning_curves_of_two_classifiers_are_told_apart():
     )
     assert one["legend"] is None and two["legend"] is not None
     assert two["scale"] == {"domain": ["mlp", "finetuned"], "range": [1.5, 3.5]}
+
+
+def test_a_fold_that_stops_early_does_not_move_the_curve_of_another():
+    def curves(rows):
+        svg = vl_convert.vegalite_to_svg(charts.learning_chart(rows, "loss", "loss"))
+        return re.findall(r'"line mark"[^>]* d="([^"]*)"', svg)
+
+    longer = [row | {"fold": "2", "train_loss": "1.2", "validation_loss": "1.9"} for row in EPOCHS]
+    longer += [row | {"epoch": "3"} for row in longer[1:]]
+    together = curves([*EPOCHS, *longer])
+    assert len(together) == 4  # of each fold, on training and on validation
+    assert sorted(curve.count("L") for curve in together) == [1, 1, 2, 2]
+    heights = [set(re.findall(r",([\d.]+)", curve)) for curve in together]
+    assert [len(each) for each in heights] == [1] * 4  # the losses are constant
 
 
 def test_of_many_classes_the_weakest_are_shown():
