@@ -1,5 +1,6 @@
 """The report in a real browser: what a reviewer sees, and what it leads to."""
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from helpers.browser import chromium, opened_tab
 from helpers.evaluated import Evaluated
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from stages import report
+from stages.reporting.colours import COLOURS
 
 SCRIPT = "<script>document.title='hacked'</script></script><img src=x onerror=alert(1)> Радио"
 LOOKS = [(1280, "light"), (390, "dark")]
@@ -68,6 +71,24 @@ def test_every_chart_is_drawn_and_axe_finds_nothing(browser, address, width, sch
         assert tab.page.locator(".chart svg").count() == tab.page.locator(".chart").count() == 10
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.asked == [address] and tab.logged == []
+
+
+def test_every_colour_stands_out_from_a_dark_card(browser, address):
+    with opened_tab(browser, address, color_scheme="dark") as tab:
+        symbol = tab.page.locator("#map .role-legend-symbol path:visible").first
+        for colour in COLOURS:
+            symbol.evaluate("(path, colour) => path.setAttribute('fill', colour)", colour)
+            drawn = Image.open(io.BytesIO(symbol.screenshot())).convert("RGB")
+            corner, middle = (0, 0), (drawn.width // 2, drawn.height // 2)
+            low, high = sorted(luminance(drawn.getpixel(place)) for place in (corner, middle))
+            assert (high + 0.05) / (low + 0.05) >= 3, colour  # WCAG 1.4.11
+
+
+def luminance(colour) -> float:
+    """Return the relative luminance of a colour as WCAG defines it."""
+    shares = [one / 255 for one in colour]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_what_proves_nothing_is_said_first(tab: Page):
