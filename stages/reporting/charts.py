@@ -185,7 +185,7 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
         alt.Chart(alt.Data(values=values))
         .mark_line()
         .encode(
-            x=alt.X("epoch:Q"),
+            x=alt.X("epoch:Q", axis=alt.Axis(format="d", tickMinStep=1)),
             y=alt.Y("value:Q", title=title, scale=_from_data()),
             color=_by_modality(rows),
             strokeDash=alt.StrokeDash("part:N", title=None, sort=None),

@@ -83,6 +83,7 @@ def test_learning_curves_of_two_classifiers_are_told_apart():
 def test_a_fold_that_stops_early_does_not_move_the_curve_of_another():
     def curves(rows):
         svg = vl_convert.vegalite_to_svg(charts.learning_chart(rows, "loss", "loss"))
+        assert ">3</text>" in svg and ">3.0</text>" not in svg  # an epoch is a whole number
         return re.findall(r'"line mark"[^>]* d="([^"]*)"', svg)
 
     longer = [row | {"fold": "2", "train_loss": "1.2", "validation_loss": "1.9"} for row in EPOCHS]

@@ -129,6 +129,8 @@ def test_learning_curves_stand_in_the_row_of_their_figure():
     ]
     svg = drawn("learning_curves", rows, "epoch", "train_loss")
     figures = re.findall(r'aria-label="[^"]*figure: \w+_(loss|accuracy)', svg)
+    texts = re.findall(r">([^<]+)</text>", svg)
+    assert "1" in texts and "2" in texts and "1.5" not in texts  # no epoch and a half
     assert (
         figures == ["loss"] * 48 + ["accuracy"] * 48
     )  # neither folds nor classifiers share a line
@@ -156,3 +158,13 @@ def test_coverage_has_a_line_per_modality_and_revision():
     ]
     svg = drawn("coverage", rows, "coverage", "risk")
     assert svg.count('aria-roledescription="line mark"') == 4
+
+
+def test_few_mistakes_have_an_axis_on_which_no_number_stands_twice():
+    rows = [
+        {"modality": "text", "model": "svm", "coverage": str(i / 4), "risk": str(i / 400)}
+        for i in range(1, 5)
+    ]
+    texts = re.findall(r">([^<]+)</text>", drawn("coverage", rows, "coverage", "risk"))
+    shares = [text for text in texts if text.endswith("%")]
+    assert len(shares) == len(set(shares)) > 20  # of both axes: 0% and 0.0% are not alike
