@@ -29,8 +29,10 @@ function cardElement(number, note, isSmall) {
   const said = element("ul");
   for (const [modality, [prediction, probability]] of Object.entries(card.said)) {
     const right = prediction === card.label;
-    const words = `${right ? "✓" : "✗"} ${modality}: ${data.classes[prediction]}, ${(100 * probability).toFixed(0)}\u00a0%`;
-    said.append(element("li", words, right ? "is-right" : "is-wrong"));
+    const line = element("li", `${right ? "✓" : "✗"} ${modality}: `, right ? "is-right" : "is-wrong");
+    // Apart from the text around it: else a name that runs to the left takes the number along.
+    line.append(element("bdi", data.classes[prediction]), `, ${(100 * probability).toFixed(0)}\u00a0%`);
+    said.append(line);
   }
   if (said.children.length) made.append(said);
   return made;

@@ -108,8 +108,9 @@ def weak_slices(
 def label_issues(results: Results, cards: Cards) -> Section:
     """Return the labels that look wrong, as cards."""
     rows = [row for row in results.label_issues if row["suspect"] == "yes"][:MAX_LABELS]
-    notes = [
-        f"looks like: {row['suggested_label']} ({float(row['suggested_probability']):.0%})"
+    notes = [  # U+2068 and U+2069: a label that runs to the left leaves the number in its place
+        f"looks like: \u2068{row['suggested_label']}\u2069 "
+        f"({float(row['suggested_probability']):.0%})"
         for row in rows
     ]
     cards.show("labels", [row["sku"] for row in rows], notes)

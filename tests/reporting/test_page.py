@@ -130,6 +130,23 @@ def test_what_users_wrote_is_text_and_never_runs(tab: Page):
     expect(tab.locator("#rejected")).to_contain_text("Cable & <b>Co</b>")
 
 
+def test_a_probability_stands_behind_a_class_whose_name_runs_to_the_left(tab: Page):
+    behind = tab.evaluate("""() => {
+        data.classes.fill("אוזניות בלוטוס");
+        show("", [0], 1);
+        const line = document.querySelector("#dialog li"), range = document.createRange();
+        const edges = /אוזניות בלוטוס|\\d+\\s%/g;
+        const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT), found = [];
+        while (texts.nextNode()) for (const match of texts.currentNode.data.matchAll(edges)) {
+            range.setStart(texts.currentNode, match.index);
+            range.setEnd(texts.currentNode, match.index + match[0].length);
+            found.push(range.getBoundingClientRect());
+        }
+        return found[1].left >= found[0].right;
+    }""")
+    assert behind
+
+
 def test_a_product_without_an_image_says_so(tab: Page):
     tab.get_by_role("button", name="image", exact=True).first.click()
     tab.get_by_role("button", name="cables, long, predicted games: 2").click()
@@ -146,5 +163,7 @@ def test_a_point_of_the_map_leads_to_its_product(tab: Page):
 def test_groups_labels_and_rejected_products_are_there(tab: Page):
     expect(tab.locator("#groups .card")).to_have_count(12)  # six groups of two
     expect(tab.locator("#labels")).to_contain_text("labels look wrong")
+    notes = tab.locator("#labels .card > p", has_text="looks like")
+    expect(notes.first).to_have_text(re.compile("looks like: \u2068.+\u2069 \\(80%\\)"))
     expect(tab.locator("#rejected")).to_contain_text("no label")
     expect(tab.locator("#rejected")).to_contain_text("HTTP 404")
