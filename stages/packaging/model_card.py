@@ -1,5 +1,6 @@
 """A model's card: README.md in its folder, in the form that the Hugging Face hub reads."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,14 +158,21 @@ def _made_of(model: ModelFile) -> str:
         (name, one.settings["kind"], one.weights.kind, one.weights.origin, one.weights.sha256[:12])
         for name, one in model.encoders.items()
     ]
-    table = tabulate(
-        rows, headers=["encoder", "kind", "weights", "from", "sha256"], tablefmt="github"
-    )
-    labels = ", ".join(model.labels)
+    headers = ["encoder", "kind", "weights", "from", "sha256"]
+    # A sha256 may look like a number: 1234567890e1 would be written as 1.23457e+10.
+    table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    labels = ", ".join(map(_code, model.labels))
     return (
         f"{_classifier(model.classifier)}, fusion `{model.fusion}`.\n\n"
         f"{table}\n\nClasses: {labels}."
     )
+
+
+def _code(text: str) -> str:
+    """Return a text as code of Markdown: it is shown as it is, with whatever it has in it."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def _classifier(saved: Mapping[str, Any]) -> str:
