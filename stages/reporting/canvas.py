@@ -1,22 +1,20 @@
 """Figures of one style, with literal texts in any script, as PNGs of always the same bytes."""
 
 import io
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 import numpy as np
 from PIL import Image
 
 from stages.common.files import atomic_file
 from stages.evaluation.typesetting import FONT_PACKAGES
+from stages.reporting.names import is_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +86,7 @@ def png(figure: "Figure") -> bytes:
             if text.get_text().isascii():
                 continue
             text.set_fontfamily(_families())
-            if any(_is_wide(sign) for sign in text.get_text()):
+            if any(is_wide(sign) for sign in text.get_text()):
                 # Matplotlib draws a variable font in its lightest weight: Chinese in hairlines.
                 stroke = Stroke(linewidth=CJK_STROKE, foreground=text.get_color())
                 text.set_path_effects([stroke, Normal()])
@@ -123,22 +121,6 @@ def add_legend(axes: "Axes", labels: Sequence[str] | None = None) -> None:
 def markers_of(names: Sequence[str]) -> dict[str, str]:
     """Return a marker for each name; after twelve they return."""
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
-
-
-def shortened(name: str, columns: int = 28) -> str:
-    """Return a name on one line, its end cut off where it is wider than so many Latin letters."""
-    import regex
-
-    signs = regex.findall(r"\X", " ".join(name.split()))
-    ends = list(accumulate(1 + _is_wide(sign[0]) for sign in signs))
-    if not ends or ends[-1] <= columns:
-        return "".join(signs)
-    return "".join(signs[: bisect_right(ends, columns - 1)]).rstrip() + "…"
-
-
-def _is_wide(sign: str) -> bool:
-    """Return whether a sign is as wide as two letters, as Chinese, Japanese and Korean ones are."""
-    return east_asian_width(sign) in "WF"
 
 
 @cache

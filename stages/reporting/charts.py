@@ -71,7 +71,9 @@ def classes_chart(rows: Sequence[Row], best_modality: str) -> Spec:
         .mark_point(filled=True, size=70, opacity=0.9)
         .encode(
             x=alt.X("f1:Q", title="F1", scale=alt.Scale(domain=[0, 1])),
-            y=alt.Y("class:N", sort=weakest, title=None, axis=alt.Axis(grid=True)),
+            y=alt.Y(
+                "class:N", sort=weakest, title=None, axis=alt.Axis(grid=True, labelExpr=_cut(28))
+            ),
             color=_by_modality(rows),
             shape=alt.Shape("modality:N", sort=None, legend=None),
             tooltip=["class:N", "modality:N", alt.Tooltip("f1:Q", format=".3f"), "support:Q"],
@@ -236,7 +238,13 @@ def map_chart(rows: Sequence[Row], numbers: Mapping[str, int]) -> Spec:
         .encode(
             x=alt.X("x:Q", title="first component", axis=axis, scale=_from_data()),
             y=alt.Y("y:Q", title="second component", axis=axis, scale=_from_data()),
-            color=alt.Color("colour:N", title=None, sort=None, scale=colours),
+            color=alt.Color(
+                "colour:N",
+                title=None,
+                sort=None,
+                scale=colours,
+                legend=alt.Legend(labelExpr=_cut(22)),
+            ),
             opacity=alt.condition(chosen, alt.value(0.85), alt.value(0.06)),
             tooltip=["class:N", alt.Tooltip("name:N"), alt.Tooltip("image:N")],
         )
@@ -246,6 +254,11 @@ def map_chart(rows: Sequence[Row], numbers: Mapping[str, int]) -> Spec:
 
 
 _PERCENT = alt.Axis(format="%")
+
+
+def _cut(columns: int) -> str:
+    """Return Vega's words for labels without their middle where they are longer, as `shortened`."""
+    return f"truncate(datum.label, {columns}, 'center', '…')"
 
 
 def _share(field: str) -> alt.Tooltip:

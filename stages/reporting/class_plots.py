@@ -11,10 +11,10 @@ from stages.reporting.canvas import (
     add_legend,
     markers_of,
     new_figure,
-    shortened,
     style,
 )
 from stages.reporting.colours import colours_of
+from stages.reporting.names import shortened
 from stages.reporting.plot_tables import modalities_of, notes, read_plot_table
 
 if TYPE_CHECKING:

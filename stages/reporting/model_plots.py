@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.reporting.canvas import GREY, ROW, add_legend, new_figure, shortened, style
+from stages.reporting.canvas import GREY, ROW, add_legend, new_figure, style
 from stages.reporting.colours import colours_of
+from stages.reporting.names import shortened
 from stages.reporting.plot_tables import modalities_of, notes, read_plot_table
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from pathlib import Path
 from stages.evaluation.weak_slices import WeakSlice
 from stages.reporting import charts, sections
 from stages.reporting.cards import MAX_CARDS, Cards
+from stages.reporting.names import shortened
 from stages.reporting.results import Results, Row
 from stages.reporting.vega import vega_bundle
 
@@ -72,6 +73,7 @@ def page(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["shortened"] = shortened
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     template = environment.get_template("report.html.jinja")
     return template.render(context, data=cards.to_json(shards) | {"charts": drawn})

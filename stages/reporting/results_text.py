@@ -10,8 +10,9 @@ from stages.evaluation.model_metrics import PRIMARY_METRICS
 from stages.evaluation.selective import TARGET_ACCURACIES
 from stages.evaluation.summary import UNIMODAL_BASELINES
 from stages.evaluation.weak_slices import WeakSlice
+from stages.reporting.names import shortened
 
-WIDTH = 100
+WIDTH, NAME = 100, 24  # columns, of a line and of a name in it
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 FILES = """\
 report:       open plots/report.html: charts, and the products behind the figures
@@ -42,8 +43,8 @@ def report(
     words["weak slices"] = weak_slices_in_words(summary["best_model"], len(weak), n_tried)
     answers = [line for entry in words.items() for line in wrapped(*entry)]
     answers += [
-        f"{'':14}{shortened(each.attribute)} {shortened(each.value)}: {each.accuracy:.4f} "
-        f"[{each.low:.3f}, {each.high:.3f}] of {each.products} products"
+        f"{'':14}{shortened(each.attribute, NAME)} {shortened(each.value, NAME)}: "
+        f"{each.accuracy:.4f} [{each.low:.3f}, {each.high:.3f}] of {each.products} products"
         for each in weak
     ]
     parts = [
@@ -68,14 +69,9 @@ def table(models: Mapping[str, Any], headline: Mapping[str, Any]) -> str:
                 f"{scores[key]:.4f} [{{low:.3f}}, {{high:.3f}}]".format(**scores["interval"][key])
                 for key in METRIC_TITLES
             ]
-            rows.append([shortened(modality), shortened(classifier) + mark, *cells])
+            rows.append([shortened(modality, NAME), shortened(classifier, NAME) + mark, *cells])
     headers = ["modality", "classifier", *METRIC_TITLES.values()]
     return tabulate(rows, headers, colalign=("left", "left", "right", "right"))
-
-
-def shortened(name: str) -> str:
-    """Cut a name that would make the table too wide."""
-    return name if len(name) <= 24 else name[:23] + "…"
 
 
 def origins(models: Mapping[str, Any], source: str) -> list[str]:

@@ -91,6 +91,17 @@ def luminance(colour) -> float:
     return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+def test_on_paper_every_matrix_is_there_and_nothing_is_cut_off(browser, address):
+    with opened_tab(browser, address, width=720) as tab:  # A4
+        tab.page.emulate_media(media="print")
+        matrices = tab.page.locator(".matrix")
+        assert matrices.count() > 1
+        for matrix in matrices.all():
+            expect(matrix).to_be_visible()
+        wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert tab.page.evaluate(wide) <= 0
+
+
 def test_what_proves_nothing_is_said_first(tab: Page):
     warnings = tab.locator("header .warning")
     expect(warnings.nth(0)).to_contain_text("RANDOM WEIGHTS in resnet50, convnextv2")

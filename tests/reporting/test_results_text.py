@@ -129,5 +129,5 @@ def test_weak_slices_are_counted_and_listed():
     weak = WeakSlice("manufacturer", "Acme" * 9, 12, 9, 0.25, 0.1, 0.4, 0.9, 5)
     text = report(MODELS, HEADLINE, SUMMARY, {"source": "demo"}, [weak], 5)
     assert "1 of 5 slices" in " ".join(text.split())
-    assert "manufacturer AcmeAcmeAcmeAcmeAcmeAcm…: 0.2500 [0.100, 0.400] of 12 products" in text
+    assert "manufacturer AcmeAcmeAcm…AcmeAcmeAcme: 0.2500 [0.100, 0.400] of 12 products" in text
     assert max(map(len, text.splitlines())) <= 100

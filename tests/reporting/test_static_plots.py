@@ -16,7 +16,7 @@ from PIL import Image
 from stages.common.errors import InputError
 from stages.common.files import write_csv
 from stages.reporting import static_plots
-from stages.reporting.canvas import png, shortened
+from stages.reporting.canvas import png
 
 MODALITIES = ["image", "text", "multimodal"]
 ODD = [
@@ -232,13 +232,6 @@ def test_names_in_any_script_lack_no_sign(tmp_path, capfd):
         warnings.simplefilter("error")
         static_plots.draw_all(tmp_path / "images", plots)
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_long_name_ends_with_an_ellipsis():
-    assert shortened("Cables") == "Cables"
-    assert shortened("a" * 40) == "a" * 27 + "…"
-    assert shortened("线" * 40) == "线" * 13 + "…"  # each as wide as two letters
-    assert shortened("ที่" * 40) == "ที่" * 27 + "…"  # a letter keeps its marks
 
 
 def test_long_names_leave_room_for_the_plot(tmp_path):
