@@ -23,6 +23,7 @@ from stages.encoders.settings import EncoderSettings
 
 UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, is unreadable
 TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
+TOKENISED = 512  # texts at a time: a tokeniser's encodings take kilobytes each
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
 
 # A text: digests of what it is compared by and of its vector, and what its tokeniser made of it.
@@ -173,16 +174,18 @@ class TextCounter:
         if self._tokenizer is None:
             yield from repeat((0, 0, False), len(texts))
             return
-        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
-        for text, encoding in zip(texts, encodings, strict=True):
-            ids = encoding.ids
-            unknown = 0 if self._unknown is None else ids.count(self._unknown)
-            # One unknown token may stand for a whole sentence in a script without spaces.
-            is_unreadable = unknown > UNREADABLE * len(ids) or (
-                unknown > 0
-                and self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
-            )
-            yield len(ids), unknown, is_unreadable
+        for start in range(0, len(texts), TOKENISED):
+            part = texts[start : start + TOKENISED]
+            encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)
+            for text, encoding in zip(part, encodings, strict=True):
+                ids = encoding.ids
+                unknown = 0 if self._unknown is None else ids.count(self._unknown)
+                # One unknown token may stand for a whole sentence in a script without spaces.
+                is_unreadable = unknown > UNREADABLE * len(ids) or (
+                    unknown > 0
+                    and self._unknown_characters(encoding) > UNREADABLE * len("".join(text.split()))
+                )
+                yield len(ids), unknown, is_unreadable
 
     def _unknown_characters(self, encoding: Any) -> int:
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
