@@ -1,5 +1,6 @@
 """Text networks of Transformers: from tokens to one vector of each text."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
     import torch
 
     loaded = huggingface.load_network(network.folder, uses_pooler=network.pooling == "pooler")
-    _check_length(network, getattr(loaded.config, "max_position_embeddings", network.max_tokens))
+    _check_length(network, _places(loaded))
 
     class Pooled(torch.nn.Module):
         def __init__(self) -> None:
@@ -65,6 +66,15 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
             return torch.nn.functional.normalize(pooled) if normalize else pooled
 
     return Pooled()
+
+
+def _places(loaded: Any) -> int:
+    """Return how many tokens of a text a network has places for."""
+    places: int = getattr(loaded.config, "max_position_embeddings", sys.maxsize)
+    positions = getattr(getattr(loaded, "embeddings", None), "position_embeddings", None)
+    padding = getattr(positions, "padding_idx", None)
+    # RoBERTa, MPNet and their like count places from behind the one of the token that pads.
+    return places if padding is None else places - padding - 1
 
 
 def _check_length(network: TextNetwork, limit: int) -> None:

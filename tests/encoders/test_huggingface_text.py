@@ -3,7 +3,7 @@
 import huggingface_hub
 import numpy as np
 import pytest
-from helpers.text_networks import write_text_network
+from helpers.text_networks import word_tokenizer, write_text_network
 
 from stages.common.errors import InputError
 from stages.encoders import huggingface_text
@@ -256,6 +256,39 @@ def test_what_openvino_does_not_run_rightly_is_refused(
 def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
     with pytest.raises(InputError, match="max_tokens is 65, and tiny takes 64 at most"):
         huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder, FLOAT32)
+
+
+def write_network(folder, transformers, architecture, words, **sizes):
+    """Write a network of few numbers, and a tokeniser that does not say how long texts may be."""
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=word_tokenizer(words), unk_token="[PAD]", pad_token="[UNK]"
+    ).save_pretrained(folder)
+    config = transformers.AutoConfig.for_model(architecture, vocab_size=44, pad_token_id=1, **sizes)
+    transformers.set_seed(0)
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("architecture", ["roberta", "mpnet", "ibert", "bert"])
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_text_may_be_as_long_as_the_network_has_places_for(
+    tmp_path, monkeypatch, transformers, architecture, backend
+):
+    monkeypatch.chdir(tmp_path)  # where no network was converted before
+    words = [str(number) for number in range(40)]
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 64, "max_position_embeddings": 24}
+    write_network(tmp_path, transformers, architecture, words, **sizes)
+    places = 24 if architecture == "bert" else 22  # places 0 and 1 are not a token's
+
+    def load(max_tokens):
+        settings = settings_for(tmp_path, max_tokens=max_tokens)
+        return huggingface_text.load(settings, tmp_path, Backend(backend, "float32"))
+
+    with pytest.raises(InputError, match=f"max_tokens is {places + 1}, .* takes {places} at most"):
+        load(places + 1)
+    found = encoded(load(places), [" ".join(words)])
+    wanted = pooled_by_hand(tmp_path, [" ".join(words)], "mean", places)
+    assert np.allclose(found, wanted / np.linalg.norm(wanted), rtol=1e-4, atol=1e-5)
 
 
 def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_folder, transformers):
