@@ -1,6 +1,5 @@
 """Text networks of Transformers: from tokens to one vector of each text."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +68,20 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
 
 
 def _places(loaded: Any) -> int:
-    """Return how many tokens of a text a network has places for."""
-    places: int = getattr(loaded.config, "max_position_embeddings", sys.maxsize)
+    """Return how many tokens of a text a network has places for; 0 or less is no limit."""
+    places = getattr(loaded.config, "max_position_embeddings", None) or 0
     positions = getattr(getattr(loaded, "embeddings", None), "position_embeddings", None)
     padding = getattr(positions, "padding_idx", None)
     # RoBERTa, MPNet and their like count places from behind the one of the token that pads.
-    return places if padding is None else places - padding - 1
+    return int(places if padding is None else places - padding - 1)
 
 
 def _check_length(network: TextNetwork, limit: int) -> None:
-    """Raise InputError if texts may be longer than `limit`: OpenVINO would make numbers up."""
-    if network.max_tokens > limit:
+    """Raise InputError if texts may be longer than `limit`: OpenVINO would make numbers up.
+
+    XLNet, which takes texts of any length, has a limit of -1.
+    """
+    if 0 < limit < network.max_tokens:
         raise InputError(
             f"max_tokens is {network.max_tokens}, and {network.model} takes {limit} at most"
         )

@@ -291,6 +291,19 @@ def test_a_text_may_be_as_long_as_the_network_has_places_for(
     assert np.allclose(found, wanted / np.linalg.norm(wanted), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_network_for_texts_of_any_length_is_taken(tmp_path, monkeypatch, transformers, backend):
+    monkeypatch.chdir(tmp_path)  # where no network was converted before
+    words = [str(number) for number in range(40)]
+    sizes = {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64}
+    write_network(tmp_path, transformers, "xlnet", words, **sizes)
+    settings = settings_for(tmp_path, max_tokens=30)
+    encoder = huggingface_text.load(settings, tmp_path, Backend(backend, "float32"))
+    wanted = pooled_by_hand(tmp_path, [" ".join(words)], "mean", 30)
+    found = encoded(encoder, [" ".join(words)])
+    assert np.allclose(found, wanted / np.linalg.norm(wanted), rtol=1e-4, atol=1e-5)
+
+
 def test_a_pooler_without_weights_is_refused_where_it_is_used(tmp_path, bert_folder, transformers):
     headless = transformers.AutoModel.from_pretrained(bert_folder, add_pooling_layer=False)
     headless.save_pretrained(tmp_path)
