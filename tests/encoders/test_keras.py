@@ -303,6 +303,18 @@ def test_what_keras_did_not_publish_is_refused(tmp_path, store):
         fetched(tmp_path / "weights", settings_for("ResNet50"), "auto")
 
 
+@pytest.mark.parametrize("model", ["InceptionV3", "Xception"])
+@pytest.mark.parametrize("has_path", [True, False])
+def test_images_smaller_than_a_network_takes_are_refused(tmp_path, model, has_path):
+    file = tmp_path / "mine.h5"
+    file.write_text("any weights")
+    settings = settings_for(model, input_size=64, **({"path": file} if has_path else {}))
+    least = {"InceptionV3": 75, "Xception": 71}[model]
+    said = f"^{model} does not take an input_size of 64: Input size must be at least {least}x"
+    with pytest.raises(InputError, match=said):
+        fetched(tmp_path / "weights", settings, "auto")
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_pretrained_stops_without_the_store(tmp_path, request, answers):
     if answers:

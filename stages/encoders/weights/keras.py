@@ -31,6 +31,8 @@ def fetch_published(model: str, size: int, sha256: str | None, folder: Path) -> 
     build = application(model)
     try:
         network = _build(build, "imagenet", size)
+    except InputError:  # a ValueError itself
+        raise
     except ValueError as error:
         raise InputError(
             f"what came as Keras' weights of {model} is not what it published, try again: "
@@ -64,6 +66,8 @@ def fetch_file(model: str, size: int, path: Path, sha256: str | None, folder: Pa
             # Keras only warns of layers that the file has nothing for.
             warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
             network = _build(build, str(path), size)
+    except InputError:
+        raise
     except (OSError, ValueError, UserWarning) as error:
         raise InputError(
             f"{path} holds no weights of {model} without its top: {_line(error)}"
@@ -89,9 +93,21 @@ def save_network(network: Any, folder: Path) -> None:
 
 
 def _build(build: Any, weights: str | None, size: int) -> Any:
-    """Build a network: average-pooled, without its top; `weights` as Keras takes them."""
+    """Build a network: average-pooled, without its top; `weights` as Keras takes them.
+
+    Raises InputError where the network does not take images of that size.
+    """
     import_keras().backend.clear_session()  # or names would go on counting from the last network
-    return build(weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3))
+    shape = (size, size, 3)
+    try:
+        return build(weights=weights, include_top=False, pooling="avg", input_shape=shape)
+    except ValueError as error:
+        if weights is None:
+            raise InputError(
+                f"{build.__name__} does not take an input_size of {size}: {_line(error)}"
+            ) from None
+        _build(build, None, size)  # where it fails as well, weights are not at fault
+        raise
 
 
 def _line(error: Exception) -> str:
