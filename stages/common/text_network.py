@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.common import huggingface
 from stages.common.errors import InputError
+from stages.common.text_tokens import cut_texts
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TextNetwork:
 def load_tokenizer(network: TextNetwork) -> Any:
     """Load a network's tokeniser and have it cut texts at its `max_tokens`.
 
-    Raises InputError where the tokenizers package cannot run it.
+    Raises InputError where the tokenizers package cannot run it, or `max_tokens` does not suit it.
     """
     from transformers import AutoTokenizer
 
@@ -33,8 +34,8 @@ def load_tokenizer(network: TextNetwork) -> Any:
         raise InputError(f"{network.model} has no fast tokeniser: choose a model that has one")
     _check_length(network, found.model_max_length)
     tokenizer = found.backend_tokenizer
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(network.max_tokens, direction=found.truncation_side)
+    name = f"the tokeniser of {network.model}"
+    cut_texts(tokenizer, name, network.max_tokens, found.truncation_side)
     return tokenizer
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from stages.common.errors import InputError
 from stages.common.openvino import import_openvino
 from stages.common.settings import Positive, Sha256
-from stages.common.text_tokens import TOKENIZER_FILE
+from stages.common.text_tokens import TOKENIZER_FILE, cut_texts
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import network_of
 from stages.encoders.fingerprint import network_key
@@ -91,15 +91,14 @@ def _tokenizer(settings: Settings, path: Path) -> Any:
 
     try:
         found = Tokenizer.from_file(str(path))
-        found.no_padding()
         direction = (found.truncation or {"direction": "right"})["direction"]
-        found.enable_truncation(settings.max_tokens, direction=direction)
+        found.no_truncation()
         found.encode("an example")
     except Exception as error:  # tokenizers raises nothing narrower
         raise InputError(
-            f"{settings.tokenizer} is no tokenizer.json that can be used with max_tokens "
-            f"{settings.max_tokens}: {error}"
+            f"{settings.tokenizer} is no tokenizer.json that can be used: {error}"
         ) from None
+    cut_texts(found, str(settings.tokenizer), settings.max_tokens, direction)
     return found
 
 

@@ -258,6 +258,17 @@ def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
         huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder, FLOAT32)
 
 
+@pytest.mark.parametrize("max_tokens", [1, 2])
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_fewer_tokens_than_the_tokeniser_adds_to_a_text_are_refused(
+    bert_folder, backend, max_tokens
+):
+    settings = settings_for(bert_folder, max_tokens=max_tokens)
+    said = f"max_tokens is {max_tokens}, .* of tiny adds 2 tokens to .*: set max_tokens to 3 at"
+    with pytest.raises(InputError, match=said):
+        huggingface_text.load(settings, bert_folder, Backend(backend, "float32"))
+
+
 def write_network(folder, transformers, architecture, words, **sizes):
     """Write a network of few numbers, and a tokeniser that does not say how long texts may be."""
     transformers.PreTrainedTokenizerFast(

@@ -153,6 +153,13 @@ def test_files_that_are_something_else_are_refused(files, name, content, complai
         fetch(settings_for(files), files / "weights")
 
 
+@pytest.mark.parametrize("max_tokens", [1, 2])
+def test_fewer_tokens_than_the_tokeniser_adds_to_a_text_are_refused(files, max_tokens):
+    said = rf"^max_tokens is {max_tokens}, and .*tokenizer\.json adds 2 tokens .*to 3 at least"
+    with pytest.raises(InputError, match=said):
+        fetched(settings_for(files, max_tokens=max_tokens), files / "weights")
+
+
 def test_a_tokenizer_of_another_network_is_refused(files):
     word_tokenizer([*WORDS, "one", "more"]).save(str(files / "tokenizer.json"))
     with pytest.raises(InputError, match=r"has tokens up to 10, and .*mine\.onnx knows 9: give it"):
