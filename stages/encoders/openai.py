@@ -100,7 +100,10 @@ class OpenAIEncoder:
             max_retries=MAX_RETRIES,  # with exponential back-off; Retry-After is heeded
             timeout=TIMEOUT_S,
             # Texts and key go to this endpoint alone, and not where it may point to.
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            # The hook makes the client's own retries keep their distance as well.
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False, event_hooks={"request": [self._wait]}
+            ),
         )
         if settings.base_url != OPENAI:
             self._client.organization = self._client.project = None
@@ -159,7 +162,7 @@ class OpenAIEncoder:
             self._check_spent()
             if fault:
                 time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.75, 1))
-            self._wait()
+            self._check_pause()
             answer = self._request(texts)
             self.tokens += _tokens_of(answer, texts)
             try:
@@ -232,21 +235,25 @@ class OpenAIEncoder:
         """What an error adds where answers are cached."""
         return "; what was embedded so far is kept" if self._max_retries else ""
 
-    def _wait(self) -> None:
-        """Wait until the next request may be sent.
-
-        Raises UnavailableError where somebody would wait for long.
-        """
+    def _pause(self) -> float:
+        """Return the seconds until the next request may be sent."""
         limit = self._settings.requests_per_minute
-        if limit is not None:
-            pause = self._last + 60 / limit - time.monotonic()
-            if pause > HURRIED_PAUSE_S and not self._max_retries:
-                raise UnavailableError(
-                    f"{self._settings.model} is asked too often: requests_per_minute is {limit}, "
-                    f"and the next request may be sent in {pause:.0f} s"
-                )
-            time.sleep(max(0.0, pause))
-            self._last = time.monotonic()
+        return 0.0 if limit is None else max(0.0, self._last + 60 / limit - time.monotonic())
+
+    def _check_pause(self) -> None:
+        """Raise UnavailableError where somebody would wait for long."""
+        pause = self._pause()
+        if pause > HURRIED_PAUSE_S and not self._max_retries:
+            raise UnavailableError(
+                f"{self._settings.model} is asked too often: requests_per_minute is "
+                f"{self._settings.requests_per_minute}, and the next request may be sent in "
+                f"{pause:.0f} s"
+            )
+
+    def _wait(self, request: Any) -> None:
+        """Wait until `request` may be sent."""
+        time.sleep(self._pause())
+        self._last = time.monotonic()
 
 
 def _estimated_tokens(texts: Iterable[str]) -> int:

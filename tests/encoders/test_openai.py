@@ -320,6 +320,15 @@ def test_requests_keep_their_distance(api, monkeypatch):
     assert waits[0] == 0 and all(29 < wait <= 30 for wait in waits[1:]) and len(waits) == 3
 
 
+def test_requests_that_are_sent_again_keep_their_distance(api, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(kind.time, "sleep", waits.append)
+    api.faults = [refused(429, **{"Retry-After": "0.01"}), refused(500), changed(lambda d: d.pop())]
+    encoder_for(api, requests_per_minute=2).encode(TEXTS)
+    assert not api.faults and len(api.headers) == 4
+    assert [29 < wait <= 30 for wait in waits if wait > 1] == [True] * 3
+
+
 def test_somebody_who_waits_is_told_rather_than_kept_waiting(api, monkeypatch):
     waits: list[float] = []
     monkeypatch.setattr(kind.time, "sleep", waits.append)
