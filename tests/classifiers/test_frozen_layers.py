@@ -89,6 +89,29 @@ def test_a_network_whose_layers_depend_on_more_than_the_layer_below_is_run_as_a_
     assert_same_vectors(TunedText(network, 1), network)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "sizes"),
+    [
+        ("squeezebert", SIZES | {"embedding_size": 32, "num_attention_heads": 4}),
+        ("xlnet", {"vocab_size": 16, "d_model": 32, "n_layer": 3, "n_head": 2, "d_inner": 64}),
+        ("xlm", {"vocab_size": 16, "emb_dim": 32, "n_layers": 3, "n_heads": 2}),
+    ],
+    ids=["not called as modules", "tokens before texts", "layers by number"],
+)
+def test_a_network_that_does_not_run_without_some_of_its_layers_is_run_as_a_whole(
+    tmp_path, architecture, sizes
+):
+    from transformers import AutoConfig
+
+    network = write(tmp_path, AutoConfig.for_model(architecture, **sizes))
+    text = TunedText(network, 1)
+    assert_same_vectors(text, network)
+    learning = text.trained.parameters
+    assert 0 < len(learning) < len(TunedText(network, None).trained.parameters)
+    text.vectors(text.prepare(TEXTS), True).sum().backward()
+    assert any(one.grad is not None and one.grad.any() for one in learning)
+
+
 @pytest.mark.parametrize("has_shortcut", [True, False])
 def test_a_network_that_looks_at_its_input_once_more_is_run_as_a_whole(has_shortcut):
     import torch

@@ -34,15 +34,20 @@ class FrozenLayers:
     def agrees(self, args: tuple[Any, ...], shown: tuple[Any, ...]) -> bool:
         """Return whether the vector of an input, a batch of one, is the whole network's.
 
-        It is not where a layer depends on more than the layer below gives. `args` are what the
-        network takes of the input, `shown` as in `run`.
+        It is not where a layer depends on more than the layer below gives, or where the network
+        cannot be run without some of its layers. `args` are what the network takes of the input,
+        `shown` as in `run`.
         """
         import torch
 
         with torch.no_grad():
-            found = self.run([None], lambda rows: args, shown)
+            wanted = self._module(*args)
+            try:
+                found = self.run([None], lambda rows: args, shown)
+            except Exception:  # whatever a network stumbles over that expects all of its layers
+                return False
             self.restore({})
-            return torch.allclose(found, self._module(*args), atol=TOLERANCE)
+            return found.shape == wanted.shape and torch.allclose(found, wanted, atol=TOLERANCE)
 
     def restore(self, kept: dict[Hashable, Any]) -> None:
         """Take what `kept` of these layers was, as if they had given it."""
@@ -66,10 +71,11 @@ class FrozenLayers:
         hook = self._trained[0].register_forward_pre_hook(
             lambda layer, args: (given, *args[1:]) if args else None
         )
-        with self._only(self._trained):
-            found = self._module(*shown)
-        hook.remove()
-        return found
+        try:
+            with self._only(self._trained):
+                return self._module(*shown)
+        finally:
+            hook.remove()
 
     def _given(
         self, keys: Sequence[Hashable], arguments: Arguments, lengths: Sequence[int] | None
@@ -96,6 +102,7 @@ class FrozenLayers:
         try:
             with torch.no_grad():
                 self._module(*args)
+            raise RuntimeError("the network does not call its last frozen layer")
         except _Reached as reached:
             found = reached.args[0]
         finally:
