@@ -1,5 +1,6 @@
 """The specifications of the charts: valid Vega-Lite, and cut where nobody could read them."""
 
+import html
 import re
 
 import altair as alt
@@ -124,3 +125,24 @@ def test_before_calibration_only_the_best_modality_is_shown():
         if row.get("probabilities") == "before calibration"
     ]
     assert set(before) == {"text"}
+
+
+LEAVES = ("OLED TVs", "TV Stands")
+BRANCH = "Electronics > TV & Home Theater > Televisions > "
+
+
+@pytest.mark.parametrize(
+    ("key", "rows", "draw"),
+    [
+        ("class", classes(2), lambda rows: charts.classes_chart(rows, "text")),
+        ("label", points(2), lambda rows: charts.map_chart(rows, {})),
+    ],
+    ids=["classes", "map"],
+)
+def test_categories_of_one_branch_stay_apart(key, rows, draw):
+    names = {row[key]: BRANCH + leaf for row, leaf in zip(rows[::-1], LEAVES, strict=False)}
+    spec = draw([row | {key: names[row[key]]} for row in rows])
+    svg = html.unescape(vl_convert.vegalite_to_svg(spec))
+    shown = set(re.findall("(Elec[^<]*…[^<]*)</text>", svg))
+    assert len(shown) == 2
+    assert all(any(text.endswith(f" {leaf}") for text in shown) for leaf in LEAVES)
