@@ -97,13 +97,19 @@ def test_a_stage_that_is_killed_is_run_again_and_gives_the_same_bytes(copy):
         assert copy.leftovers() == []
 
 
-def test_a_fresh_clone_that_pulls_runs_nothing(copy, tmp_path):
+def pulled_clone(copy, tmp_path):
+    """Return a clone that has pulled what was pushed, and has the same bytes."""
     clone = copy.clone(tmp_path / "clone")
     for one in (copy, clone):
         one.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
     copy.run("dvc", "push")
     clone.run("dvc", "pull")
     assert clone.outputs() == copy.outputs()
+    return clone
+
+
+def test_a_fresh_clone_that_pulls_runs_nothing(copy, tmp_path):
+    clone = pulled_clone(copy, tmp_path)
     said = clone.run("dvc", "repro")
     assert UP_TO_DATE in said
     assert "Running stage" not in said
@@ -126,12 +132,7 @@ def test_a_clone_runs_nothing_after_an_encoder_was_removed(copy, tmp_path):
     copy.repro()
     assert UP_TO_DATE in copy.run("dvc", "repro")
     copy.commit()
-    clone = copy.clone(tmp_path / "clone")
-    for one in (copy, clone):
-        one.run("dvc", "remote", "add", "--default", "shared", str(tmp_path / "remote"))
-    copy.run("dvc", "push")
-    clone.run("dvc", "pull")
-    assert clone.outputs() == copy.outputs()
+    clone = pulled_clone(copy, tmp_path)
     assert UP_TO_DATE in clone.run("dvc", "status")
     # The encoder is named again: its weights, which DVC could not bring back, are taken back.
     weights = {
