@@ -14,20 +14,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks import inputs
 from benchmarks.measure import Rates, in_turn, machine, ratio, table
 from stages.common.images import open_jpeg
+from stages.common.kv_store import SqliteCache
 from stages.compute.loader import Loader
 from stages.compute.ray import RayWorkers
+from stages.embed_text import part_of
 from stages.encoders.backends.base import Backend, collected
 from stages.encoders.base import Encoder, stream
 from stages.encoders.distributed import BATCH, DistributedEncoder
-from stages.encoders.embedding_cache import key_of, load_encoder
+from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.product_texts import CHUNK_ROWS
+from stages.encoders.table_encoder import embeddings_table, key_of, load_encoder
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
@@ -63,18 +69,27 @@ class Waiting:
 
 
 def scaling() -> None:
-    """Print how many texts a second clusters of several sizes embed."""
+    """Print how many texts a second clusters of several sizes embed, as the stage does."""
     print(f"{BATCHES} batches of {BATCH} texts for each machine of one core, {TEXT_S} s a text\n")
     rates = {}
     for size in SIZES:
-        with cluster(size, n_cores=1):
+        with (
+            tempfile.TemporaryDirectory() as name,
+            cluster(size, n_cores=1),
+            SqliteCache(Path(name) / "rows.sqlite", 10**9) as store,
+        ):
             encoder = DistributedEncoder(
                 Loader(Waiting, "waiting", lambda: "waiting"), RayWorkers()
             )
             encoder.encode(["a text"] * BATCH * size * 2)  # every machine loads it
             texts = [f"a product of {i} words" for i in range(BATCHES * BATCH * size)]
+            skus = pa.chunked_array([texts])
+            starts = range(0, len(texts), CHUNK_ROWS)
+            chunks = ((skus[i : i + CHUNK_ROWS], texts[i : i + CHUNK_ROWS]) for i in starts)
             start = time.perf_counter()
-            encoder.encode(texts)
+            cached = CachedEncoder(encoder, "waiting", store, str, write_s=0.0)
+            for found in cached.encode(starmap(part_of, chunks), lambda count: None):
+                embeddings_table(*found)
             rates[size] = len(texts) / (time.perf_counter() - start)
     rows = [
         (f"{size} machines", f"{rate:.0f}/s, {rate / rates[1]:.2f}") for size, rate in rates.items()

@@ -26,7 +26,8 @@ from stages.common.kv_store import SqliteCache
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
-from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.embedding_cache import CachedEncoder, Part
+from stages.encoders.table_encoder import TableEncoder, embeddings_table
 from stages.encoders.weights.manifest import package_folder
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import Params, load_params
@@ -111,13 +112,20 @@ def stage(encoder: Any, folder: Path, given: list[str] | pa.Table) -> Callable[[
             if isinstance(given, list):
                 cached = CachedEncoder(encoder, "benchmark", store)
                 skus = pa.chunked_array([list(map(str, range(len(given))))])
-                embed_text.embed_texts(cached, skus, given, lambda count: None)
+                part = embed_text.part_of(skus, given)
             else:
                 cached = CachedEncoder(encoder, "benchmark", store, open_jpeg)
-                embed_images.embed_shard(cached, given, lambda count: None)
+                part = embed_images.part_of(given)
+            embed(part, cached)
         return len(given)
 
     return run
+
+
+def embed(part: Part, encoder: TableEncoder) -> None:
+    """Make the table of a part's vectors."""
+    for found in encoder.encode([part], lambda count: None):
+        embeddings_table(*found)
 
 
 def bare(encoder: Any, given: list[Any]) -> Callable[[], float]:

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks import inputs
-from benchmarks.encoders import bare
+from benchmarks.encoders import bare, embed
 from benchmarks.http_client import Client, body_of, send_from_all, server
 from benchmarks.measure import in_turn, machine, ratio, table
 from serving import Predictor
@@ -31,7 +31,8 @@ from stages.common import paths
 from stages.common.images import open_jpeg
 from stages.common.kv_store import SqliteCache
 from stages.common.tables import IMAGES
-from stages.encoders.embedding_cache import CachedEncoder, UncachedEncoder
+from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.table_encoder import UncachedEncoder
 from stages.params import load_params
 
 Ways = dict[str, Callable[[], float]]
@@ -191,7 +192,7 @@ def embed_as_stage(found: ProductEncoder, products: Sequence[Product], folder: P
                 if found.is_sparse
                 else CachedEncoder(found.encoder, "benchmark", store)
             )
-            embed_text.embed_texts(cached, skus, texts, lambda count: None)
+            embed(embed_text.part_of(skus, texts), cached)
         else:
             rows = [
                 {"sku": str(i), "jpeg": product.jpeg, "sha256": str(i), "status": "ok"}
@@ -199,7 +200,7 @@ def embed_as_stage(found: ProductEncoder, products: Sequence[Product], folder: P
             ]
             shard = pa.Table.from_pylist(rows, schema=IMAGES)
             images = CachedEncoder(found.encoder, "benchmark", store, open_jpeg)
-            embed_images.embed_shard(images, shard, lambda count: None)
+            embed(embed_images.part_of(shard), images)
 
 
 def start_ways(models: Sequence[Path], product: Product, folder: Path) -> Ways:

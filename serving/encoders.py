@@ -18,8 +18,8 @@ from stages.common.texts import join_fields
 from stages.encoders.backends.openvino import MODEL_FILE
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of
-from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.settings import EncoderSettings
+from stages.encoders.table_encoder import load_encoder
 from stages.fusion.model_file import FILE, ModelFile, SavedEncoder
 
 

@@ -7,6 +7,8 @@ data/networks/<encoder>/: the network in int8, nothing in other precisions.
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
+from itertools import starmap
 
 import pyarrow as pa
 
@@ -25,24 +27,21 @@ from stages.common.tables import (
     write_batches,
 )
 from stages.compute.selection import select_workers
-from stages.encoders.embedding_cache import (
-    Progress,
-    TableEncoder,
+from stages.encoders.embedding_cache import Part
+from stages.encoders.int8 import weights_to_run
+from stages.encoders.table_encoder import (
     embeddings_table,
     open_encoder,
     summary,
     table_metadata,
 )
-from stages.encoders.int8 import weights_to_run
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 
-def embed_shard(encoder: TableEncoder, shard: pa.Table, progress: Progress) -> pa.Table:
-    """Embed the images of a shard of schema IMAGES; one that occurs twice is embedded once."""
-    hashes = shard["sha256"].to_pylist()
-    vectors = encoder.encode(shard["jpeg"].to_pylist(), hashes, progress)
-    return embeddings_table(shard["sku"], hashes, vectors)
+def part_of(shard: pa.Table) -> Part:
+    """Return the images of a shard of schema IMAGES as an encoder takes them."""
+    return Part(shard["sku"], shard["jpeg"].to_pylist(), shard["sha256"].to_pylist())
 
 
 def image_hashes() -> tuple[list[str], int]:
@@ -84,20 +83,19 @@ def main() -> None:
     options = *how, params.cache, open_jpeg
     use_gpus = params.backend != "openvino"
     workers = select_workers(params.compute, use_gpus, [folder]) if hashes else None
+    parts = (part_of(read_table(shard, IMAGES)) for shard in paths.image_shards())
     with (
         open_encoder(settings, folder, *options, has_input=bool(hashes), workers=workers) as (
             encoder,
             backend,
         ),
         tqdm(total=len(hashes), desc=name, unit=" images") as bar,
+        closing(encoder.encode(parts, bar.update)) as encoded,
     ):
         write_batches(
             paths.embeddings("image", name),
             embeddings_schema(encoder.n_features),
-            (
-                embed_shard(encoder, read_table(shard, IMAGES), bar.update)
-                for shard in paths.image_shards()
-            ),
+            starmap(embeddings_table, encoded),
             table_metadata(name, settings, read_manifest(folder), encoder, backend)
             | {"image_size": size},
         )

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import starmap
 
 import pyarrow as pa
 
@@ -19,33 +20,28 @@ from stages.common.tables import (
     PRODUCTS,
     check_schema,
     embeddings_schema,
-    from_arrow,
     read_schema,
     write_batches,
     written_aside,
 )
 from stages.compute.selection import select_workers
-from stages.encoders.embedding_cache import (
-    Progress,
-    TableEncoder,
+from stages.encoders.embedding_cache import Part
+from stages.encoders.int8 import weights_to_run
+from stages.encoders.product_texts import ProductTexts, hash_of
+from stages.encoders.table_encoder import (
     embeddings_table,
     open_encoder,
     summary,
     table_metadata,
 )
-from stages.encoders.int8 import weights_to_run
-from stages.encoders.product_texts import ProductTexts, hash_of
 from stages.encoders.text_counts import TextCounter
 from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 
-def embed_texts(
-    encoder: TableEncoder, skus: pa.ChunkedArray, texts: Sequence[str], progress: Progress
-) -> pa.Table:
-    """Embed texts into a table; one that occurs twice is embedded once, an empty one is null."""
-    hashes = [hash_of(text) if text else None for text in texts]
-    return embeddings_table(skus, hashes, encoder.encode(texts, hashes, progress))
+def part_of(skus: pa.ChunkedArray, texts: Sequence[str]) -> Part:
+    """Return some products' texts as an encoder takes them; an empty one is missing."""
+    return Part(skus, texts, [hash_of(text) if text else None for text in texts])
 
 
 def main() -> None:
@@ -75,15 +71,15 @@ def main() -> None:
         ),
         closing(TextCounter(settings, weights)) as counter,
         tqdm(total=total, desc=name, unit=" texts") as bar,
+        closing(encoder.encode(starmap(part_of, texts.chunks()), bar.update)) as encoded,
     ):
         if settings.is_remote:
             encoder.check_cost(list(texts.present()), list(texts.hashes()))
 
         def tables() -> Iterator[pa.Table]:
-            for skus, some in texts.chunks():
-                table = embed_texts(encoder, skus, some, bar.update)
-                counter.add(some, from_arrow(table["embedding"], encoder.n_features)[0])
-                yield table
+            for part, vectors in encoded:
+                counter.add(part.inputs, vectors)
+                yield embeddings_table(part, vectors)
 
         schema = embeddings_schema(None if settings.is_sparse else encoder.n_features)
         output = paths.embeddings("text", name)

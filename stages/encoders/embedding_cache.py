@@ -1,61 +1,38 @@
-"""Vectors of inputs: those of earlier runs from a cache, the others computed and put into it."""
+"""Vectors of a table's inputs: those of earlier runs from a cache, the others computed."""
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from functools import partial
-from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol, Self
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csr_array
 
-from stages.common.cache import cache_folder
 from stages.common.kv_store import SqliteCache
-from stages.common.tables import Matrix, embeddings_schema, to_arrow
-from stages.compute.base import Workers
-from stages.compute.loader import Loader
-from stages.encoders.augmentation import AugmentedEncoder
-from stages.encoders.backends.base import Backend
-from stages.encoders.backends.bfloat16_check import passes_bfloat16_check
-from stages.encoders.backends.selection import select_backend
-from stages.encoders.base import Encoder, module_of, stream
-from stages.encoders.distributed import DistributedEncoder
-from stages.encoders.fingerprint import ROOM, code_key, network_key, vector_key
-from stages.encoders.settings import CacheSettings, EncoderSettings
-from stages.encoders.weights.manifest import Manifest
+from stages.common.tables import Matrix
+from stages.encoders.base import Encoder, stream
 
-CACHE_FILE = "embeddings.sqlite"
 LOOKED_UP = 4096  # vectors that are in memory while it is counted which are there
+PARTS = 8  # of a table that are in memory at most: enough for 64 machines of a cluster
 WRITE_S = 0.5  # seconds between two writes to the cache: what a killed run loses
 
-Progress = Callable[[int], Any]
+Progress: TypeAlias = Callable[[int], Any]
+LookUp: TypeAlias = Callable[[Iterable[str]], dict[str, np.ndarray]]
 
 
-class TableEncoder(Protocol):
-    """Encodes a table's inputs, and counts them.
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of a table: the inputs and their SHA-256, None where an input is missing."""
 
-    `computed` and `cache_hits` count the different inputs that were computed and that were found.
-    """
+    skus: pa.ChunkedArray
+    inputs: Sequence[Any]
+    hashes: Sequence[str | None]
 
-    n_features: int
-    computed: int
-    cache_hits: int
 
-    def encode(
-        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
-    ) -> Matrix:
-        """Return float32 (n, n_features): a vector for each input, zeros where its hash is None.
-
-        `hashes` are the inputs' SHA-256. `progress` is called with how many more inputs are done.
-        """
-
-    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
-        """Raise InputError where computing all inputs of a run would cost too much money."""
+Encoded: TypeAlias = Generator[tuple[Part, Matrix], None, None]
 
 
 class CachedEncoder:
@@ -83,39 +60,43 @@ class CachedEncoder:
         self._prepare = prepare
         self._write_s = write_s
 
-    def encode(
-        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
-    ) -> np.ndarray:
-        """Return float32 (n, n_features): a vector for each input, zeros where its hash is None."""
-        rows: dict[str, list[int]] = {}
-        for row, sha256 in enumerate(hashes):
-            if sha256 is not None:
-                rows.setdefault(sha256, []).append(row)
-        vectors = np.zeros((len(hashes), self.n_features), dtype=np.float32)
-        known = self._look_up(rows)
-        for sha256, vector in known.items():
-            vectors[rows[sha256]] = vector
-            progress(len(rows[sha256]))
-        new = [sha256 for sha256 in rows if sha256 not in known]
-        # Texts of like length go side by side; to images the order does not matter.
-        new.sort(key=lambda sha256: len(inputs[rows[sha256][0]]))
-        given = (inputs[rows[sha256][0]] for sha256 in new)
-        with (
-            closing(stream(self._encoder, given, self._prepare)) as parts,
-            BulkWriter(self._cache, self._write_s) as cached,
-        ):
-            left = iter(new)
-            for part in parts:
-                some = list(islice(left, len(part)))
-                for sha256, vector in zip(some, part, strict=True):
-                    vectors[rows[sha256]] = vector
-                cached.add(map(self._row_key, some), part)
-                progress(sum(len(rows[sha256]) for sha256 in some))
-            if next(left, None) is not None:
-                raise ValueError("the encoder returned fewer vectors than it got inputs")
-        self.cache_hits += len(known)
-        self.computed += len(new)
-        return vectors
+    def encode(self, parts: Iterable[Part], progress: Progress) -> Encoded:
+        """Yield each part with its vectors, float32 (n, n_features), zeros where one is missing.
+
+        Some parts are taken ahead of what was yielded, so that what computes does not wait where a
+        part ends. `progress` is called with how many more inputs are done. Close the iterator.
+        """
+        rest = iter(parts)
+        is_last = False
+        rows = _Rows(self.n_features, self._look_up, progress)
+        with BulkWriter(self._cache, self._write_s) as cached:
+
+            def begin(part: Part) -> list[Any]:
+                cached.write()  # or what was computed a moment ago would not be found
+                new = rows.begin(part)
+                self.computed += len(new)
+                self.cache_hits += len({*part.hashes} - {None}) - len(new)
+                return new
+
+            def given() -> Iterator[Any]:
+                nonlocal is_last
+                while rows.n_parts < PARTS:
+                    if (part := next(rest, None)) is None:
+                        is_last = True
+                        return
+                    yield from begin(part)
+                    if rows.are_complete:  # to hand them out costs no time, and makes room
+                        return
+
+            while not is_last:
+                with closing(stream(self._encoder, given(), self._prepare)) as found:
+                    for vectors in found:
+                        hashes = list(map(rows.put, vectors))
+                        cached.add(map(self._row_key, hashes), vectors)
+                        yield from rows.done()
+                if not rows.are_complete:
+                    raise ValueError("the encoder returned fewer vectors than it got inputs")
+                yield from rows.done()
 
     def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
         """Raise InputError where computing those that are not in the cache would cost too much."""
@@ -141,6 +122,76 @@ class CachedEncoder:
         return hashlib.sha256(f"{self._key} {sha256}".encode()).hexdigest()
 
 
+@dataclass(eq=False)
+class _Begun:
+    """A part, its vectors as far as they are there, and how many inputs are still computed."""
+
+    part: Part
+    vectors: np.ndarray
+    missing: int = 0
+
+
+class _Rows:
+    """The rows of the parts that were begun, and the inputs whose vectors they wait for."""
+
+    def __init__(self, n_features: int, look_up: LookUp, progress: Progress) -> None:
+        self._n_features = n_features
+        self._look_up = look_up
+        self._progress = progress
+        self._begun: deque[_Begun] = deque()
+        # By SHA-256, in the order in which they are computed.
+        self._waiting: OrderedDict[str, list[tuple[_Begun, list[int]]]] = OrderedDict()
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts are in memory."""
+        return len(self._begun)
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether no row waits for a vector."""
+        return not self._waiting
+
+    def begin(self, part: Part) -> list[Any]:
+        """Begin a part; return those of its inputs that are now to be computed, in this order."""
+        rows: dict[str, list[int]] = {}
+        for row, sha256 in enumerate(part.hashes):
+            if sha256 is not None:
+                rows.setdefault(sha256, []).append(row)
+        one = _Begun(part, np.zeros((len(part.hashes), self._n_features), dtype=np.float32))
+        self._begun.append(one)
+        known = self._look_up(rows.keys() - self._waiting.keys())
+        for sha256, vector in known.items():
+            self._fill(one, rows[sha256], vector)
+        unknown = [sha256 for sha256 in rows if sha256 not in known]
+        new = [sha256 for sha256 in unknown if sha256 not in self._waiting]
+        # Texts of like length go side by side; to images the order does not matter.
+        new.sort(key=lambda sha256: len(part.inputs[rows[sha256][0]]))
+        self._waiting.update((sha256, []) for sha256 in new)
+        for sha256 in unknown:
+            self._waiting[sha256].append((one, rows[sha256]))
+        one.missing = len(unknown)
+        return [part.inputs[rows[sha256][0]] for sha256 in new]
+
+    def put(self, vector: np.ndarray) -> str:
+        """Take the vector of the next input; return the input's SHA-256."""
+        sha256, waiting = self._waiting.popitem(last=False)
+        for one, rows in waiting:
+            self._fill(one, rows, vector)
+            one.missing -= 1
+        return sha256
+
+    def done(self) -> Encoded:
+        """Yield the parts whose vectors are all there, up to the first that lacks one."""
+        while self._begun and not self._begun[0].missing:
+            one = self._begun.popleft()
+            yield one.part, one.vectors
+
+    def _fill(self, one: _Begun, rows: list[int], vector: np.ndarray) -> None:
+        one.vectors[rows] = vector
+        self._progress(len(rows))
+
+
 class BulkWriter:
     """Writes rows to a cache together, each `write_s` seconds and when its block ends."""
 
@@ -156,189 +207,17 @@ class BulkWriter:
 
     def __exit__(self, *_: object) -> None:
         """Write the rest, even after an error."""
-        self._write()
+        self.write()
 
     def add(self, keys: Iterable[str], vectors: np.ndarray) -> None:
         """Take rows, and write those so far if it is time."""
         self._rows += [(key, row.tobytes()) for key, row in zip(keys, vectors, strict=True)]
         if time.monotonic() - self._last >= self._write_s:
-            self._write()
+            self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the rows that were taken so far."""
         # Forgotten first: where they cannot be written, the end of the block tries no second time.
         rows, self._rows = self._rows, []
         self._cache.put_many(rows)
         self._last = time.monotonic()
-
-
-class UncachedEncoder:
-    """An encoder of texts whose vectors are cheaper to compute than to look up."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.n_features = encoder.n_features
-        self.computed = self.cache_hits = 0
-        self._encoder = encoder
-
-    def encode(
-        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
-    ) -> Matrix:
-        """Return float32 (n, n_features): a vector for each text, zeros where it is empty."""
-        count = sum(sha256 is not None for sha256 in hashes)
-        self.computed += count
-        vectors = self._encoder.encode(inputs)
-        progress(count)
-        return vectors
-
-    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
-        """Do nothing: it costs no money."""
-
-
-class IdleEncoder:
-    """Stands for an encoder that has no input at all, so that none is loaded."""
-
-    n_features = 1
-    computed = cache_hits = 0
-
-    def __init__(self, is_sparse: bool) -> None:
-        self._is_sparse = is_sparse
-
-    def encode(
-        self, inputs: Sequence[Any], hashes: Sequence[str | None], progress: Progress
-    ) -> Matrix:
-        """Return zeros, float32 (n, 1)."""
-        zeros = np.zeros((len(hashes), self.n_features), dtype=np.float32)
-        return csr_array(zeros) if self._is_sparse else zeros
-
-    def check_cost(self, inputs: Sequence[Any], hashes: Sequence[str | None]) -> None:
-        """Do nothing: it costs no money."""
-
-
-@contextmanager
-def open_encoder(
-    settings: EncoderSettings,
-    folder: Path,
-    backend_name: str,
-    precision: str,
-    limits: CacheSettings,
-    prepare: Callable[[Any], Any] = lambda value: value,
-    has_input: bool = True,
-    workers: Workers | None = None,
-) -> Iterator[tuple[TableEncoder, Backend]]:
-    """Give an encoder of the weights in `folder`, and the backend that runs it.
-
-    `backend_name` and `precision` are those of params.yaml; in precision auto, bfloat16 is taken
-    where it hardly changes a vector. `prepare` makes what the encoder takes of an input. No network
-    is loaded unless it `has_input`; `workers` load it where they are given. Raises InputError where
-    the encoder cannot be loaded or run.
-    """
-    if not has_input:
-        yield IdleEncoder(settings.is_sparse), select_backend(settings, backend_name, precision)
-        return
-    if settings.is_sparse:
-        backend = select_backend(settings, backend_name, precision)
-        yield UncachedEncoder(load_encoder(settings, folder, backend)), backend
-        return
-    with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
-        choose = partial(choose_backend, settings, folder, backend_name, precision)
-        write_s = WRITE_S
-        if workers is not None or settings.is_remote:
-            write_s = 0.0  # what was paid for, or comes in large parts, is kept at once
-        if workers is None:
-            backend, key = choose(cache)
-            encoder = load_encoder(settings, folder, backend)
-        else:
-            backend, key = workers.call(choose)
-            key_here = partial(key_of, settings, folder, backend)
-            load = partial(load_encoder, settings, folder, backend)
-            encoder = DistributedEncoder(Loader(load, key, key_here), workers)
-        yield CachedEncoder(encoder, key, cache, prepare, write_s), backend
-
-
-def choose_backend(
-    settings: EncoderSettings,
-    folder: Path,
-    backend_name: str,
-    precision: str,
-    cache: SqliteCache | None = None,
-) -> tuple[Backend, str]:
-    """Return what runs an encoder on this machine, and the hash that its vectors depend on.
-
-    In precision auto that is bfloat16 where the encoder passes the check; `cache` keeps the answer.
-    """
-    backend = select_backend(settings, backend_name, precision)
-    if precision == "auto" and backend.precision == "bfloat16":
-        load = partial(load_encoder, settings, folder)
-        key = key_of(settings, folder, backend)
-        if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
-            backend = replace(backend, precision="float32")
-    return backend, key_of(settings, folder, backend)
-
-
-def key_of(settings: EncoderSettings, folder: Path, backend: Backend) -> str:
-    """Return the hash of all that an encoder's vectors depend on beside their inputs."""
-    network = network_key(settings, folder)
-    return network if settings.is_remote else vector_key(network, backend)
-
-
-def load_encoder(settings: EncoderSettings, folder: Path, backend: Backend) -> Encoder:
-    """Load an encoder of the weights in `folder`; it averages the views of `tta`."""
-    encoder = module_of(settings.kind).load(settings, folder, backend)
-    views = getattr(settings, "tta", ["identity"])
-    return encoder if views == ["identity"] else AugmentedEncoder(encoder, views)
-
-
-def _keeps_bfloat16(
-    load: Callable[[Backend], Encoder],
-    backend: Backend,
-    modality: str,
-    key: str,
-    cache: SqliteCache | None,
-) -> bool:
-    """Return whether an encoder passes the check for bfloat16; a cache keeps the answer."""
-    if cache is None:
-        return passes_bfloat16_check(load, backend, modality)
-    key = f"{key} {code_key([f'{ROOM}.backends.bfloat16_check'])} bfloat16"
-    answer = cache.get_many([key]).get(key)
-    if answer is None:
-        answer = b"yes" if passes_bfloat16_check(load, backend, modality) else b"no"
-        cache.put_many([(key, answer)])
-    return answer == b"yes"
-
-
-def table_metadata(
-    name: str,
-    settings: EncoderSettings,
-    manifest: Manifest,
-    encoder: TableEncoder,
-    backend: Backend,
-) -> dict[str, Any]:
-    """Return what the table of an encoder's vectors says of them: how to compute more of them."""
-    return {
-        "encoder": name,
-        "settings": settings.model_dump(mode="json"),
-        "weights": manifest.summary(),
-        "backend": backend.name,
-        "precision": backend.precision,
-        "n_features": encoder.n_features,
-    }
-
-
-def embeddings_table(
-    skus: pa.ChunkedArray, hashes: Sequence[str | None], vectors: Matrix
-) -> pa.Table:
-    """Return a table of `embeddings_schema`: the embedding is null where the hash is None."""
-    present = np.array([sha256 is not None for sha256 in hashes], dtype=bool)
-    schema = embeddings_schema(vectors.shape[1] if isinstance(vectors, np.ndarray) else None)
-    columns = [skus, pa.array(hashes, pa.string()), to_arrow(vectors, present)]
-    return pa.table(columns, schema=schema)
-
-
-def summary(name: str, unit: str, encoder: TableEncoder, backend: Backend) -> str:
-    """Return a line that says how many inputs were computed, and how many came from the cache."""
-    total = encoder.computed + encoder.cache_hits
-    if not total:
-        return f"{name}: no product has {unit}: nothing to embed"
-    return (
-        f"{name}: {encoder.computed:,} of {total:,} {unit} computed by {backend.name} in "
-        f"{backend.precision}, {encoder.cache_hits:,} from {cache_folder()}"
-    )

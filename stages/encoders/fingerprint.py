@@ -28,7 +28,7 @@ TOP = Path(__file__).parents[2]
 # Their results are in the key as values: bytes of weights, settings, the backend.
 OPAQUE = {
     f"{ROOM}.{name}"
-    for name in ("backends.base", "base", "embedding_cache", "fingerprint", "settings", "weights")
+    for name in ("backends.base", "base", "table_encoder", "fingerprint", "settings", "weights")
 }
 # Of other rooms, all that a vector depends on.
 OTHERS = {

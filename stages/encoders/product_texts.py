@@ -10,7 +10,7 @@ from stages.common import paths
 from stages.common.tables import read_batches
 from stages.common.texts import texts_of
 
-CHUNK_ROWS = 16384  # products that are in memory together, and whose texts are sorted by length
+CHUNK_ROWS = 4096  # products whose texts are sorted by length
 SPARSE_CHUNK_ROWS = 512  # n-grams need no order, and much memory while they are counted
 
 

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from helpers.repository import TOP
 
 from stages.common.kv_store import SqliteCache
-from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.embedding_cache import PARTS, CachedEncoder, Part
 
 TEXTS = [f"text {i:03}" for i in range(90)]
 
@@ -39,7 +41,12 @@ class Counter:
 def encoded(encoder, path, write_s=3600.0, progress=lambda count: None):
     with SqliteCache(path) as cache:
         cached = CachedEncoder(encoder, "counter", cache, write_s=write_s)
-        return cached.encode(TEXTS, TEXTS, progress)
+        [(_, vectors)] = cached.encode([part_of(TEXTS)], progress)
+        return vectors
+
+
+def part_of(texts):
+    return Part(pa.chunked_array([texts], pa.string()), texts, texts)
 
 
 def interrupt():
@@ -61,6 +68,7 @@ def kill():
 def test_a_kill_loses_the_vectors_since_the_last_write(tmp_path):
     script = f"""
 import sys
+from itertools import islice
 sys.path.insert(0, {str(TOP / "tests")!r})
 from pathlib import Path
 from encoders.test_embedding_cache import Counter, encoded, kill
@@ -94,3 +102,104 @@ class Short(Counter):
 def test_a_vector_too_few_is_no_silent_shift(tmp_path):
     with pytest.raises(ValueError, match="fewer vectors than it got inputs"):
         encoded(Short(), tmp_path / "rows")
+
+
+class Batches(Counter):
+    """An encoder that gives a batch's vectors when it has taken all texts of the next."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def stream(self, inputs, opened):
+        waiting = []
+        for rows in batched(super().stream(inputs, opened), self.size):
+            yield from waiting
+            waiting = [np.concatenate(rows)]
+        yield from waiting
+
+
+def batched(rows, size):
+    rest = iter(rows)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """A function that wraps an encoder in a cache of the test's own."""
+    with SqliteCache(tmp_path / "rows") as cache:
+        yield lambda encoder, write_s=3600.0: CachedEncoder(
+            encoder, "counter", cache, write_s=write_s
+        )
+
+
+def numbers(found):
+    return [[text[5:] for text in part.inputs] == rows(vectors) for part, vectors in found]
+
+
+def rows(vectors):
+    return [f"{int(value):03}" for value in vectors.ravel()]
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1000])
+@pytest.mark.parametrize("known", [0, 13, 90])
+def test_parts_come_whole_and_in_order_whatever_the_batches(cached, size, known):
+    parts = [part_of(TEXTS[i : i + 9]) for i in range(0, 90, 9)]
+    list(cached(Counter()).encode([part_of(TEXTS[::-1][:known])], lambda count: None))
+    encoder, done = Batches(size), []
+    found = list(cached(encoder).encode(parts, done.append))
+    assert [part for part, _ in found] == parts
+    assert all(numbers(found))
+    assert sorted(encoder.seen) == TEXTS[: 90 - known]
+    assert sum(done) == 90
+
+
+def test_a_batch_has_texts_of_two_parts(cached):
+    """So nothing waits for the end of a part."""
+    encoder = Batches(8)
+    found = cached(encoder).encode(map(part_of, (TEXTS[:5], TEXTS[5:40])), lambda count: None)
+    part, _ = next(found)
+    assert part.inputs == TEXTS[:5]
+    assert len(encoder.seen) == 16
+
+
+def test_a_text_that_another_part_waits_for_is_computed_once(cached):
+    encoder = Batches(1000)
+    one = cached(encoder)
+    found = list(one.encode(map(part_of, (TEXTS[:5], TEXTS[3:8], TEXTS[:8])), lambda count: None))
+    assert encoder.seen == TEXTS[:8]
+    assert all(numbers(found))
+    assert (one.computed, one.cache_hits) == (8, 10)
+
+
+def test_a_text_is_found_that_was_computed_and_not_yet_written(cached):
+    encoder = Batches(1)
+    parts = map(part_of, (TEXTS[:5], TEXTS[5:10], TEXTS[:5]))
+    assert all(numbers(cached(encoder).encode(parts, lambda count: None)))
+    assert encoder.seen == TEXTS[:10]
+
+
+@pytest.mark.parametrize(("known", "most"), [(90, 1), (0, PARTS)])
+def test_few_parts_are_in_memory(cached, known, most):
+    """One where all is in the cache, however far ahead the encoder would read."""
+    list(cached(Counter()).encode([part_of(TEXTS[:known])], lambda count: None))
+    taken = []
+
+    def parts():
+        for i in range(0, 90, 3):
+            taken.append(i)
+            yield part_of(TEXTS[i : i + 3])
+
+    for given, _ in enumerate(cached(Batches(1000)).encode(parts(), lambda count: None)):
+        assert len(taken) - given <= most
+    assert len(taken) == 30
+
+
+def test_what_was_computed_is_kept_where_the_tables_are_not_taken(cached):
+    found = cached(Batches(4)).encode(map(part_of, (TEXTS[:5], TEXTS[5:])), lambda count: None)
+    next(found)
+    found.close()
+    rest = Counter()
+    list(cached(rest).encode([part_of(TEXTS)], lambda count: None))
+    assert len(rest.seen) < 90

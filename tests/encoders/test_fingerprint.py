@@ -97,7 +97,7 @@ def test_a_new_kind_changes_no_key_of_the_others(room):
 
 @pytest.mark.parametrize(
     "name",
-    ["settings", "base", "embedding_cache", "fingerprint", "text_counts", "weights/huggingface"],
+    ["settings", "base", "embedding_cache", "table_encoder", "text_counts", "weights/huggingface"],
 )
 def test_code_whose_result_is_in_the_key_anyway_changes_none(room, name):
     before = keys_of(room)

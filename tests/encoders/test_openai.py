@@ -22,9 +22,10 @@ from stages.common.tables import PRODUCTS as SCHEMA
 from stages.common.tables import from_arrow, metadata_of, read_table, write_table
 from stages.encoders import openai as kind
 from stages.encoders.backends.selection import select_backend
-from stages.encoders.embedding_cache import open_encoder
+from stages.encoders.embedding_cache import Part
 from stages.encoders.openai import OpenAIEncoder, Settings
 from stages.encoders.settings import CacheSettings
+from stages.encoders.table_encoder import open_encoder
 
 SECRET = "sk-secret-of-a-test"
 DIMENSIONS = 5
@@ -66,7 +67,9 @@ def embed(api: EmbeddingsApi, texts: list[str], **changes: Any) -> np.ndarray:
         assert (backend.name, backend.precision) == ("openai", "float32")
         hashes = [f"hash of {text}" for text in texts]
         encoder.check_cost(texts, hashes)
-        return encoder.encode(texts, hashes, lambda n: None)
+        part = Part(pa.chunked_array([hashes]), texts, hashes)
+        [(_, vectors)] = encoder.encode([part], lambda n: None)
+        return vectors
 
 
 def test_each_text_has_its_vector_whatever_the_order_of_the_answer(api):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
 import pytest
 from helpers.clip_models import write_clip, write_siglip
 from helpers.embeddings_api import embeddings_api
@@ -28,14 +29,15 @@ from scipy.sparse import csr_array
 import stages.encoders
 from stages.common.images import Pixels, open_jpeg
 from stages.common.openvino import import_openvino
-from stages.encoders import embedding_cache
 from stages.encoders import onnx as onnx_kind
+from stages.encoders import table_encoder
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import MODEL_FILE
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import Encoder, module_of, stream
-from stages.encoders.embedding_cache import load_encoder, open_encoder
+from stages.encoders.embedding_cache import Part
 from stages.encoders.settings import CacheSettings, EncoderSettings
+from stages.encoders.table_encoder import load_encoder, open_encoder
 from stages.encoders.weights.manifest import Manifest, write_manifest
 from stages.encoders.weights.obtain import obtain_weights
 
@@ -232,9 +234,11 @@ def leaves_out_rows_without_input(case: Case) -> None:
     hashes = [f"{row:064}" if one else None for row, one in enumerate(inputs)]
     how = "auto", case.backend.precision, CacheSettings(max_gb=1.0), opened
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding_cache, "cache_folder", lambda: case.weights.parent)
+        patch.setattr(table_encoder, "cache_folder", lambda: case.weights.parent)
         with open_encoder(case.settings, case.weights, *how) as (encoder, _):
-            rows = dense(encoder.encode(inputs, hashes, lambda count: None))
+            part = Part(pa.chunked_array([hashes]), inputs, hashes)
+            [(_, found)] = encoder.encode([part], lambda count: None)
+            rows = dense(found)
     np.testing.assert_array_equal(rows[::2], wanted)
     assert not rows[1::2].any()
 

@@ -20,8 +20,8 @@ from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.base import module_of
-from stages.encoders.embedding_cache import load_encoder
 from stages.encoders.int8 import write_network
+from stages.encoders.table_encoder import load_encoder
 from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
 from stages.fusion.members import plan_members

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from stages.common.files import write_json
 from stages.common.kv_store import SqliteCache
 from stages.compute.loader import Loader
 from stages.compute.ray import RayWorkers
 from stages.encoders.distributed import DistributedEncoder
-from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.embedding_cache import CachedEncoder, Part
 
 KEY = "waiting"
 
@@ -54,7 +55,8 @@ def main() -> None:
     with SqliteCache(folder / "cache.sqlite") as cache:
         distributed = DistributedEncoder(loader, RayWorkers())
         encoder = CachedEncoder(distributed, KEY, cache, str, write_s=0.0)
-        vectors = encoder.encode(texts, hashes, lambda _: None)
+        part = Part(pa.chunked_array([hashes]), texts, hashes)
+        [(_, vectors)] = encoder.encode([part], lambda _: None)
     np.save(folder / "vectors.npy", vectors)
     done = {"computed": encoder.computed, "cache_hits": encoder.cache_hits}
     write_json(folder / "done.json", done)

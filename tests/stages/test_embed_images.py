@@ -28,10 +28,11 @@ from stages.common.tables import (
     read_table,
     write_table,
 )
-from stages.encoders import embedding_cache
+from stages.encoders import table_encoder
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
 from stages.encoders.embedding_cache import CachedEncoder
+from stages.encoders.table_encoder import embeddings_table
 
 
 class MeanColour:
@@ -80,7 +81,9 @@ def embedded(tmp_path):
     def embed(encoder, table, bar=None):
         with SqliteCache(tmp_path / "rows.sqlite") as store:
             cached = CachedEncoder(encoder, "mean colour", store, open_jpeg)
-            return embed_images.embed_shard(cached, table, (bar or tqdm(disable=True)).update)
+            part = embed_images.part_of(table)
+            [found] = cached.encode([part], (bar or tqdm(disable=True)).update)
+            return embeddings_table(*found)
 
     return embed
 
@@ -181,7 +184,7 @@ def test_without_any_image_no_network_is_loaded(repository, monkeypatch, capsys)
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(None, None), {"size": 224})
     write_table(Path("data/images/images-00001.parquet"), shard(None, first=2), {"size": 224})
-    monkeypatch.setattr(embedding_cache, "load_encoder", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(table_encoder, "load_encoder", lambda *_: pytest.fail("it was loaded"))
     capsys.readouterr()
     embed_images.main()
     assert capsys.readouterr().out == "tiny: no product has images: nothing to embed\n"
@@ -315,8 +318,8 @@ def test_auto_is_bfloat16_only_for_a_network_that_bears_it(
         return bears
 
     backend = Backend("openvino", "bfloat16")
-    monkeypatch.setattr(embedding_cache, "select_backend", lambda *_: backend)
-    monkeypatch.setattr(embedding_cache, "passes_bfloat16_check", passes_bfloat16_check)
+    monkeypatch.setattr(table_encoder, "select_backend", lambda *_: backend)
+    monkeypatch.setattr(table_encoder, "passes_bfloat16_check", passes_bfloat16_check)
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(RED), {"size": 224})
     for _ in range(2):

@@ -26,10 +26,11 @@ from stages.common.tables import (
     write_table,
 )
 from stages.common.texts import texts_of
-from stages.encoders import embedding_cache, product_texts
+from stages.encoders import product_texts, table_encoder
 from stages.encoders.base import BATCH
 from stages.encoders.embedding_cache import CachedEncoder
 from stages.encoders.hashed_ngrams import HashedNgrams
+from stages.encoders.table_encoder import embeddings_table
 from stages.encoders.weights.manifest import package_folder
 
 
@@ -70,7 +71,9 @@ def embedded(tmp_path):
         skus = pa.chunked_array([[str(i) for i in range(len(texts))]], pa.string())
         with SqliteCache(tmp_path / "rows.sqlite") as store:
             cached = CachedEncoder(encoder, "lengths", store)
-            return embed_text.embed_texts(cached, skus, texts, (bar or tqdm(disable=True)).update)
+            part = embed_text.part_of(skus, texts)
+            [found] = cached.encode([part], (bar or tqdm(disable=True)).update)
+            return embeddings_table(*found)
 
     return embed
 
@@ -274,7 +277,7 @@ def test_without_any_text_no_network_is_loaded(repository, monkeypatch, capsys, 
     (repository / "params.yaml").write_text(json.dumps(params))
     fetch_weights.main()
     write_table(Path("data/products.parquet"), products(("", ""), ("", "")))
-    monkeypatch.setattr(embedding_cache, "load_encoder", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(table_encoder, "load_encoder", lambda *_: pytest.fail("it was loaded"))
     capsys.readouterr()
     embed_text.main()
     assert capsys.readouterr().out == "tiny: no product has texts: nothing to embed\n"

@@ -313,7 +313,7 @@ from pathlib import Path
 import numpy as np
 sys.modules["torch"] = sys.modules["transformers"] = None
 from stages.encoders.backends.base import Backend
-from stages.encoders.embedding_cache import load_encoder
+from stages.encoders.table_encoder import load_encoder
 from stages.encoders.huggingface_image import Settings
 settings = Settings(**{image(architecture="mobilenet_v2")!r})
 encoder = load_encoder(settings, Path("data/weights/mine"), Backend("openvino", "float32"))

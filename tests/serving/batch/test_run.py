@@ -18,7 +18,7 @@ from stages.common.tables import PRODUCTS
 from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
-from stages.encoders.embedding_cache import load_encoder
+from stages.encoders.table_encoder import load_encoder
 from stages.fusion.features import Features, unit_length
 from stages.fusion.model import FusedModel
 from stages.fusion.model_file import ENCODERS, ModelFile
