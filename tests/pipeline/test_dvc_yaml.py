@@ -55,3 +55,8 @@ def test_a_stage_has_at_most_five_code_dependencies_in_alphabetical_order(name):
     code = code_of(STAGES[name].get("do", STAGES[name]))
     assert len(code) <= 5
     assert code == sorted(code)
+
+
+def test_how_requests_are_sent_reruns_only_the_stage_that_fetches_images():
+    stages = {name: stage.get("do", stage).get("params", []) for name, stage in STAGES.items()}
+    assert [name for name, keys in stages.items() if "download" in keys] == ["download_images"]

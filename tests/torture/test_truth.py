@@ -26,7 +26,6 @@ OTHERS = {
     ("embed_text@ngrams", "backend"),
     ("embed_text@ngrams", "precision"),
     ("embed_text@ngrams", "text.fields"),
-    ("prepare", "download"),
     ("prepare", "seed"),
     ("download_images", "data.table.archive"),
 }
