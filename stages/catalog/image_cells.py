@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from stages.catalog.image_reasons import IMAGE_ENDING, why_no_path, why_no_url
+from stages.catalog.image_reasons import HALF, IMAGE_ENDING, why_no_path, why_no_url
 from stages.catalog.invisible_marks import strip_invisible
 from stages.catalog.missing_values import is_null
 from stages.common.image_ref import ImageRef, is_url
@@ -24,6 +24,7 @@ _BARE_LIST = re.compile(rf"[\[({{]\s*{_START}", re.IGNORECASE)
 # A list as Python writes it; a backslash takes the next character with it.
 _PYTHON_LIST = re.compile(r"[\[(]\s*(?:None\s*,\s*)*['\"]")
 _PYTHON_TEXT = re.compile(r"\\.|'((?:[^'\\]|\\.)*)'" + r'|"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a JSON list: an emoji that was cut
 _AMPERSAND = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)
 _WRAPS = {'"': '"', "'": "'", "<": ">", "“": "”"}
 _KEYS = ("url", "src", "href", "link", "image", "large", "path", "name", "filename")
@@ -133,6 +134,8 @@ def _reference(part: str, scheme: CellScheme) -> ImageRef | None:
         return None
     if scheme == "url":
         text = _complete_url(text)
+    if _HALF_CHARACTER.search(text):
+        return ImageRef("unusable", _shortened(_HALF_CHARACTER.sub("\ufffd", text)), HALF)
     reason = why_no_url(text) if scheme == "url" else why_no_path(text)
     return ImageRef("unusable", _shortened(text), reason) if reason else ImageRef(scheme, text)
 

@@ -7,6 +7,7 @@ from stages.common.image_ref import is_url
 NO_SCHEME = "no http:// or https:// at the start"
 FILE_NAME = "a file name: use data.table.image_path"
 URL = "a URL: use data.table.image_url"
+HALF = "cut within an emoji: write the name whole"
 DATA_URL = "an image in the cell itself (data:): use a URL or a file"
 
 IMAGE_ENDING = re.compile(

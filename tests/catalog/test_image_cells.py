@@ -289,3 +289,12 @@ def test_an_object_in_which_no_image_is_found_is_no_empty_cell(value):
 @pytest.mark.parametrize("value", [{}, {"url": None, "alt": "Lamp"}, {"image": ""}, {"1": None}])
 def test_an_object_without_an_image_is_none(value):
     assert references(json.dumps(value)) == []
+
+
+@pytest.mark.parametrize("name", ["http://host/a\ud83d.jpg", "a\ude00.jpg"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_half_an_emoji_in_a_list_is_named_and_can_be_written(name, scheme):
+    found = read_image_cell(json.dumps([name]), scheme)
+    assert ImageRef.parse(found).reason == "cut within an emoji: write the name whole"
+    assert "a\ufffd.jpg" in found.encode().decode()
+    assert read_image_cell(json.dumps([name, "http://b/c.jpg"]), "url").startswith("http://b/c.jpg")
