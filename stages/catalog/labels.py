@@ -1,5 +1,6 @@
 """Labels: cleaned, and spelt alike where they look alike."""
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -10,16 +11,19 @@ from stages.catalog.text_cleaning import clean, decode_entities, one_line
 
 # Compatible forms that say something else: "10²" is not "102".
 _OTHER_MEANING = ("<super>", "<sub>", "<fraction>")
+# DVC writes labels into a script of its page of plots as they are: these would end it.
+_SCRIPT = re.compile(r"<(?=/?script)", re.IGNORECASE)
 _MAX_LABEL = 2000  # characters; the time to normalise a text grows as the square of its marks
 
 
 def clean_label(text: str | None) -> str:
     """Return a label as one line of plain text without invisible marks, empty where there is none.
 
-    A label that is only markup, such as `<Table>`, keeps it: it is a name, and no HTML.
+    A label that is only markup, such as `<Table>`, keeps it: it is a name, and no HTML. What would
+    start or end a script has another bracket: `‹script>`.
     """
     label = one_line(drop_invisible(clean(text)))
-    return label or one_line(drop_invisible(decode_entities(text or "")))
+    return _SCRIPT.sub("‹", label or one_line(drop_invisible(decode_entities(text or ""))))
 
 
 def label_variants(labels: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -1,5 +1,6 @@
 """Labels are cleaned, and those that look alike become one class."""
 
+import re
 import unicodedata
 
 import pytest
@@ -34,6 +35,13 @@ def test_invisible_marks_are_dropped_wherever_they_are(mark):
 )
 def test_markup_is_removed_unless_the_label_is_only_markup(text, label):
     assert clean_label(text) == label
+
+
+@pytest.mark.parametrize("text", ["</script>", "&lt;SCRIPT&gt;a</script>", "Beds </\u200bscript x"])
+def test_a_label_neither_starts_nor_ends_a_script_of_a_page(text):
+    label = clean_label(text)
+    assert "‹/script" in label and re.search("</?script", label, re.IGNORECASE) is None
+    assert clean_label(label) == label
 
 
 def test_the_commonest_spelling_stands_for_all_that_look_alike():
