@@ -63,7 +63,7 @@ def read_rows(
 
 
 def columns_of(path: Path, sheet: str | None) -> list[str]:
-    """Return the columns that a table has; of one in several files those of the first.
+    """Return the columns that a table has; of one in several files those of the first with any.
 
     Of JSON Lines any file may lack a key: they are those of all. Raises InputError where the table
     cannot be read.
@@ -74,7 +74,7 @@ def columns_of(path: Path, sheet: str | None) -> list[str]:
         return spreadsheet_columns(files[0], sheet)
     if kind.read is read_json_lines:
         return list(dict.fromkeys(key for file in files for key in kind.columns(file)))
-    return kind.columns(files[0])
+    return next(filter(None, map(kind.columns, files)), [])
 
 
 def _path_in(folder: Path, name: str) -> Path:

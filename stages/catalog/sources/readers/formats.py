@@ -20,7 +20,7 @@ from stages.catalog.sources.readers.parquet import parquet_columns, read_parquet
 from stages.catalog.sources.readers.rows import Reader
 from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
-from stages.common.file_content import COMPRESSED_ENDINGS
+from stages.common.file_content import COMPRESSED_ENDINGS, open_bytes
 
 
 class Format(NamedTuple):
@@ -79,8 +79,13 @@ def files_of(path: Path) -> list[Path]:
                 f"{files[0].name} and {file.name} in it have not. Write the table without "
                 f"partitions, move what is no part of it, or correct data.table.path"
             )
-    filled = [file for file in files if file.stat().st_size or _ending(file) not in _WITH_HEADER]
+    filled = [file for file in files if _ending(file) not in _WITH_HEADER or _has_content(file)]
     return filled or files
+
+
+def _has_content(file: Path) -> bool:
+    with open_bytes(file) as content:  # a compressed file of nothing has bytes
+        return content.peek(1) != b""
 
 
 def _ending(path: PurePath) -> str:

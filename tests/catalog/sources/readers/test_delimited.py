@@ -1,8 +1,11 @@
 """Bad rows of CSV and TSV are named at once, each with its line and in plain words."""
 
+import gzip
 import re
 
 import pytest
+
+from stages.catalog.sources.table import columns_of
 
 HEADER = "sku,name,description,manufacturer,label\n"
 GOOD = "1,a,b,c,d\n"
@@ -64,6 +67,11 @@ def test_an_empty_file_of_a_folder_is_skipped(read, refusal, tmp_path, name):
     assert f"{name}.csv has no column 'sku'; it has none" in refusal("parts")
     (tmp_path / "parts/b.csv").write_text(HEADER + GOOD)
     assert [product.sku for product in read("parts")] == ["1"]
+    (tmp_path / "packed").mkdir()
+    (tmp_path / f"packed/{name}.csv.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "packed/b.csv.gz").write_bytes(gzip.compress((HEADER + GOOD).encode()))
+    assert [product.sku for product in read("packed")] == ["1"]
+    assert columns_of(tmp_path / "packed", None) == HEADER.strip().split(",")
 
 
 @pytest.mark.parametrize("delimiter", [";", "|"])

@@ -87,3 +87,11 @@ def test_a_file_of_a_folder_may_lack_a_key_that_another_has(read, refusal, tmp_p
 def test_lines_in_a_file_named_json_are_refused_with_the_name_to_give(refusal):
     content = FRAME.to_json(orient="records", lines=True).encode()
     assert "name the file .jsonl" in refusal("products.json", content)
+
+
+def test_a_file_without_rows_hides_no_columns_of_its_folder(read, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/a.json").write_text("[]")
+    (tmp_path / "parts/b.json").write_text(FRAME.to_json(orient="records"))
+    assert columns_of(tmp_path / "parts", None) == COLUMNS
+    assert len(read("parts")) == len(FRAME)
