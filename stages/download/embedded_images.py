@@ -58,7 +58,8 @@ def _read_column(path: Path, column: str, images: Images) -> Iterator[tuple[str,
                 if any(row in images for row in range(start, end)):
                     row = start
                     for batch in file.iter_batches(_BATCH, [group], [column]):
-                        for cell in batch.column(0):
+                        # By name: for `a.b` Arrow reads the field b of a column a as well.
+                        for cell in batch.column(column):
                             for item, location in images.get(row, {}).items():
                                 yield location, _bytes_of(cell.as_py(), item)
                                 n_found += 1

@@ -65,6 +65,15 @@ def test_of_a_list_each_image_is_read(tmp_path, structs):
     assert read(tmp_path, (2, 3), (1, 1), (2, 1)) == [PICTURES[at] for at in (4, 0, 2)]
 
 
+def test_a_column_is_not_taken_for_a_field_of_another(tmp_path, structs):
+    columns = {"picture": structs.take([1]), "picture.bytes": PICTURES[:1]}
+    for names in (list(columns), list(reversed(columns))):
+        pq.write_table(pa.table({name: columns[name] for name in names}), tmp_path / "p.parquet")
+        for column, content in (("picture", PICTURES[1]), ("picture.bytes", PICTURES[0])):
+            place = EmbeddedImage("p.parquet", column, 1).location
+            assert dict(read_embedded([place], tmp_path, 10_000)) == {place: content}
+
+
 def test_cells_that_are_bytes_and_files_that_are_compressed_are_read(tmp_path):
     write(tmp_path / "p.parquet", pa.array(PICTURES, pa.large_binary()))
     (tmp_path / "p.parquet").write_bytes(gzip.compress((tmp_path / "p.parquet").read_bytes()))
