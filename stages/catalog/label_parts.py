@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 # Between categories of one cell. Between digits it is none: "1,5 mm".
@@ -40,9 +40,10 @@ def shared_parts(labels: Iterable[str]) -> dict[str, dict[str, int]]:
     sharing: dict[str, set[str]] = defaultdict(set)
     places: dict[str, set[_Place]] = defaultdict(set)
     listing: dict[str, set[str]] = defaultdict(set)
+    lengths = set(map(len, sizes))
     for label in sizes:
         parts = _LIST.split(label)
-        for part in (*_starts(label), *parts):
+        for part in (*_starts(label, lengths), *parts):
             if part in sizes and part != label:
                 sharing[part] |= {part, label}
         for part, place in _places(label, parts):
@@ -60,10 +61,16 @@ def shared_parts(labels: Iterable[str]) -> dict[str, dict[str, int]]:
     return dict(sorted(shared.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
-def _starts(label: str) -> Iterator[str]:
-    """Yield what stands before each separator of a label."""
+def _starts(label: str, lengths: Collection[int]) -> Iterator[str]:
+    """Yield what stands before each separator of a label, if it has one of `lengths`.
+
+    To take all, of a label of many separators, would take time by the square of its length.
+    """
     for separator in _ANY.finditer(label):
-        yield label[: separator.start()].rstrip()
+        end = separator.start()
+        end -= label.endswith(" ", 0, end)  # spaces are single
+        if end in lengths:
+            yield label[:end]
 
 
 def _places(label: str, parts: list[str]) -> Iterator[tuple[str, _Place]]:
