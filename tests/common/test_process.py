@@ -145,7 +145,11 @@ def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path, slow
         ("(it is 'https://x.example/a?sig=pw#pw')", "(it is 'https://x.example/a')"),
         ("FTP://pw@x.example/a; user:pw@y.example", "FTP://x.example/a; y.example"),
         ("http://x.example/@a, a@b.example: 5", "http://x.example/@a, a@b.example: 5"),
+        ("::user:pw@x.example, a:user:pw@b:", "::x.example, b:"),
+        # An image as hexadecimal text: with time by the square of it, this does not end.
+        ("\\x" + "ffd8" * 500_000, "\\x" + "ffd8" * 500_000),
     ],
+    ids=lambda text: text[:40],
 )
 def test_secrets_in_urls_are_left_out_of_messages(said, left):
     assert str(InputError(said)) == left
