@@ -9,7 +9,9 @@ FILE_NAME = "a file name: use data.table.image_path"
 URL = "a URL: use data.table.image_url"
 HALF = "cut within an emoji: write the name whole"
 DATA_URL = "an image in the cell itself (data:): use a URL or a file"
+TOO_LONG = "too long for a path, such as an image in the cell itself: use a file"
 
+_MAX_PATH = 4096  # characters
 IMAGE_ENDING = re.compile(
     r"\.(?:jpe?g|jpe|jfif|jp2|j2k|jxl|png|apng|gif|webp|avif|hei[cf]|bmp|tiff?|svg|ico|psd)$",
     re.IGNORECASE,
@@ -34,7 +36,9 @@ def why_no_url(text: str) -> str | None:
 
 def why_no_path(text: str) -> str | None:
     """Return why a text is no path of an image, None if it may be one."""
-    return URL if is_url(text) else _why_not_read(text)
+    if is_url(text):
+        return URL
+    return _why_not_read(text) or (TOO_LONG if len(text) > _MAX_PATH else None)
 
 
 def _why_not_read(text: str) -> str | None:

@@ -298,3 +298,11 @@ def test_half_an_emoji_in_a_list_is_named_and_can_be_written(name, scheme):
     assert ImageRef.parse(found).reason == "cut within an emoji: write the name whole"
     assert "a\ufffd.jpg" in found.encode().decode()
     assert read_image_cell(json.dumps([name, "http://b/c.jpg"]), "url").startswith("http://b/c.jpg")
+
+
+@pytest.mark.parametrize("scheme", ["file", "archive"])
+def test_an_image_that_a_cell_holds_as_text_is_named_and_not_kept(scheme):
+    (image,) = references("\\x" + "ffd8" * 50_000, scheme)
+    assert image.scheme == "unusable" and "an image in the cell itself" in image.reason
+    assert len(image.location) < 200
+    assert locations("a/" * 2000 + "1.jpg", scheme) == ["a/" * 2000 + "1.jpg"]
