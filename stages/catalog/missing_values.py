@@ -5,10 +5,10 @@ import unicodedata
 
 from stages.catalog.text_cleaning import clean
 
-# What programs write for a missing value, and people for "does not apply".
+# What programs write for a missing value (Magento for an image), and people for "does not apply".
 _NULLS = re.compile(
     r"nan|none|null|nil|nat|<na>|<null>|<none>|<nan>|\(null\)|undefined|\\n"
-    r"|#?n/?a|n\.a\.|-{1,3}|–|—"
+    r"|no_selection|#?n/?a|n\.a\.|-{1,3}|–|—"
 )
 # A class may well have such a name; it may also be where products without a class were put.
 _WORDS = re.compile(

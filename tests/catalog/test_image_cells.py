@@ -143,6 +143,7 @@ NOTHING += ["[]", "[null]", "{}", "[None]", '""', "['nan']"]
 
 
 NOTHING = [None, "", " ", "\u200b", ", ", "nan", "NaN", "None", "<NA>", "null", "NULL", "N/A", "-"]
+NOTHING += ["no_selection"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
