@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal
 
 from stages.catalog.image_reasons import HALF, IMAGE_ENDING, why_no_path, why_no_url
@@ -24,7 +25,12 @@ _BARE_LIST = re.compile(rf"[\[({{]\s*{_START}", re.IGNORECASE)
 # A list as Python writes it; a backslash takes the next character with it.
 _PYTHON_LIST = re.compile(r"[\[(]\s*(?:None\s*,\s*)*['\"]")
 _PYTHON_TEXT = re.compile(r"\\.|'((?:[^'\\]|\\.)*)'" + r'|"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# An object, or a list of objects, as Python writes it.
+_PYTHON_OBJECT = re.compile(r"[\[(]?\s*\{\s*['\"]")
+_PYTHON_TOKEN = re.compile(rf"{_PYTHON_TEXT.pattern}|\b(None|True|False|nan)\b", re.DOTALL)
+_IN_JSON = {"None": "null", "True": "true", "False": "false", "nan": "NaN"}
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a JSON list: an emoji that was cut
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _AMPERSAND = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)
 _WRAPS = {'"': '"', "'": "'", "<": ">", "“": "”"}
 _KEYS = ("url", "src", "href", "link", "image", "large", "path", "name", "filename")
@@ -58,8 +64,18 @@ def _texts_of_list(cell: str) -> list[str]:
     except (ValueError, RecursionError):
         if _PYTHON_LIST.match(cell):
             found = ("".join(groups) for groups in _PYTHON_TEXT.findall(cell))
-            return [re.sub(r"\\(.)", r"\1", text) for text in found]
+            return [_ESCAPED.sub(r"\1", text) for text in found]
+        if _PYTHON_OBJECT.match(cell):
+            with suppress(ValueError, RecursionError):
+                return list(_texts_in(json.loads(_PYTHON_TOKEN.sub(_token_in_json, cell))))
         return [strip_invisible(cell, "[](){}") if _BARE_LIST.match(cell) else cell]
+
+
+def _token_in_json(token: re.Match[str]) -> str:
+    """Return a text or a constant of Python as JSON writes it."""
+    if token[3]:
+        return _IN_JSON[token[3]]
+    return json.dumps(_ESCAPED.sub(r"\1", token[1] or token[2] or ""))
 
 
 def _texts_in(value: Any) -> Iterator[str]:

@@ -58,6 +58,9 @@ def test_an_object_of_a_store_is_an_image_by_url(cell):
         lambda urls: f"[{', '.join(urls)}]",
         lambda urls: json.dumps([{"id": 1, "url": url} for url in urls]),
         lambda urls: json.dumps({key: [500, 400] for key in urls}),
+        lambda urls: str([{"alt": "It's a\\b, None", "src": url, "of": None} for url in urls]),
+        lambda urls: str({"images": [{"is_main": True, "url": url} for url in urls]}),
+        lambda urls: str(dict.fromkeys(urls)).replace(": None", ""),  # a set
         lambda urls: json.dumps({"images": urls}).replace("images", "image").replace("/", "\\/"),
         lambda urls: "[" + " ".join(map(repr, urls)) + "]",
         lambda urls: str([None, *urls, None]),
@@ -266,7 +269,8 @@ def test_time_grows_linearly_with_the_cell(piece):
     # Where time grows by the square of the length, this does not end while one waits.
     for scheme in SCHEMES[:2]:
         read_image_cell(piece * (300_000 // len(piece)), scheme)
-        read_image_cell("['" + piece * (300_000 // len(piece)), scheme)
+        for start in ("['", "{'"):
+            read_image_cell(start + piece * (300_000 // len(piece)), scheme)
 
 
 @pytest.mark.parametrize(
