@@ -95,3 +95,8 @@ def test_a_file_without_rows_hides_no_columns_of_its_folder(read, tmp_path):
     (tmp_path / "parts/b.json").write_text(FRAME.to_json(orient="records"))
     assert columns_of(tmp_path / "parts", None) == COLUMNS
     assert len(read("parts")) == len(FRAME)
+
+
+def test_a_single_key_is_no_header_of_other_separators(refusal):
+    said = refusal("products.json", b'[{"_source": {"sku": 1}}]')
+    assert "has no column 'sku'; it has '_source'" in said and "commas" not in said
