@@ -129,10 +129,11 @@ def _read_sheets(content: bytes, sheet: str | None) -> dict[str, list[Cells]] | 
 def _fill_merged(lines: Sequence[Cells], ranges: Sequence[tuple[Cell, Cell]]) -> None:
     """Write the value of merged cells into each row that they reach; the header stays as it is.
 
-    Ranges are from the first cell to the last, both as row and column.
+    Ranges are from the first cell to the last, both as row and column. Empty cells beside the rows
+    may be merged too.
     """
     header = next((row for row, cells in enumerate(lines) if _is_filled(cells)), 0)
     for (top, column), (bottom, _) in ranges:
         for cells in lines[top + 1 : bottom + 1] if top > header else []:
-            if _is_filled(cells):
+            if _is_filled(cells) and column < len(cells):
                 cells[column] = lines[top][column]

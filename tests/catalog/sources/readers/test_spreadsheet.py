@@ -101,3 +101,9 @@ def test_a_merged_cell_counts_in_each_row_that_it_reaches(read):
     rows = [HEADER, *([str(i), f"n{i}", "b", "c", "d" if i == 0 else None] for i in range(3)), []]
     merged = xlsx({"P": rows}, merged=["A1:B1", "E2:E5"])
     assert [product.label for product in read("products.xlsx", merged)] == ["d"] * 3
+
+
+def test_merged_cells_without_a_value_beside_the_table_change_nothing(read):
+    rows = [HEADER, *([str(i), f"n{i}", "b", "c", "d"] for i in range(3))]
+    merged = xlsx({"P": rows}, merged=["H2:I3", "E4:F9", "A20:C24"])
+    assert read("products.xlsx", merged) == read("plain.xlsx", xlsx({"P": rows}))
