@@ -49,19 +49,23 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u00ad\u200b\u2060\ufeff]"
 )
 
+# A line break as WooCommerce exports it; `C:\new` is a path.
+_WRITTEN_BREAK = re.compile(r"(?<!\\)(?<!\b[A-Za-z]:)\\n")
+
 _MAX_WORD = 2000  # characters; the time to normalise a word grows as the square of its marks
 
 
 def clean(text: str | None) -> str:
-    """Return `text` as one line of plain text, empty where there is none.
+    r"""Return `text` as one line of plain text, empty where there is none.
 
     Decode HTML entities, also if they were encoded up to five times. Remove tags and control
-    characters. Replace any white space by single spaces. Bring words of up to 2,000 characters into
-    Unicode's normal form C. The time grows linearly with the text, whatever it contains.
+    characters. Replace any white space, and a written `\n`, by single spaces. Bring words of up to
+    2,000 characters into Unicode's normal form C. The time grows linearly with the text, whatever
+    it contains.
     """
     if not text:
         return ""
-    text = decode_entities(text)
+    text = _WRITTEN_BREAK.sub(" ", decode_entities(text))
     if "<" in text:
         for hidden, end in _NOT_SHOWN:
             text = _without(hidden, end, text)

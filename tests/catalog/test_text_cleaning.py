@@ -28,6 +28,17 @@ def test_entities_are_decoded(text, plain):
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
+        (r"Soft:\n\n<ul>\n<li>cotton</li>\n</ul>\nMade here.\n", "Soft: cotton Made here."),
+        (r"C:\new and \\nas, \N", r"C:\new and \\nas, \N"),
+    ],
+)
+def test_a_written_line_break_of_an_export_is_white_space(text, plain):
+    assert clean(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
         ("<p>One</p><p>Two<br/>Three</p>", "One Two Three"),
         ("<b>Sony</b> TV, H<sub>2</sub>O", "Sony TV, H2O"),
         ('See <a href="http://x.example/a>b" class=c>here</a>', "See here"),
