@@ -8,6 +8,8 @@ from stages.common import huggingface
 from stages.common.errors import InputError
 from stages.common.text_tokens import cut_texts
 
+SHORT = 3  # tokens of a text by which a network is tried
+
 
 @dataclass(frozen=True)
 class TextNetwork:
@@ -42,7 +44,8 @@ def load_tokenizer(network: TextNetwork) -> Any:
 def load_module(network: TextNetwork, normalize: bool) -> Any:
     """Return a network as a module that gives its pooled output, of unit length if `normalize`.
 
-    It takes `input_ids` and `attention_mask`, int64 of shape (n, length).
+    It takes `input_ids` and `attention_mask`, int64 of shape (n, length). Raises InputError where
+    it makes nothing of a short text: some want a second text, or take texts of one length alone.
     """
     import torch
 
@@ -65,7 +68,20 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
                 pooled = huggingface.pooled_output(out)
             return torch.nn.functional.normalize(pooled) if normalize else pooled
 
-    return Pooled()
+    module = Pooled()
+    short = torch.ones((1, SHORT), dtype=torch.int64)
+    try:
+        with torch.no_grad():
+            module(short, short)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a network stumbles over that wants more than a text
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{network.model} makes no vector of a text ({type(error).__name__}: {reason}): choose "
+            "another model"
+        ) from None
+    return module
 
 
 def _places(loaded: Any) -> int:

@@ -253,6 +253,18 @@ def test_what_openvino_does_not_run_rightly_is_refused(
     assert np.isfinite(found.encode([" ".join(words)])).all()
 
 
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_network_that_wants_more_than_a_text_is_refused(
+    tmp_path, monkeypatch, transformers, backend
+):
+    monkeypatch.chdir(tmp_path)  # where no network was converted before
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    write_network(tmp_path, transformers, "t5", ["a"], **sizes)
+    settings = TextSettings(kind="huggingface_text", model="lab/t5", max_tokens=16)
+    with pytest.raises(InputError, match=r"lab/t5 makes no vector of a text .* choose another"):
+        huggingface_text.load(settings, tmp_path, Backend(backend, "float32"))
+
+
 def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
     with pytest.raises(InputError, match="max_tokens is 65, and tiny takes 64 at most"):
         huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder, FLOAT32)
