@@ -95,8 +95,9 @@ def test_a_network_whose_layers_depend_on_more_than_the_layer_below_is_run_as_a_
         ("squeezebert", SIZES | {"embedding_size": 32, "num_attention_heads": 4}),
         ("xlnet", {"vocab_size": 16, "d_model": 32, "n_layer": 3, "n_head": 2, "d_inner": 64}),
         ("xlm", {"vocab_size": 16, "emb_dim": 32, "n_layers": 3, "n_heads": 2}),
+        ("longformer", SIZES | {"attention_window": 8}),
     ],
-    ids=["not called as modules", "tokens before texts", "layers by number"],
+    ids=["not called as modules", "tokens before texts", "layers by number", "whole windows"],
 )
 def test_a_network_that_does_not_run_without_some_of_its_layers_is_run_as_a_whole(
     tmp_path, architecture, sizes

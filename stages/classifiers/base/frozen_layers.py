@@ -31,19 +31,24 @@ class FrozenLayers:
         self._frozen, self._trained = list(layers)[:-n_trained], list(layers)[-n_trained:]
         self.restore({})
 
-    def agrees(self, args: tuple[Any, ...], shown: tuple[Any, ...]) -> bool:
+    def agrees(
+        self,
+        args: tuple[Any, ...],
+        shown: tuple[Any, ...],
+        lengths: Sequence[int] | None = None,
+    ) -> bool:
         """Return whether the vector of an input, a batch of one, is the whole network's.
 
         It is not where a layer depends on more than the layer below gives, or where the network
         cannot be run without some of its layers. `args` are what the network takes of the input,
-        `shown` as in `run`.
+        `shown` and `lengths` as in `run`.
         """
         import torch
 
         with torch.no_grad():
             wanted = self._module(*args)
             try:
-                found = self.run([None], lambda rows: args, shown)
+                found = self.run([None], lambda rows: args, shown, lengths)
             except Exception:  # whatever a network stumbles over that expects all of its layers
                 return False
             self.restore({})

@@ -15,10 +15,10 @@ class PartlyTrained:
     Where layers are in stages, they are the last stages. With a `rank`, matrices of that rank are
     trained, which are added to the linear layers in them. Parts that are `never` trained stay as
     they are, and parameters that are not to learn by the module's own word. `of_layers` has the
-    parameters of each layer, where the module has no list of them. `args` and `shown` are those of
-    one input, as in FrozenLayers: they say whether what the frozen layers give can be computed
-    once. Raises InputError, which names the `model`, where the module has no list of layers, or no
-    linear layer for a rank.
+    parameters of each layer, where the module has no list of them. `args`, `shown` and `lengths`
+    are those of one input, as in FrozenLayers: they say whether what the frozen layers give can be
+    computed once. Raises InputError, which names the `model`, where the module has no list of
+    layers, or no linear layer for a rank.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class PartlyTrained:
         rank: int | None = None,
         never: Iterable[Any] = (),
         of_layers: Sequence[Sequence[Any]] | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         learning = {id(one) for one in module.parameters() if one.requires_grad}
         if of_layers is not None and n_layers is not None:
@@ -45,7 +46,7 @@ class PartlyTrained:
         self._frozen: FrozenLayers | None = None
         if n_layers is not None and n_layers < len(layers):
             frozen = FrozenLayers(module, layers, n_layers)
-            self._frozen = frozen if frozen.agrees(args, shown) else None
+            self._frozen = frozen if frozen.agrees(args, shown, lengths) else None
         self._in_training = [module] if self._frozen is None else trained
         module.to(device)
         module.requires_grad_(False)

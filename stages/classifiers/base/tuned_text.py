@@ -37,7 +37,15 @@ class TunedText:
         example = self._padded(self.prepare(["an example"]), "cpu")
         words = [self._module.network.get_input_embeddings()]
         self.trained = PartlyTrained(
-            self._module, layers, network.model, device, example, example, lora, words
+            self._module,
+            layers,
+            network.model,
+            device,
+            example,
+            example,
+            lora,
+            words,
+            lengths=[example[0].shape[1]],
         )
 
     def prepare(self, inputs: Sequence[str | None]) -> Tokens:
