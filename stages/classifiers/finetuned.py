@@ -6,7 +6,7 @@ from pydantic import NonNegativeFloat
 
 from stages.classifiers.base.saved_text import SavedText
 from stages.classifiers.base.tuned_classifier import TunedClassifier, TuningSettings
-from stages.classifiers.base.tuned_text import TunedText
+from stages.classifiers.base.tuned_text import TunedText, check_tunable
 from stages.common.settings import Positive, PositiveFloat, Slug
 from stages.common.text_network import TextNetwork
 
@@ -30,5 +30,9 @@ class Classifier(TunedClassifier):
 
     @staticmethod
     def tuned_network(settings: Any, network: TextNetwork, device: str) -> TunedText:
-        """Return an encoder's network as PyTorch trains it on cpu or cuda."""
+        """Return an encoder's network as PyTorch trains it on cpu or cuda.
+
+        Raises InputError where it cannot be tuned.
+        """
+        check_tunable(network)
         return TunedText(network, settings.n_layers, device, settings.lora)

@@ -1,11 +1,13 @@
 """Text networks of Transformers: from tokens to one vector of each text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.common import huggingface
 from stages.common.errors import InputError
+from stages.common.openvino_conversion import TOLERANCE
 from stages.common.text_tokens import cut_texts
 
 SHORT = 3  # tokens of a text by which a network is tried
@@ -82,6 +84,25 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
             "another model"
         ) from None
     return module
+
+
+def check_padding(
+    network: TextNetwork, module: Any, alone: Sequence[Any], padded: Sequence[Any]
+) -> None:
+    """Raise InputError where a module makes another vector of a text once it is padded.
+
+    It would depend on the texts beside it, and OpenVINO, which pads none, would make another one.
+    `alone` and `padded` are what the module takes of the text.
+    """
+    import torch
+
+    with torch.no_grad():
+        wanted, found = (module(*map(torch.as_tensor, given))[0] for given in (alone, padded))
+    if (found - wanted).abs().max() > TOLERANCE * wanted.abs().max():
+        raise InputError(
+            f"{network.model} makes another vector of a text that is padded to the length of "
+            "others, which PyTorch needs for batches: choose another encoder"
+        )
 
 
 def _places(loaded: Any) -> int:

@@ -8,7 +8,7 @@ from pydantic import Field
 from stages.common import huggingface
 from stages.common.openvino_conversion import openvino_model
 from stages.common.settings import Positive, Sha256
-from stages.common.text_network import TextNetwork, load_module, load_tokenizer
+from stages.common.text_network import TextNetwork, check_padding, load_module, load_tokenizer
 from stages.common.text_tokens import EXAMPLES, TOKENIZER_FILE, tokens_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.batching import GPU_TOKENS
@@ -70,7 +70,9 @@ def torch_encoder(
     network = _network(settings, folder)
     tokenizer, module = load_tokenizer(network), _masked(load_module(network, settings.normalize))
     padding = Padding(_padding_token(folder), settings.max_tokens)
-    example = padding.pad(tokens_of(tokenizer, "an example"))
+    alone = tokens_of(tokenizer, EXAMPLES[0])
+    example = padding.pad(alone)
+    check_padding(network, module, alone, example)
     running = TorchNetwork(module, example, backend, lambda row: tokens // row[0].shape[1])
     return TextNetworkEncoder(running, tokenizer, padding)
 

@@ -214,6 +214,34 @@ def test_rates_at_which_training_goes_astray_are_said(products, changes):
         fit(products(80, 1), products(40, 2), **{"learning_rate": 1e30, "layers": "all"} | changes)
 
 
+WINDOW = {"num_attention_heads": 2, "attention_window": 8}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "said"),
+    [
+        ("fnet", {}, "a network makes another vector of a text that is padded"),
+        ("longformer", WINDOW, "OpenVINO.* does not run a network as PyTorch"),
+        ("gpt2", {"n_embd": 32, "n_head": 2}, "OpenVINO.* does not run a network as PyTorch"),
+    ],
+    ids=["vectors depend on padding", "one length", "no conversion"],
+)
+def test_a_network_that_could_not_be_used_is_refused_before_it_is_tuned(
+    tmp_path, products, monkeypatch, architecture, sizes, said
+):
+    from transformers import AutoConfig, AutoModel
+
+    write_text_network(tmp_path, WORDS)  # of which the tokeniser is kept
+    sizes |= {"vocab_size": 16, "hidden_size": 32, "intermediate_size": 64}
+    AutoModel.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(tmp_path)
+    X, y = products(8, 1)
+    network = replace(X["words.input"].network, folder=tmp_path)
+    X["words.input"] = replace(X["words.input"], network=network)
+    monkeypatch.setattr(tuned_classifier, "tune", lambda *args: pytest.fail("it was tuned"))
+    with pytest.raises(InputError, match=said):
+        fit((X, y))
+
+
 def test_only_the_last_layers_learn_or_all_but_the_words(network):
     last, whole = TunedText(network, 1), TunedText(network, None)
     layers = {"of one": len(last.trained.parameters), "of all": len(whole.trained.parameters)}

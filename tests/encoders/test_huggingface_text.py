@@ -265,6 +265,17 @@ def test_a_network_that_wants_more_than_a_text_is_refused(
         huggingface_text.load(settings, tmp_path, Backend(backend, "float32"))
 
 
+def test_a_network_whose_vectors_depend_on_padding_is_refused_where_texts_are_padded(
+    tmp_path, monkeypatch, transformers
+):
+    monkeypatch.chdir(tmp_path)  # where no network was converted before
+    write_network(tmp_path, transformers, "fnet", ["a"], hidden_size=32, intermediate_size=64)
+    settings = TextSettings(kind="huggingface_text", model="lab/fnet", max_tokens=16)
+    assert np.isfinite(encoded(huggingface_text.load(settings, tmp_path, FLOAT32), ["a"])).all()
+    with pytest.raises(InputError, match="lab/fnet makes another vector of a text that is padded"):
+        huggingface_text.load(settings, tmp_path, Backend("torch", "float32"))
+
+
 def test_more_tokens_than_the_network_has_places_for_are_refused(bert_folder):
     with pytest.raises(InputError, match="max_tokens is 65, and tiny takes 64 at most"):
         huggingface_text.load(settings_for(bert_folder, max_tokens=65), bert_folder, FLOAT32)

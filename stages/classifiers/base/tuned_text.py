@@ -1,17 +1,42 @@
 """A text network while PyTorch trains it."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from stages.classifiers.base.partly_trained import PartlyTrained
 from stages.classifiers.base.saved_text import SavedText
+from stages.common.errors import InputError
 from stages.common.openvino_conversion import openvino_model
-from stages.common.text_network import TextNetwork, load_module, load_tokenizer
+from stages.common.text_network import TextNetwork, check_padding, load_module, load_tokenizer
 from stages.common.text_tokens import EXAMPLES, tokens_of
 
 Tokens = Sequence[list[int]]  # of each text; empty where there is no text
+
+
+@cache
+def check_tunable(network: TextNetwork) -> None:
+    """Raise InputError where a network could not be saved once it is tuned, or sees its padding.
+
+    Tried once in a process, and before hours are spent on it. PyTorch draws afterwards what it
+    would have drawn.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        tokenizer, module = load_tokenizer(network), load_module(network, normalize=True)
+        short, long = (tokens_of(tokenizer, text) for text in EXAMPLES)
+        try:
+            openvino_model(module, short, long)
+        except InputError:
+            raise InputError(
+                f"OpenVINO, which runs tuned networks, does not run {network.model} as PyTorch "
+                "does: tune another encoder"
+            ) from None
+        room = [(0, 0), (0, long[0].shape[1] - short[0].shape[1])]
+        check_padding(network, module, short, [np.pad(one, room) for one in short])
 
 
 class TunedText:
