@@ -53,15 +53,20 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
     A lock is held meanwhile: a folder without one was left by a process that was killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(Timeout), FileLock(leftover / LOCK, timeout=0):
-            shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(path.parent, glob.escape(path.name))
     folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
     try:
         with FileLock(folder / LOCK):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left in a folder beside the files and folders of a name."""
+    for leftover in folder.glob(f".{name}.*.part"):
+        with suppress(Timeout), FileLock(leftover / LOCK, timeout=0):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

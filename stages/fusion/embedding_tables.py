@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import InputError
+from stages.common.files import remove_leftovers
 from stages.common.paths import EMBEDDINGS
 from stages.common.tables import (
     SPARSE,
@@ -42,6 +43,8 @@ def remove_orphans(files: Collection[Path]) -> None:
     A plain `dvc repro` leaves them behind when a list of encoders shrinks, and DVC hashes the whole
     folder. Raises InputError for a file that is no encoder's.
     """
+    for folder in EMBEDDINGS.glob("*"):
+        remove_leftovers(folder)  # of a killed run: no later one writes to an unnamed place
     for file in sorted(EMBEDDINGS.rglob("*")):
         if file.is_dir() or file in files:
             continue

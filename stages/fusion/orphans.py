@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stages.common.errors import InputError
+from stages.common.files import remove_leftovers
 from stages.common.weights_aside import set_aside
 
 MANIFEST = "manifest.json"  # of weights, and of a network in int8
@@ -45,6 +46,7 @@ def set_aside_unnamed_weights(folder: Path, encoders: Collection[str]) -> None:
 
 
 def _unnamed(folder: Path, names: Collection[str]) -> list[Path]:
+    remove_leftovers(folder)  # of a killed run: no later one writes to an unnamed place
     folders = sorted(path for path in folder.glob("*") if path.is_dir())
     return [path for path in folders if path.name not in names and not path.name.startswith(".")]
 

@@ -284,6 +284,17 @@ def write_a_users_table(path: Path) -> None:
     write_table(path, pa.table({"sku": ["1"], "price": [2.0]}))
 
 
+def test_what_a_killed_run_left_of_an_encoder_that_is_no_longer_named_goes(catalogue, run):
+    catalogue.write()
+    folders = [TEXT, Path("data/weights"), Path("data/networks")]
+    for folder in folders:
+        (folder / ".gone.parquet.x1.part").mkdir(parents=True)
+        (folder / ".gone.parquet.x1.part/.lock").touch()
+        (folder / ".gone.parquet.x1.part/gone.parquet").write_text("half of a table")
+    run()
+    assert not any(path for folder in folders for path in folder.glob(".*.part"))
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [
