@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import starmap
 
 import pyarrow as pa
 
@@ -39,9 +38,13 @@ from stages.encoders.weights.manifest import read_manifest
 from stages.params import load_params
 
 
-def part_of(skus: pa.ChunkedArray, texts: Sequence[str]) -> Part:
-    """Return some products' texts as an encoder takes them; an empty one is missing."""
-    return Part(skus, texts, [hash_of(text) if text else None for text in texts])
+def part_of(skus: pa.ChunkedArray, texts: Sequence[str], max_chars: int | None = None) -> Part:
+    """Return some products' texts as an encoder takes them, which reads `max_chars` of each.
+
+    Those that are alike so far are one input; an empty one is missing.
+    """
+    hashes = [hash_of(text[:max_chars]) if text else None for text in texts]
+    return Part(skus, texts, hashes)
 
 
 def main() -> None:
@@ -57,6 +60,8 @@ def main() -> None:
     check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
     fields = getattr(settings, "fields", None) or params.text.fields
     texts = ProductTexts(fields, getattr(settings, "prefix", ""), settings.is_sparse)
+    max_chars = getattr(settings, "max_chars", None)
+    parts = (part_of(*some, max_chars) for some in texts.chunks())
     total = sum(1 for _ in texts.present())
     how = params.backend, params.precision
     folder = weights_to_run(name, settings, *how, params.seed, texts.hashes(), texts.chosen)
@@ -71,10 +76,11 @@ def main() -> None:
         ),
         closing(TextCounter(settings, weights)) as counter,
         tqdm(total=total, desc=name, unit=" texts") as bar,
-        closing(encoder.encode(starmap(part_of, texts.chunks()), bar.update)) as encoded,
+        closing(encoder.encode(parts, bar.update)) as encoded,
     ):
         if settings.is_remote:
-            encoder.check_cost(list(texts.present()), list(texts.hashes()))
+            read = [text[:max_chars] for text in texts.present()]
+            encoder.check_cost(read, list(map(hash_of, read)))
 
         def tables() -> Iterator[pa.Table]:
             for part, vectors in encoded:

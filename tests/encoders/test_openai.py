@@ -396,3 +396,18 @@ def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatc
     written = [file for file in Path().rglob("*") if file.is_file()]
     assert any(cache_folder() in file.parents for file in written)
     assert not [file for file in written if SECRET.encode() in file.read_bytes()]
+
+
+def test_texts_that_are_alike_where_they_are_read_are_paid_for_once(api, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    names = ["a cable, black", "a cable, white", "a charger"]
+    write_inputs(api, names, max_chars=7)
+    embed_text.main()
+    assert sorted(api.texts) == ["a cable", "a charg"]
+    table = read_table(embeddings("text", "small"))
+    wanted = vectors_of([name[:7] for name in names])
+    np.testing.assert_array_equal(from_arrow(table["embedding"])[0], wanted)
+    # Their vector is still said to be one of several texts.
+    assert (
+        "3 different texts have 2 different vectors, 2 texts share one" in capsys.readouterr().out
+    )
