@@ -95,7 +95,7 @@ def code_key(modules: Iterable[str], top: Path = TOP) -> str:
     libraries = {name.split(".")[0] for tree in trees.values() for name in _imports(tree, "")}
     libraries -= {"stages", *NOT_COMPUTING, *sys.stdlib_module_names}
     if "transformers" in libraries:
-        libraries.add("timm")  # whose networks it runs
+        libraries |= {"timm", "torchvision"}  # networks that it runs, and what resizes for them
     code = sorted(_hash(_dump(tree)) for tree in trees.values())
     return _hash(code, _versions(libraries))
 

@@ -197,6 +197,20 @@ def test_another_version_of_a_library_changes_the_keys_of_those_that_use_it(
     assert {kind for kind in KINDS if after[kind] != before[kind]} == changed
 
 
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_so_does_one_that_transformers_runs_where_it_is_installed(room, monkeypatch, library):
+    distributions, version = fingerprint._distributions(), fingerprint.version
+    versions = {"timm": "1", "torchvision": "1"}
+    there = {**distributions, **{name: [name] for name in versions}}
+    monkeypatch.setattr(fingerprint, "_distributions", lambda: there)
+    monkeypatch.setattr(fingerprint, "version", lambda name: versions.get(name) or version(name))
+    before = keys_of(room)
+    versions[library] = "2"
+    after = keys_of(room)
+    changed = {kind for kind in KINDS if after[kind] != before[kind]}
+    assert changed == {"huggingface_image", "huggingface_text"}
+
+
 @pytest.fixture
 def weights(tmp_path):
     folder = tmp_path / "weights"
