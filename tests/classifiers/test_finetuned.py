@@ -11,6 +11,7 @@ from helpers.repository import TOP
 from helpers.text_networks import write_text_network
 
 from stages.classifiers.base import tuned_classifier, tuning_cache
+from stages.classifiers.base.checkpoints import SUFFIX
 from stages.classifiers.base.saved_network import MODEL_FILE
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
 from stages.classifiers.base.tuned_text import TunedText
@@ -173,6 +174,15 @@ def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
         (folder / MODEL_FILE).write_text("damaged")
     np.testing.assert_array_equal(fit(train, max_epochs=1).predict_proba(train[0]), first)
     assert "tuning on" in capsys.readouterr().err
+
+
+def test_what_another_process_removes_meanwhile_ends_no_run(products, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning_cache, "cache_folder", lambda: tmp_path)
+    (tmp_path / "tuned").mkdir()
+    for name in ("network", f".network{SUFFIX}"):  # seen, and gone when they are looked at
+        (tmp_path / "tuned" / name).symlink_to("gone")
+    X, y = products(40, 1)
+    assert fit((X, y), max_epochs=1).predict_proba(X).shape == (40, 2)
 
 
 def test_it_is_tuned_again_where_the_code_of_its_network_is_another(products, capsys, monkeypatch):

@@ -6,6 +6,7 @@ with what frozen layers gave, for that depends in its last bits on what was in t
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,5 +71,6 @@ class Checkpoint:
 def remove_old(folder: Path) -> None:
     """Remove the files in a folder that runs left which were killed long ago."""
     for file in folder.glob(f".*{SUFFIX}"):
-        if time.time() - file.stat().st_mtime > MAX_AGE:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its run, or another one that clears up, removed it
+            if time.time() - file.stat().st_mtime > MAX_AGE:
+                file.unlink()

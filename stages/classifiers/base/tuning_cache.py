@@ -7,8 +7,10 @@ time.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -92,11 +94,20 @@ def tuned_once(
         checkpoint.unlink(missing_ok=True)
         remove_old(folder.parent)
         found = _read(folder, load)
-    folder.touch()
-    by_use = sorted(folder.parent.glob("[!.]*"), key=lambda one: one.stat().st_mtime_ns)
-    for old in by_use[:-MAX_TUNED]:
-        shutil.rmtree(old, ignore_errors=True)
+    _remove_unused(folder)
     return found
+
+
+def _remove_unused(used: Path) -> None:
+    """Note that a network is used; remove those that were used longest ago, as others may too."""
+    last_use = {}
+    with suppress(FileNotFoundError):
+        os.utime(used)
+    for one in used.parent.glob("[!.]*"):
+        with suppress(FileNotFoundError):
+            last_use[one] = one.stat().st_mtime_ns
+    for old in sorted(last_use, key=last_use.__getitem__)[:-MAX_TUNED]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
