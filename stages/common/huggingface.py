@@ -64,6 +64,15 @@ def load_network(folder: Path, uses_pooler: bool, kind: Any = None, **options: A
     return found.eval()
 
 
+def unfit(model: str, given: str, error: Exception) -> InputError:
+    """Return an error that says of a network that it stumbled over what it was given."""
+    reason = " ".join(str(error).split())
+    return InputError(
+        f"{model} makes no vector of {given} ({type(error).__name__}: {reason}): choose another "
+        "model"
+    )
+
+
 def pooled_output(output: Any) -> Any:
     """Return a network's own pooled output, [batch, size]; raises InputError if it has none."""
     found = getattr(output, "pooler_output", None)

@@ -16,7 +16,10 @@ class ImageNetwork:
 
 
 def load_image_module(folder: Path) -> Any:
-    """Return the network in `folder` as a module that gives its pooled output."""
+    """Return the network in `folder` as a module that gives its pooled output.
+
+    It raises InputError where the network has none, or makes nothing of an image alone.
+    """
     import torch
 
     class Pooled(torch.nn.Module):
@@ -25,7 +28,13 @@ def load_image_module(folder: Path) -> Any:
             self.network = huggingface.load_network(folder, uses_pooler=True)
 
         def forward(self, pixel_values: Any) -> Any:
-            return huggingface.pooled_output(self.network(pixel_values=pixel_values))
+            try:
+                output = self.network(pixel_values=pixel_values)
+            except (TypeError, ValueError, AttributeError) as error:  # it wants a text as well
+                raise huggingface.unfit(
+                    f"the network in {folder}", "an image alone", error
+                ) from None
+            return huggingface.pooled_output(output)
 
     return Pooled()
 

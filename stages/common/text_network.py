@@ -78,11 +78,7 @@ def load_module(network: TextNetwork, normalize: bool) -> Any:
     except InputError:
         raise
     except Exception as error:  # whatever a network stumbles over that wants more than a text
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{network.model} makes no vector of a text ({type(error).__name__}: {reason}): choose "
-            "another model"
-        ) from None
+        raise huggingface.unfit(network.model, "a text", error) from None
     return module
 
 

@@ -200,6 +200,18 @@ def test_a_network_without_a_pooled_output_is_refused(tmp_path, transformers):
         huggingface_image.load(settings_for(tmp_path), tmp_path, FLOAT32)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_a_network_that_wants_a_text_as_well_is_refused(tmp_path, transformers, backend):
+    text, image = ({**SMALL, "intermediate_size": 64} for _ in range(2))
+    sizes = {"text_config": text | {"vocab_size": 99}, "vision_config": image | {"image_size": 64}}
+    transformers.AutoModel.from_config(
+        transformers.AutoConfig.for_model("siglip", **sizes)
+    ).save_pretrained(tmp_path)
+    save_processor(tmp_path)
+    with pytest.raises(InputError, match=r"makes no vector of an image alone .* choose another"):
+        huggingface_image.load(settings_for(tmp_path), tmp_path, Backend(backend, "float32"))
+
+
 def save_timm_config(folder):
     """Write the configuration of a network as timm has them on the hub."""
     config = {"architecture": "resnet18", "num_classes": 1000, "num_features": 512}
