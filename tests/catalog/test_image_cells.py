@@ -127,24 +127,6 @@ def test_the_first_that_can_be_used_comes_first_and_none_counts_twice():
     assert [reference.location for reference in found] == [A, B, "ftp://b/a.jpg"]
 
 
-NOTHING = [
-    None,
-    "",
-    " ",
-    "\u200b",
-    "nan",
-    "NaN",
-    "None",
-    "<NA>",
-    "null",
-    "NULL",
-    "N/A",
-    "-",
-    "nan\u200e",
-]
-NOTHING += ["[]", "[null]", "{}", "[None]", '""', "['nan']"]
-
-
 NOTHING = [None, "", " ", "\u200b", ", ", "nan", "NaN", "None", "<NA>", "null", "NULL", "N/A", "-"]
 NOTHING += ["no_selection"]
 
