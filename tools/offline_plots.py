@@ -51,4 +51,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "run the same command again")

@@ -161,4 +161,4 @@ def trials(study: "Study", state: str) -> list["FrozenTrial"]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "run the same command again to go on where it stopped")

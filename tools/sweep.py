@@ -31,13 +31,15 @@ def main() -> None:
     asked = parser.parse_args()
     sweep = [overrides for grid in asked.set or GRIDS for overrides in combinations(grid)]
     results = []
-    for overrides in tqdm(sweep, "experiments", disable=None):
-        try:
-            results.append(run_experiment(overrides))
-        except InputError as error:
-            tqdm.write(f"{', '.join(overrides)}: {error}")
-    if results:
-        print(table(results))
+    try:
+        for overrides in tqdm(sweep, "experiments", disable=None):
+            try:
+                results.append(run_experiment(overrides))
+            except InputError as error:
+                tqdm.write(f"{', '.join(overrides)}: {error}")
+    finally:  # after Ctrl-C too
+        if results:
+            print(table(results))
     if failed := len(sweep) - len(results):
         raise InputError(f"{failed} of {len(sweep)} experiments failed")
 
@@ -57,4 +59,4 @@ def combinations(grid: Sequence[str]) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "`dvc exp show` lists the experiments that were done")

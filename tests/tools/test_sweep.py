@@ -1,8 +1,12 @@
 """A sweep names the experiment that is best on validation, and those that failed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+from helpers.repository import TOP
 
 from stages.common.errors import InputError
 from tools import experiments, sweep
@@ -70,6 +74,42 @@ def test_a_product_that_a_model_cannot_see_counts_as_a_mistake_between_experimen
     assert (first[0], second[0]) == ("loud-newt", "tidy-moth")
     assert second[-3:] == ["0.9500", "0.9500", "0.9400"]
     assert "dvc exp apply loud-newt" in said
+
+
+def test_after_ctrl_c_it_names_the_best_of_those_that_were_done(dvc, monkeypatch, capsys):
+    def stopped(*command: str) -> str:
+        if "a=10" in command:
+            raise KeyboardInterrupt
+        return said(*command)
+
+    said = experiments.run
+    monkeypatch.setattr(experiments, "run", stopped)
+    monkeypatch.setattr("sys.argv", ["sweep", "--set", "a=1,10"])
+    with pytest.raises(KeyboardInterrupt):
+        sweep.main()
+    assert "dvc exp apply tidy-moth" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "go_on"),
+    [
+        ("tools.sweep", "`dvc exp show` lists the experiments that were done"),
+        ("tools.search", "run the same command again to go on where it stopped"),
+        ("tools.review", "run the same command again"),
+    ],
+)
+def test_after_ctrl_c_a_tool_says_how_to_go_on_with_it(tmp_path, module, go_on):
+    (tmp_path / "params.yaml").symlink_to(TOP / "params.yaml")
+    stop = "import runpy, subprocess\ndef run(*a, **k): raise KeyboardInterrupt\n"
+    start = f"subprocess.run = run\nrunpy.run_module('{module}', run_name='__main__')\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", stop + start],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stderr.splitlines()[-1] == f"interrupted: {go_on}"
 
 
 def test_without_a_grid_those_that_are_worth_it_are_run(dvc, monkeypatch):

@@ -46,4 +46,4 @@ def review(base: State, ours: State) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, "run the same command again")
