@@ -186,6 +186,11 @@ def test_it_follows_one_product_to_the_prediction_that_the_pipeline_made(execute
         assert all(product["sku"] not in table for table in near)
 
 
+def test_of_encoders_without_weights_it_names_none(executed):
+    tables = shown(executed["texts alone"].notebook, "text/html", "models")
+    assert len(tables) == 1 and "svm" in tables[0] and "NaN" not in tables[0]
+
+
 def test_names_of_a_catalogue_are_no_markup(executed):
     notebook = executed["texts alone"].notebook
     tables = shown(notebook, "text/html")
