@@ -2,6 +2,7 @@
 
 import copy
 from functools import reduce
+from shutil import copyfile
 from typing import get_args, get_origin
 
 import pytest
@@ -453,3 +454,24 @@ def test_each_encoder_is_of_the_image_or_of_the_text():
 def test_the_encoder_that_is_recommended_for_other_languages_is_there():
     entry = load_params(TOP / "params.yaml").encoders[MULTILINGUAL]
     assert (entry.modality, entry.prefix) == ("text", "query: ")
+
+
+def lists(section, above=""):
+    """Yield the keys of all lists, with dots between them."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from lists(value, f"{above}{key}.")
+        elif isinstance(value, list):
+            yield f"{above}{key}"
+
+
+@pytest.mark.parametrize("key", lists(CONTENT))
+def test_one_experiment_after_another_may_set_a_list_and_empty_it(tmp_path, key):
+    from dvc.utils.hydra import apply_overrides
+
+    file = tmp_path / "params.yaml"
+    copyfile(TOP / "params.yaml", file)
+    for value in (["a", "b"], []):
+        apply_overrides(file, [f"{key}=[{','.join(value)}]", f"seed={len(value)}"])
+        wanted = changed(key, value) | {"seed": len(value)}
+        assert YAML(typ="safe").load(file) == wanted
