@@ -70,10 +70,7 @@ function withCards(spec) {
   return spec;
 }
 
-// A chart that is hidden has no width: it is drawn when it is first shown.
 async function draw(place) {
-  if (place.dataset.drawn || !place.offsetWidth) return;
-  place.dataset.drawn = "yes";
   const spec = withCards(data.charts[place.dataset.chart]);
   // A narrow page would cut off two legends side by side, and those of a plot beside long labels.
   spec.config.legend.layout = { top: { direction: "vertical" } };
@@ -86,7 +83,7 @@ async function draw(place) {
   });
   place.classList.add("drawn");
 }
-const drawAll = () => document.querySelectorAll(".chart").forEach(draw);
+document.querySelectorAll(".chart").forEach(draw);
 
 for (const tabs of document.querySelectorAll(".tabs")) {
   tabs.addEventListener("click", (event) => {
@@ -96,7 +93,5 @@ for (const tabs of document.querySelectorAll(".tabs")) {
       button.setAttribute("aria-pressed", String(button === chosen));
       document.getElementById(button.dataset.shows).hidden = button !== chosen;
     }
-    drawAll();
   });
 }
-drawAll();

@@ -91,13 +91,20 @@ def luminance(colour) -> float:
     return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_on_paper_every_matrix_is_there_and_nothing_is_cut_off(browser, address):
+def test_on_paper_every_matrix_and_map_is_there_and_nothing_is_cut_off(browser, address):
     with opened_tab(browser, address, width=720) as tab:  # A4
+        expect(tab.page.locator(".chart.drawn")).to_have_count(tab.page.locator(".chart").count())
+        expect(tab.page.locator("#map svg:visible")).to_have_count(1)
         tab.page.emulate_media(media="print")
         matrices = tab.page.locator(".matrix")
         assert matrices.count() > 1
         for matrix in matrices.all():
             expect(matrix).to_be_visible()
+        maps = tab.page.locator("#map figure")
+        assert maps.count() == matrices.count()
+        for drawn in maps.all():
+            expect(drawn.locator("svg")).to_be_visible()
+            assert drawn.bounding_box()["height"] > 300
         wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert tab.page.evaluate(wide) <= 0
 
