@@ -75,7 +75,7 @@ async function draw(place) {
   // A narrow page would cut off two legends side by side, and those of a plot beside long labels.
   spec.config.legend.layout = { top: { direction: "vertical" } };
   spec.config.axisY = { labelLimit: Math.min(220, 0.4 * place.offsetWidth) };
-  spec.config.legend.columns = Math.max(1, Math.floor(place.offsetWidth / 140));
+  spec.config.legend.columns = Math.max(1, Math.floor(place.offsetWidth / 180));
   const made = await vegaEmbed(place, spec, { actions: false, renderer: "svg" });
   made.view.addEventListener("click", (event, item) => {
     const number = item && item.datum && item.datum.card;
