@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from stages.common.errors import InputError
+from stages.common.paths import ENSEMBLE_NAME
 from stages.common.process import run_stage
 from stages.params import Params, load_params
 from tools.experiments import Result, run_experiment, table
@@ -49,7 +50,9 @@ def main() -> None:
     parser.add_argument("--model", help=model)
     parser.add_argument("--study", type=Path, default=Path("search.log"), help="its file")
     asked = parser.parse_args()
-    space = read_space(asked.set, load_params())
+    params = load_params()
+    check_model(asked.model, params)
+    space = read_space(asked.set, params)
     study = open_study(asked.study, asked.set, asked.model)
     left = max(asked.trials - len(trials(study, "COMPLETE")) - len(trials(study, "FAIL")), 0)
     for i in tqdm(range(left), "trials", disable=None):
@@ -59,6 +62,14 @@ def main() -> None:
         print(table(results[:SHOWN]))
     if failed := trials(study, "FAIL"):
         raise InputError(f"{len(failed)} of {len(study.trials)} trials failed")
+
+
+def check_model(model: str | None, params: Params) -> None:
+    """Raise InputError where the pipeline makes no such model, before it is run to find out."""
+    names = [*params.classifiers, ENSEMBLE_NAME]
+    known = [f"{modality}-{name}" for modality in params.modalities for name in names]
+    if model and model not in known:
+        raise InputError(f"--model {model}: there is no such model; one of {', '.join(known)}")
 
 
 def read_space(texts: Sequence[str], params: Params) -> Space:

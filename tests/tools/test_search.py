@@ -114,9 +114,16 @@ def test_a_failed_trial_is_told_and_the_others_go_on(pipeline, monkeypatch, caps
 
 
 def test_where_the_first_trial_fails_no_other_is_tried(pipeline, monkeypatch):
+    pipeline.broken = {0}
     with pytest.raises(InputError, match="1 of 1 trials failed"):
-        start(monkeypatch, "--trials", "5", "--set", "a=x", "--model", "text-forest")
+        start(monkeypatch, "--trials", "5", "--set", "a=x")
     assert len(pipeline.tried) == 1
+
+
+def test_a_model_that_the_pipeline_does_not_make_is_refused_before_a_trial(pipeline, monkeypatch):
+    with pytest.raises(InputError, match=r"--model text-forest: .* text-mlp.* text-ensemble"):
+        start(monkeypatch, "--set", "a=x", "--model", "text-forest")
+    assert pipeline.tried == []
 
 
 def test_a_study_of_something_else_is_not_mixed_up(pipeline, monkeypatch):
