@@ -212,7 +212,8 @@ def _entries(section: str, content: Any, faults: list[str]) -> Any:
 
 def _module_of(section: str, kind: Any) -> Any:
     """Return a kind's module, which has a class Settings of its own; None if there is none."""
-    if not isinstance(kind, str) or not (HERE / section / f"{kind}.py").is_file():
+    is_name = isinstance(kind, str) and kind.isidentifier()
+    if not is_name or not (HERE / section / f"{kind}.py").is_file():
         return None
     module = import_module(f"{ROOMS[section]}.{kind}")
     settings = getattr(module, "Settings", None)

@@ -274,6 +274,7 @@ def test_a_value_out_of_range_is_named_with_the_range(place, value, part):
         ("jobs", "all", ["integer", "auto"]),
         ("text.fields", ["title"], ["name", "description", "manufacturer"]),
         ("encoders.resnet50.kind", "torch", ["keras", "huggingface_image", "onnx"]),
+        ("encoders.resnet50.kind", "../params", ["keras", "huggingface_image", "onnx"]),
         ("encoders.minilm.pooling", "max", ["mean", "cls", "pooler"]),
         ("classifiers.svc", {"C": 1.0}, ["logistic_regression", "svm", "random_forest", "mlp"]),
         ("modalities.image.embeddings", "image", ["data/embeddings/image", "data/embeddings/text"]),
