@@ -3,9 +3,10 @@
 import re
 
 # What may be secret in a URL: its user and password, and its query, where keys and signatures are.
-# The look-behind keeps the time linear: an image that a cell holds as text is one long word.
+# The look-behind, and a query that may be missing, keep the time linear: an image that a cell holds
+# as text is one long word, and a cell may hold thousands of URLs in one.
 _USER = re.compile(r"(?:(?<=://)[^\s/?#'\"]+|(?<![^\s/?#'\"@])(:*)[^\s/?#'\"@:]+:[^\s/?#'\"@]+)@")
-_QUERY = re.compile(r"(https?://[^\s?#'\"]*)[?#][^\s'\"]*(?<![;:,.)])", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?#'\"]*)(?:[?#][^\s'\"]*(?<![;:,.)]))?", re.IGNORECASE)
 
 
 class InputError(ValueError):

@@ -148,6 +148,7 @@ def test_control_c_while_modules_are_imported_is_said_in_one_line(tmp_path, slow
         ("::user:pw@x.example, a:user:pw@b:", "::x.example, b:"),
         # An image as hexadecimal text: with time by the square of it, this does not end.
         ("\\x" + "ffd8" * 500_000, "\\x" + "ffd8" * 500_000),
+        ("http://x" * 500_000, "http://x" * 500_000),  # so with URLs that are not parted
     ],
     ids=lambda text: text[:40],
 )

@@ -49,6 +49,7 @@ def test_texts_are_cleaned_as_the_pipeline_cleans_them():
         (["a", "b"], "a b"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
         (b"caf\xc3\xa9", "café"),
+        ("Lamp \ud83d", "Lamp \ufffd"),  # an emoji that was cut
     ],
 )
 def test_a_text_may_be_of_any_plain_type(value, text):
@@ -61,7 +62,7 @@ def test_a_text_may_be_of_any_plain_type(value, text):
         ({"name": {"en": "Lamp"}}, "name is an object with the keys 'en': write its text"),
         ({"description": object()}, "description is a object: write it as text"),
         ({"manufacturer": b"\xff\xff"}, "manufacturer is binary and not UTF-8"),
-        ({"name": "\ud800"}, "name is not UTF-8"),
+        ({"name": "\udcff"}, "name is not UTF-8"),
         ({"sku": {}}, "sku is an object"),
         ("name", "the row is a str, not a mapping of sku, name"),
         (None, "the row is a NoneType"),

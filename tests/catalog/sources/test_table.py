@@ -222,7 +222,6 @@ def test_text_of_another_encoding_is_refused_with_its_row(tmp_path):
             json.dumps([ROWS[0], ROWS[1] | {"name": {"x": 1}}]).encode(),
             "row 2: name",
         ),
-        ("products.json", json.dumps([ROWS[0] | {"name": "\ud83d"}]).encode(), "row 1: name"),
         ("products.json", json.dumps([ROWS[0]]).encode().replace(b"TV", b"\xff"), "row 1: name"),
         ("products.parquet", b"PAR1 but not really", "cannot be read as Parquet"),
         ("products.parquet", b"", "cannot be read as Parquet"),
@@ -230,6 +229,12 @@ def test_text_of_another_encoding_is_refused_with_its_row(tmp_path):
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, content, said):
     assert said in refusal(tmp_path, name, content)
+
+
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00"])
+def test_a_text_that_was_cut_within_an_emoji_is_read(tmp_path, half):
+    content = json.dumps([ROWS[0] | {"name": f"Lamp {half}"}]).encode()
+    assert read(tmp_path, "products.json", content)[0].name == "Lamp \ufffd"
 
 
 def test_a_path_out_of_the_folder_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,12 +11,16 @@ from stages.catalog.sources.readers.rows import RowError
 
 EXACT = 2.0**53  # up to which a float holds every whole number
 
+# Half of an emoji, as of a text that a shop cut to so many characters. The others of these stand
+# for bytes that are not UTF-8.
+_HALF_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
 
 def to_text(value: Any, separator: str = " ") -> str | None:
     """Return a cell as text: 123 and 123.0 as "123", a missing number as None, a date as ISO 8601.
 
-    Binary text is read as UTF-8. The texts of a list are joined by `separator`. Raises RowError if
-    the value cannot be read as text.
+    Binary text is read as UTF-8. The texts of a list are joined by `separator`. U+FFFD stands for
+    half an emoji. Raises RowError if the value cannot be read as text.
     """
     match value:
         case None | str():
@@ -47,9 +52,9 @@ def to_text(value: Any, separator: str = " ") -> str | None:
         case _:
             raise RowError(f"is a {type(value).__name__}", "write it as text")
     if text and not is_unicode(text):
-        raise RowError(
-            "is not UTF-8, or was cut within an emoji", "save the file as UTF-8, and texts whole"
-        )
+        text = _HALF_CHARACTER.sub("\ufffd", text)
+        if not is_unicode(text):
+            raise RowError("is not UTF-8", "save the file as UTF-8")
     return text
 
 
