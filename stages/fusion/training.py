@@ -130,7 +130,7 @@ class CrossFit:
     """
 
     out_of_fold: OutOfFold
-    histories: list[dict[Member, History]]
+    histories: list[Mapping[Member, History]]
     fitted: FittedMembers | None
 
 
@@ -143,8 +143,15 @@ class Fold:
     """
 
     name: str
-    fits: Sequence[Callable[[], CrossFit]]
+    fits: Sequence[Callable[..., CrossFit]]
     again: Callable[[Sequence[Mapping[Member, History]]], FittedMembers] | None
+
+    def crossed(self, histories: Sequence[Mapping[Member, History]]) -> list[partial[CrossFit]]:
+        """Return the fits of turns for as many epochs as were best in the other turns."""
+        return [
+            partial(fit, own=histories[i], others=[*histories[:i], *histories[i + 1 :]])
+            for i, fit in enumerate(self.fits)
+        ]
 
     def refits(
         self, histories: Sequence[Mapping[Member, History]]
@@ -194,7 +201,10 @@ def _in_one_round(
     folds: Sequence[Fold], run: RunUnits
 ) -> Iterator[tuple[Fold, CrossFit, FittedMembers]]:
     """Fit to all products of a fold beside its turns."""
-    results: Iterator[Any] = run([unit for one in folds for unit in [*one.fits, *one.refits([])]])
+    units: list[Callable[[], Any]] = []
+    for fold in folds:
+        units += [*fold.fits, *fold.refits([])]
+    results: Iterator[Any] = run(units)
     for fold, part in _joined_folds(folds, results):
         members: Any = next(results) if fold.again else part.fitted
         yield fold, part, members
@@ -203,17 +213,24 @@ def _in_one_round(
 def _in_two_rounds(
     folds: Sequence[Fold], run: RunUnits
 ) -> Iterator[tuple[Fold, CrossFit, FittedMembers]]:
-    """Fit to all products of a fold after the turns, which say for how many epochs."""
+    """Fit to all products of a fold after the turns, which say for how many epochs.
+
+    The turns are fitted again then, each as the others say: what a turn predicts for products that
+    said when to stop is better than for new ones, and pools would trust it too far.
+    """
     results: Iterator[Any] = run([unit for one in folds for unit in one.fits])
-    waiting = []
+    takes_turns = folds[0].again is not None
+    if takes_turns:
+        turns = [[one.histories[0] for one in islice(results, len(fold.fits))] for fold in folds]
+        every = [one for found in turns for one in found]
+        second: list[Callable[[], Any]] = []
+        for fold, found in zip(folds, turns, strict=True):
+            second += [*fold.crossed(found), *fold.refits(found or every)]
+        results = run(second)
     for fold, part in _joined_folds(folds, results):
+        members: Any = part.fitted
         if fold.again:
-            waiting.append((fold, part))
-        else:
-            members: Any = part.fitted
-            yield fold, part, members
-    results = run([unit for fold, part in waiting for unit in fold.refits(part.histories)])
-    for (fold, part), members in zip(waiting, results, strict=True):
+            members = next(results if takes_turns else run(fold.refits(part.histories)))
         yield fold, part, members
 
 
@@ -274,26 +291,29 @@ def fit_turn(
     turns: np.ndarray,
     turn: int,
     takes_turns: bool,
+    own: Mapping[Member, History] | None = None,
+    others: Sequence[Mapping[Member, History]] = (),
 ) -> CrossFit:
     """Fit the members without the validation products of a turn, and predict for these.
 
     `roles` and `turns` are those of the fold, of shape (n,). The members are returned as well
-    unless validation `takes_turns`.
+    unless validation `takes_turns`. With the histories of `others`, a classifier that stops early
+    gets as many epochs as were best in those; `own` is how it was fitted before.
     """
     is_validation = (roles == VALIDATION) & (turns == turn)
-    settings = dict.fromkeys(task.members, task.settings)
+    settings = _settings_of(task, others)
     with _named(fold):
         preprocessor, train = _read_training_products(task, read, (roles != TEST) & ~is_validation)
         validation, rows = read(is_validation)
         validation = preprocessor.transform(validation)
-        fitted = _fit_members(task, settings, preprocessor, train, validation)
+        fitted = _fit_members(task, settings, preprocessor, train, None if others else validation)
     predictions = {
         member: predict_member(
             classifier, validation.select_blocks(member.block_weights), task.classes
         )
         for member, classifier in fitted.classifiers.items()
     }
-    histories = {one: fitted.classifiers[one].history_ for one in task.members}
+    histories = own or {one: fitted.classifiers[one].history_ for one in task.members}
     known = {
         member: np.tile(np.isin(task.classes, classifier.classes_), (len(rows), 1))
         for member, classifier in fitted.classifiers.items()
@@ -314,13 +334,9 @@ def refit(
     A classifier that stops early gets as many epochs as were best on validation, in the median of
     the turns.
     """
-    settings = {
-        member: _median_epochs(task.settings, [history[member] for history in histories])
-        for member in task.members
-    }
     with _named(fold):
         preprocessor, train = _read_training_products(task, read, chosen)
-        return _fit_members(task, settings, preprocessor, train, None)
+        return _fit_members(task, _settings_of(task, histories), preprocessor, train, None)
 
 
 def calibrate(
@@ -438,12 +454,18 @@ def _joined(parts: Sequence[CrossFit]) -> CrossFit:
     )
 
 
-def _median_epochs(settings: Any, histories: Sequence[History]) -> Any:
-    """Return the settings; of what stops early, with the epochs that were best in the median."""
-    if not settings.stops_early or not histories[0]:
-        return settings
-    best = [int(np.argmin(history["validation_loss"])) + 1 for history in histories]
-    return settings.model_copy(update={"max_epochs": int(np.median(best))})
+def _settings_of(task: Task, histories: Sequence[Mapping[Member, History]]) -> dict[Member, Any]:
+    """Return each member's settings; of what stops early, with the epochs of `histories`.
+
+    They are those that were best in the median, if there are any.
+    """
+    found = dict.fromkeys(task.members, task.settings)
+    for member in task.members:
+        losses = [of[member]["validation_loss"] for of in histories if of[member]]
+        if task.settings.stops_early and losses:
+            best = int(np.median([np.argmin(one) + 1 for one in losses]))
+            found[member] = task.settings.model_copy(update={"max_epochs": best})
+    return found
 
 
 @contextmanager

@@ -418,9 +418,13 @@ def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
 
 
 @pytest.mark.parametrize(
-    ("patience", "epochs"), [pytest.param(20, 3, id="median"), pytest.param(None, 100, id="all")]
+    ("patience", "epochs", "crossed"),
+    # The best epochs are 3, 1 and 5; for a turn, the median of the other two counts.
+    [pytest.param(20, 3, [3, 4, 2], id="median"), pytest.param(None, 100, [], id="all")],
 )
-def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(patience, epochs, monkeypatch):
+def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(
+    patience, epochs, crossed, monkeypatch
+):
     losses = iter([[3.0, 2.0, 1.0, 2.0, 3.0], [1.0, 2.0], [5.0, 4.0, 3.0, 2.0, 1.0, 9.0]])
     asked = []
 
@@ -447,15 +451,17 @@ def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(patience, e
     parts = TURNS[:n]
     chosen = settings("mlp", max_epochs=100, patience=patience)
     fitted = trained(chosen, "early", 3, features, parts)
-    turns = [(100, int((parts != turn).sum()), True) for turn in (1, 2, 3)]
-    assert asked == [*turns, (epochs, n, False)]
+    sizes = [int((parts != turn).sum()) for turn in (1, 2, 3)]
+    turns = [(100, size, True) for size in sizes]
+    again = [(best, size, False) for best, size in zip(crossed, sizes, strict=False)]
+    assert asked == [*turns, *again, (epochs, n, False)]
     assert fitted.history == {"validation_loss": [3.0, 2.0, 1.0, 2.0, 3.0]}
 
 
 @pytest.mark.parametrize(
     ("chosen", "rounds"),
     [
-        pytest.param(settings("mlp", max_epochs=3, patience=2), [3, 1], id="stops early"),
+        pytest.param(settings("mlp", max_epochs=3, patience=2), [3, 4], id="stops early"),
         pytest.param(settings(), [4], id="does not"),
     ],
 )
