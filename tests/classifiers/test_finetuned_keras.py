@@ -11,14 +11,10 @@ from helpers.repository import TOP
 
 from stages.classifiers.base.saved_images import SavedImages
 from stages.common.keras_network import KerasNetwork, blocks_of
+from stages.common.keras_weights import import_keras
+from stages.encoders.weights.keras import draw, save_network
 
 SIDE = 32
-DRAW = f"""
-import sys
-from pathlib import Path
-from stages.encoders.weights.keras import draw
-draw("ResNet50", {SIDE}, Path(sys.argv[1], "weights"), 1)
-"""
 SCRIPT = f"""
 import sys
 from pathlib import Path
@@ -33,7 +29,9 @@ from stages.common.keras_network import KerasNetwork
 
 folder = Path(sys.argv[1])
 tuning_cache.cache_folder = lambda: folder
-network = KerasNetwork(folder / "weights", "ResNet50", {SIDE})
+resnet50, network = (
+    KerasNetwork(folder / name, "ResNet50", {SIDE}) for name in ("resnet50", "small")
+)
 is_upright = np.random.default_rng(1).integers(2, size=60)
 y = np.array(["across", "upright"])[is_upright]
 jpegs = [striped(bool(one), at) for at, one in enumerate(is_upright)]
@@ -58,7 +56,7 @@ model.save(folder / "model")
 predicted = np.array(model.classes_)[model.predict_proba(rest).argmax(axis=1)]
 found["accuracy"] = (predicted == y[40:]).mean()
 found["learning"] = [
-    sum(one.numel() for one in TunedImages(network, layers, mirrors=False).trained.parameters)
+    sum(one.numel() for one in TunedImages(resnet50, layers, mirrors=False).trained.parameters)
     for layers in (1, 2, None)
 ]
 np.savez(folder / "found.npz", **found)
@@ -68,12 +66,28 @@ assert "tensorflow" not in sys.modules
 """
 
 
+def write_small(folder: Path) -> None:
+    """Write a network of ResNet50's family with random weights: two narrow blocks."""
+    keras = import_keras()
+    keras.utils.set_random_seed(1)
+    resnet = keras.src.applications.resnet
+
+    def blocks(x: Any) -> Any:
+        return resnet.stack_residual_blocks_v1(x, 64, 2, name="conv2")
+
+    how = {"include_top": False, "weights": None, "pooling": "avg", "input_shape": (SIDE, SIDE, 3)}
+    save_network(resnet.ResNet(blocks, preact=False, use_bias=True, **how), folder)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """What a process left that tuned ResNet50 to the stripes of 40 images."""
+    """What a process left that tuned a small ResNet to the stripes of 40 images."""
     folder = tmp_path_factory.mktemp("keras")
-    for script in (DRAW, SCRIPT):
-        subprocess.run([sys.executable, "-c", script, str(folder)], cwd=TOP, check=True)
+    for name in ("resnet50", "small"):
+        (folder / name).mkdir()
+    draw("ResNet50", SIDE, folder / "resnet50", 1)
+    write_small(folder / "small")
+    subprocess.run([sys.executable, "-c", SCRIPT, str(folder)], cwd=TOP, check=True)
     return folder
 
 
@@ -97,7 +111,7 @@ def test_what_is_saved_gives_the_vectors_that_were_tuned(folder, found):
 def test_the_last_blocks_learn_or_all_but_the_statistics_of_batches(folder, found):
     block = 2048 * 512 + 512 * 512 * 9 + 512 * 2048 + 3 * (512 + 512 + 2048)  # and two biases more
     assert found["learning"].tolist() == [block, 2 * block, 23_534_592]
-    blocks = blocks_of(KerasNetwork(folder / "weights", "ResNet50", SIDE))
+    blocks = blocks_of(KerasNetwork(folder / "resnet50", "ResNet50", SIDE))
     of_residual = [block for block in blocks if block[-1].endswith("_add")]
     assert len(of_residual) == 16
     assert of_residual[-1][0] == "conv5_block3_1_conv"
