@@ -73,11 +73,11 @@ def images():
 
 @pytest.fixture(scope="session")
 def shop_images():
-    """64 images of the sample of Best Buy's catalogue."""
+    """16 images of the sample of Best Buy's catalogue."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if not files:
         pytest.skip(f"the sample of Best Buy's images is not at {BESTBUY}")
-    chosen = files[:: len(files) // 64][:64]
+    chosen = files[:: len(files) // 16][:16]
     return [np.array(PIL.Image.open(file).convert("RGB")) for file in chosen]
 
 
