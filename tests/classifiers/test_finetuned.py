@@ -202,9 +202,9 @@ def test_it_is_tuned_again_where_the_code_of_its_network_is_another(products, ca
 def test_by_default_validation_products_change_nothing_but_the_curves(products):
     train, (X, y) = products(60, 1), products(40, 2)
     misled = X, np.where(y == "balls", "boxes", "balls")  # each epoch is worse than the one before
-    model = fit(train, misled, max_epochs=6)
-    assert len(model.history_["validation_loss"]) == 6
-    found = fit(train, max_epochs=6).predict_proba(X)
+    model = fit(train, misled, max_epochs=4)
+    assert len(model.history_["validation_loss"]) == 4
+    found = fit(train, max_epochs=4).predict_proba(X)
     np.testing.assert_array_equal(model.predict_proba(X), found)
 
 
@@ -243,6 +243,7 @@ def test_a_network_that_could_not_be_used_is_refused_before_it_is_tuned(
 
     write_text_network(tmp_path, WORDS)  # of which the tokeniser is kept
     sizes |= {"vocab_size": 16, "hidden_size": 32, "intermediate_size": 64}
+    sizes |= {"num_hidden_layers": 2}
     AutoModel.from_config(AutoConfig.for_model(architecture, **sizes)).save_pretrained(tmp_path)
     X, y = products(8, 1)
     network = replace(X["words.input"].network, folder=tmp_path)

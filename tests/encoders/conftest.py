@@ -83,13 +83,13 @@ def shop_images():
 
 @pytest.fixture(scope="session")
 def shop_texts():
-    """200 texts of the sample of Best Buy's catalogue."""
+    """50 texts of the sample of Best Buy's catalogue."""
     file = BESTBUY / "products.json"
     if not file.is_file():
         pytest.skip(f"the sample of Best Buy's products is not at {BESTBUY}")
     products = json.loads(file.read_text(encoding="utf-8"))
     texts = [f"{entry['name']}. {entry.get('description') or ''}" for entry in products]
-    return texts[:: len(texts) // 200][:200]
+    return texts[:: len(texts) // 50][:50]
 
 
 @pytest.fixture(scope="session")
