@@ -2,6 +2,7 @@
 
 import json
 import socket
+from functools import cache
 
 import numpy as np
 import PIL.Image
@@ -9,6 +10,7 @@ import pytest
 from helpers.example_images import example_images
 from helpers.repository import SHARED
 
+from stages.encoders import fingerprint
 from stages.encoders.backends import openvino as openvino_network
 from stages.encoders.backends.base import Backend
 from stages.encoders.weights.manifest import package_folder
@@ -47,6 +49,15 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openvino_network, "cache_folder", lambda: folder)
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_key_of_code():
+    """Reckon the key of a kind's code once: it stays as it is while encoders are tried."""
+    keys = cache(lambda *modules, reckon=fingerprint.code_key: reckon(modules))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "code_key", lambda modules: keys(*modules))
+        yield
 
 
 @pytest.fixture
