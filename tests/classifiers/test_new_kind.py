@@ -47,8 +47,7 @@ N = 60
 
 
 def test_a_new_kind_in_one_file_is_trained_and_predicts(tmp_path: Path) -> None:
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(TOP / "stages", tmp_path / "stages", ignore=ignore)
+    shutil.copytree(TOP / "stages", tmp_path / "stages")
     (tmp_path / "stages/classifiers/nearest_centroid.py").write_text(MODULE)
     params = YAML(typ="safe").load(TOP / "params.yaml")
     params["classifiers"]["nearest_centroid"] = {"shrink_threshold": None}
