@@ -155,7 +155,7 @@ def bert_folder(tmp_path_factory, minilm_folder, transformers):
     transformers.AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
     config = transformers.BertConfig(
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
@@ -234,7 +234,7 @@ def test_what_openvino_does_not_run_rightly_is_refused(
         architecture,
         vocab_size=44,
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=80,
@@ -258,7 +258,7 @@ def test_a_network_that_wants_more_than_a_text_is_refused(
     tmp_path, monkeypatch, transformers, backend
 ):
     monkeypatch.chdir(tmp_path)  # where no network was converted before
-    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2}
     write_network(tmp_path, transformers, "t5", ["a"], **sizes)
     settings = TextSettings(kind="huggingface_text", model="lab/t5", max_tokens=16)
     with pytest.raises(InputError, match=r"lab/t5 makes no vector of a text .* choose another"):
@@ -269,7 +269,8 @@ def test_a_network_whose_vectors_depend_on_padding_is_refused_where_texts_are_pa
     tmp_path, monkeypatch, transformers
 ):
     monkeypatch.chdir(tmp_path)  # where no network was converted before
-    write_network(tmp_path, transformers, "fnet", ["a"], hidden_size=32, intermediate_size=64)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64}
+    write_network(tmp_path, transformers, "fnet", ["a"], **sizes)
     settings = TextSettings(kind="huggingface_text", model="lab/fnet", max_tokens=16)
     assert np.isfinite(encoded(huggingface_text.load(settings, tmp_path, FLOAT32), ["a"])).all()
     with pytest.raises(InputError, match="lab/fnet makes another vector of a text that is padded"):
@@ -309,7 +310,7 @@ def test_a_text_may_be_as_long_as_the_network_has_places_for(
 ):
     monkeypatch.chdir(tmp_path)  # where no network was converted before
     words = [str(number) for number in range(40)]
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 64, "max_position_embeddings": 24}
     write_network(tmp_path, transformers, architecture, words, **sizes)
     places = 24 if architecture == "bert" else 22  # places 0 and 1 are not a token's
@@ -329,7 +330,7 @@ def test_a_text_may_be_as_long_as_the_network_has_places_for(
 def test_a_network_for_texts_of_any_length_is_taken(tmp_path, monkeypatch, transformers, backend):
     monkeypatch.chdir(tmp_path)  # where no network was converted before
     words = [str(number) for number in range(40)]
-    sizes = {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64}
+    sizes = {"d_model": 32, "n_layer": 1, "n_head": 2, "d_inner": 64}
     write_network(tmp_path, transformers, "xlnet", words, **sizes)
     settings = settings_for(tmp_path, max_tokens=30)
     encoder = huggingface_text.load(settings, tmp_path, Backend(backend, "float32"))
