@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,11 @@ def cluster(folder: Path, copies: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=machine)
+    often = {"health_check_period_ms": 500}  # so that a machine that was lost is soon given up
+    head = machine | {"_system_config": often}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     os.environ["RAY_ADDRESS"] = cluster.address
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine can import it
     try:
         RayWorkers()  # connects
         with hidden_node(cluster.address, [TOP, folder], copies):
@@ -83,7 +87,6 @@ class Lengths:
 
 
 def loader(key: str, key_here: str) -> Loader[Lengths]:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine can import it
     return Loader(Lengths, key, lambda: key_here)
 
 
@@ -158,17 +161,26 @@ def test_images_have_the_same_bytes_and_a_host_its_limit(cluster: Any, tmp_path:
     assert most == {"local": 3, "ray": 2}  # of three for two machines, each has one
 
 
-def where_and_what(file: Path, _: int) -> tuple[str, str, str]:
+def meet(place: Path, name: str) -> None:
+    """Wait until two of different names are in a folder, so that both have something to do."""
+    place.mkdir(exist_ok=True)
+    (place / name).touch()
+    deadline = time.monotonic() + 60
+    while len(list(place.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def where_and_what(file: Path, place: Path) -> tuple[str, str, str]:
     """Return the node, its working folder, and what is in a file of it."""
-    time.sleep(0.2)  # so that both machines get some
-    return ray.get_runtime_context().get_node_id(), str(Path.cwd()), file.read_text()
+    node = ray.get_runtime_context().get_node_id()
+    meet(place, node)
+    return node, str(Path.cwd()), file.read_text()
 
 
 @pytest.mark.skipif(not can_hide(), reason="no folder can be hidden from a process here")
 def test_a_machine_that_does_not_share_the_folder_reads_a_copy(
-    cluster: Any, folder: Path, copies: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Any, folder: Path, copies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     file = folder / "read" / "some.txt"
     file.parent.mkdir()
     (folder / "not read.txt").touch()
@@ -176,7 +188,8 @@ def test_a_machine_that_does_not_share_the_folder_reads_a_copy(
     def found() -> tuple[str, Path]:
         """Return what the machines read, and the place of the copy."""
         asked = partial(where_and_what, file.relative_to(folder))
-        places = set(RayWorkers(reads=[file.parent]).map(asked, range(12)))
+        met = Path(mkdtemp(dir=tmp_path))
+        places = set(RayWorkers(reads=[file.parent]).map(asked, [met] * 2))
         assert len({node for node, _, _ in places}) == 2
         (place,) = {place for _, place, _ in places} - {str(folder)}
         (text,) = {text for _, _, text in places}
@@ -236,25 +249,29 @@ def test_what_a_lost_machine_had_is_done_by_the_other(
 
     found, workers = [], RayWorkers()
     results = workers.map if in_order else partial(workers.map_unordered, at_most=workers.n)
-    for at, result in enumerate(results(square, range(30))):
+    for at, result in enumerate(results(square, range(16))):
         found.append(result)
         if at == 5:
             cluster.remove_node(third, allow_graceful=False)
-    assert (found if in_order else sorted(found)) == [n * n for n in range(30)]
-    assert 30 <= len(list(called.iterdir())) <= 30 + 3 * AHEAD
+    assert (found if in_order else sorted(found)) == [n * n for n in range(16)]
+    assert 16 <= len(list(called.iterdir())) <= 16 + 3 * AHEAD
 
 
-def test_gpus_encode_and_tune_where_there_are_any(cluster: Any) -> None:
-    with_gpus = cluster.add_node(num_cpus=4, num_gpus=2, object_store_memory=100 * 2**20)
+def node_and_gpu(place: Path) -> tuple[str, str]:
+    """Return the node, and the GPUs that the task has of it."""
+    context = ray.get_runtime_context()
+    node, gpus = context.get_node_id(), ",".join(context.get_accelerator_ids()["GPU"])
+    meet(place, gpus or node)
+    return node, gpus
 
-    def seen(_: int = 0) -> tuple[str, str]:
-        place = ray.get_runtime_context()
-        return place.get_node_id(), ",".join(place.get_accelerator_ids()["GPU"])
 
+def test_gpus_encode_and_tune_where_there_are_any(cluster: Any, tmp_path: Path) -> None:
+    with_gpus = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=100 * 2**20)
+    tunes = partial(node_and_gpu, tmp_path / "tuned")
     try:
-        found = set(RayWorkers().map(seen, range(20)))
-        tuned = set(run_units([seen] * 20, 0, may_use_gpus=True))
-        elsewhere = set(RayWorkers(use_gpus=False).map(seen, range(20)))
+        found = set(RayWorkers().map(node_and_gpu, [tmp_path / "found"] * 4))
+        tuned = set(run_units([tunes] * 4, 0, may_use_gpus=True))
+        elsewhere = set(RayWorkers(use_gpus=False).map(node_and_gpu, [tmp_path / "elsewhere"] * 6))
     finally:
         cluster.remove_node(with_gpus)
     assert found == tuned == {(with_gpus.node_id, "0"), (with_gpus.node_id, "1")}
