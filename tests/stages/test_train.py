@@ -75,6 +75,17 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python as DVC does: processes that pytest started would stay in another test's folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
 def skus(chosen: np.ndarray) -> set[str]:
     return {f"s{at:03d}" for at in np.flatnonzero(chosen)}
 
@@ -322,10 +333,8 @@ def test_training_an_mlp_does_not_import_tensorflow(products):
         "train.main()\n"
         "print(*{'keras', 'tensorflow'} & set(sys.modules))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(TOP)}
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "\n"
+    done = run_python("-c", script)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -375,36 +384,42 @@ def test_the_same_inputs_give_the_same_bytes(products, run):
     assert files(run()) == before
 
 
-def run_in_two_processes(products: Products, kind: str) -> subprocess.CompletedProcess[str]:
-    """Train as DVC does: processes that pytest started would stay in another test's folder."""
-    products.params["jobs"] = 2
+def write_folds_and_turns(products: Products, jobs: int) -> None:
+    products.roles = np.column_stack([IN_TURNS, FOLDS])
+    products.turns = np.column_stack([TURNS, NO_TURNS])
+    products.params["jobs"] = jobs
     products.write()
-    return subprocess.run(
-        [sys.executable, "-m", "stages.train", "--classifier", kind],
-        env=os.environ | {"PYTHONPATH": str(TOP)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes write, by the kind of classifier."""
+    folder = tmp_path_factory.mktemp("of_two_processes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_folds_and_turns(Products(), jobs=2)
+        script = (
+            "import sys; from stages import train\n"
+            f"for kind in {KINDS}:\n"
+            "    sys.argv = ['train', '--classifier', kind]\n"
+            "    train.main()\n"
+        )
+        ended = run_python("-c", script)
+    assert ended.returncode == 0, ended.stderr
+    return folder / "models" / "trained"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_write_the_same_bytes_as_one(products, run, kind):
-    products.roles = np.column_stack([IN_TURNS, FOLDS])
-    products.turns = np.column_stack([TURNS, NO_TURNS])
-    products.params["jobs"] = 1
-    if kind == "mlp":  # as slow as all others together
-        products.modalities = {"text": METADATA["modalities"]["text"]}
-    products.write()
-    before = files(run(kind, "text").parent)
-    ended = run_in_two_processes(products, kind)
-    assert ended.returncode == 0, ended.stderr
-    assert files(Path("models/trained") / kind) == before
+def test_two_processes_write_the_same_bytes_as_one(products, run, of_two_processes, kind):
+    write_folds_and_turns(products, jobs=1)
+    assert files(run(kind).parent) == files(of_two_processes / kind)
 
 
 def test_an_error_in_a_process_is_said_in_one_line_with_its_fold(products):
     products.labels[FOLDS[:, 1] == "train"] = CLASSES[0]
-    ended = run_in_two_processes(products, "svm")
+    products.params["jobs"] = 2
+    products.write()
+    ended = run_python("-m", "stages.train", "--classifier", "svm")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: fold 2, text: ") and ended.stderr.count("\n") == 1
     assert "are of 1 classes; two are needed" in ended.stderr
