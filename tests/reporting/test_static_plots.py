@@ -248,9 +248,8 @@ def test_one_class_and_one_modality_are_drawn(tmp_path):
     )
 
 
-def test_a_modality_without_tables_is_left_out_and_a_missing_table_says_how_to_build_it(
-    plots, tmp_path
-):
+def test_a_modality_without_tables_is_left_out_and_a_missing_table_says_how_to_build_it(tmp_path):
+    plots = write_tables(tmp_path, ["Toys"], ["image", "text"])
     (plots / "pca/image.csv").unlink()
     (plots / "evaluation/confusion/image.csv").unlink()
     static_plots.draw_all(tmp_path / "images", plots)
@@ -262,7 +261,8 @@ def test_a_modality_without_tables_is_left_out_and_a_missing_table_says_how_to_b
         static_plots.draw_all(tmp_path / "images", plots)
 
 
-def test_drawing_leaves_settings_and_figures_of_the_process_alone(plots):
+def test_drawing_leaves_settings_and_figures_of_the_process_alone(tmp_path):
+    plots = write_tables(tmp_path, ["Toys"], ["text"])
     code = f"""
 import sys
 from pathlib import Path
