@@ -31,6 +31,7 @@ def settings(**changes) -> DownloadSettings:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body would wait for what says that its head has come
 
     def log_message(self, *_):
         pass
@@ -138,6 +139,7 @@ def too_long(handler):
     handler.send_response(200)
     handler.send_header("Content-Length", "3")
     handler.end_headers()
+    time.sleep(0.05)  # what comes with the head would be taken for a part of it
     handler.wfile.write(b"x" * 5000)
 
 

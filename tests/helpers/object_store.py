@@ -36,6 +36,7 @@ class Store(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body would wait for what says that its head has come
     server: Store
 
     def log_message(self, *_: Any) -> None:

@@ -39,6 +39,7 @@ FILES = {
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body would wait for what says that its head has come
 
     def log_message(self, *_):
         pass
