@@ -30,6 +30,7 @@ from stages.download.demo_images import draw
 from stages.download.image_conversion import to_jpeg
 from stages.download.perceptual_hash import perceptual_hash
 
+PARAMS = YAML(typ="safe").load(TOP / "params.yaml")
 SAMPLE = TOP.parent / "shared" / "bestbuy"
 
 
@@ -43,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serves /ok/<shade>, /slow/<shade> (in 20 ms), /gone and /flaky/<shade> (503 at first)."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body would wait for what says that its head has come
 
     def log_message(self, *_):
         pass
@@ -65,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # or some of those that connect at once would try again after a second
 
     def handle_error(self, *_):
         pass  # a client that is killed hangs up
@@ -94,14 +97,12 @@ def repository(tmp_path, monkeypatch):
 
 def params(archive=None, mirror=None, size=224, **download):
     """Write params.yaml with these changes."""
-    yaml = YAML(typ="safe", pure=True)
-    content = copy.deepcopy(yaml.load((TOP / "params.yaml").read_text(encoding="utf-8")))
+    content = copy.deepcopy(PARAMS)
     content["data"]["mirror"] = mirror
     content["data"]["table"].update(archive=archive, image_path="image" if archive else None)
     content["image"]["size"] = size
     content["download"] |= {"backoff_s": 0.01, "max_failed": 1.0, **download}
-    with Path("params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
+    Path("params.yaml").write_text(json.dumps(content))
 
 
 def products(references):
@@ -169,6 +170,7 @@ def test_shards_are_filled_in_the_order_of_products(repository, server, rows, sh
 
 def test_no_secret_of_a_url_is_in_a_reason_or_in_what_is_said(repository, server, capsys):
     host = server.url.replace("http://", "http://user:secret@")
+    params(retries=1)
     rows = run([f"{host}/{path}?sig=secret" for path in ("lost", "ok/x")])  # 503 and no answer
     with pytest.raises(InputError) as raised:
         params(max_failed=0.0)
