@@ -1,5 +1,6 @@
 """A folder with what train reads: parameters, splits and features."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,7 @@ class Products:
         }
 
     def write(self) -> None:
-        with Path("params.yaml").open("w") as file:
-            YAML().dump(self.params, file)
+        Path("params.yaml").write_text(json.dumps(self.params))
         skus = np.array([f"s{at:03d}" for at in range(N)], dtype=object)
         groups = np.array([f"g{at // 2}" for at in range(N)], dtype=object)
         turns = self.turns[:, : self.roles.shape[1]]

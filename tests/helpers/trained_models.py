@@ -42,8 +42,7 @@ class TrainedModels:
         `wrong` has the mistakes of a model on validation and test, `ablated_wrong` those on test
         without images and without text.
         """
-        with Path("params.yaml").open("w") as file:
-            YAML().dump(self.params, file)
+        Path("params.yaml").write_text(json.dumps(self.params))
         texts = [self.skus, [f"Product {sku}" for sku in self.skus], *[[""] * 30] * 2, self.labels]
         columns = [pa.array(column) for column in texts] + [pa.array([None] * 30, pa.string())]
         write_table(Path("data/products.parquet"), pa.table(columns, schema=PRODUCTS))

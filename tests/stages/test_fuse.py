@@ -1,6 +1,7 @@
 """Blocks stand side by side, on one footing, and nothing is fitted to them yet."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -61,8 +62,7 @@ class Catalogue:
         self.labels = [f"class {at % 3}" for at in range(PRODUCTS)]
 
     def write(self) -> None:
-        with Path("params.yaml").open("w") as file:
-            YAML().dump(self.params, file)
+        Path("params.yaml").write_text(json.dumps(self.params))
         skus, turns = np.array(SKUS, dtype=object), np.zeros(ROLES.shape, np.int32)
         write_splits(SPLITS, Splits(skus, np.array(self.labels), skus, ROLES, turns))
         for name, rows in self.rows.items():
@@ -267,8 +267,7 @@ def test_a_modality_may_name_some_of_its_folders_encoders(catalogue, run):
 def test_an_encoder_that_params_no_longer_name_is_removed_with_a_message(catalogue, run, capsys):
     catalogue.write()
     catalogue.params["image"]["encoders"].remove("convnextv2")
-    with Path("params.yaml").open("w") as file:
-        YAML().dump(catalogue.params, file)
+    Path("params.yaml").write_text(json.dumps(catalogue.params))
     run()
     assert not (IMAGE / "convnextv2.parquet").exists()
     assert f"removed {IMAGE / 'convnextv2.parquet'}" in capsys.readouterr().out

@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch):
         params = YAML(typ="safe").load(TOP / "params.yaml")
         params["data"] |= {"source": "table", "min_class_size": min_class_size, **data}
         params["data"]["table"] |= {"image_url": "image_url", "image_path": None, "archive": None}
-        YAML(typ="safe").dump(params, tmp_path / "params.yaml")
+        (tmp_path / "params.yaml").write_text(json.dumps(params))
         path = tmp_path / params["data"]["folder"] / params["data"]["table"]["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:

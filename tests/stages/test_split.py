@@ -71,10 +71,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run_over(rows, **split):
-        yaml = YAML()
-        params = yaml.load(TOP / "params.yaml")
+        params = YAML(typ="safe").load(TOP / "params.yaml")
         params["split"].update(split)
-        yaml.dump(params, tmp_path / "params.yaml")
+        (tmp_path / "params.yaml").write_text(json.dumps(params))
         products = [product for product, _ in rows]
         write_table(paths.PRODUCTS, pa.Table.from_pylist(products, schema=PRODUCTS))
         images = [

@@ -1,5 +1,6 @@
 """What tunes a network sees the texts of training products alone, and is served like others."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -49,8 +50,7 @@ class Catalogue:
     def write(self) -> None:
         params = YAML(typ="safe").load(TOP / "params.yaml")
         params["classifiers"] = {"finetuned": FINETUNED | {"encoder": self.encoder}}
-        with Path("params.yaml").open("w") as file:
-            YAML().dump(params, file)
+        Path("params.yaml").write_text(json.dumps(params))
         settings = TextSettings(kind="huggingface_text", model="lab/network", max_tokens=16)
         folder = weights("minilm")
         write_text_network(folder, [*WORDS, "balls", "boxes", "cups"])

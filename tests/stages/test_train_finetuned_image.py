@@ -1,5 +1,6 @@
 """What tunes an image network sees the images of training products alone, and is served."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -49,8 +50,7 @@ def write_catalogue(strategy: str) -> None:
     params = YAML(typ="safe").load(TOP / "params.yaml")
     params["classifiers"] = {"finetuned_image": TUNING}
     params["fusion"]["strategy"] = strategy
-    with Path("params.yaml").open("w") as file:
-        YAML().dump(params, file)
+    Path("params.yaml").write_text(json.dumps(params))
     settings = ImageSettings(kind="huggingface_image", model="lab/network")
     folder = weights("convnextv2")
     write_image_network(folder)

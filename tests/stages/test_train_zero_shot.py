@@ -1,6 +1,7 @@
 """Zero-shot through the stages, from weights to a model that is served, with a small CLIP."""
 
 import io
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -56,8 +57,7 @@ def top(tmp_path_factory):
     params["text"] = {"encoders": ["clip_text", "ngrams"], "fields": ["name"]}
     params["classifiers"] = {"zero_shot": {}}
     params["precision"] = "float32"
-    with (top / "params.yaml").open("w") as file:
-        YAML().dump(params, file)
+    (top / "params.yaml").write_text(json.dumps(params))
     skus = np.array([f"s{i:02d}" for i in range(N)], dtype=object)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(top)
