@@ -4,15 +4,15 @@ import csv
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from helpers.models import LABELS, row_of
+from helpers.models import LABELS, texts_of_row
 
 COLUMNS = ["sku", "name", "description"]
 
 
 def products(count: int) -> list[dict[str, str]]:
     """Return the texts of `count` products as rows."""
-    rows = [row_of(label, i) for i, label in enumerate(labels(count))]
-    return [{name: str(row[name]) for name in COLUMNS} for row in rows]
+    rows = [texts_of_row(label, i) for i, label in enumerate(labels(count))]
+    return [{name: row[name] for name in COLUMNS} for row in rows]
 
 
 def labels(count: int) -> list[str]:

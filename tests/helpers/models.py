@@ -55,16 +55,20 @@ def image_of(label: str, number: int = 0) -> bytes:
     return file.getvalue()
 
 
-def row_of(label: str, number: int = 0) -> dict[str, object]:
-    """Return a product as one gives it to the Predictor."""
+def texts_of_row(label: str, number: int = 0) -> dict[str, str]:
+    """Return a product's texts as one gives them to the Predictor."""
     material = MATERIALS[number % len(MATERIALS)]
     return {
         "sku": f"{label[0]}{number}",
         "name": f"{label[:-1]} {number}",
         "description": f"One of our {label.lower()}, made of {material}.",
         "manufacturer": "Acme",
-        "image": image_of(label, number),
     }
+
+
+def row_of(label: str, number: int = 0) -> dict[str, object]:
+    """Return a product as one gives it to the Predictor."""
+    return {**texts_of_row(label, number), "image": image_of(label, number)}
 
 
 def make_model(

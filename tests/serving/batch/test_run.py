@@ -12,6 +12,7 @@ from helpers.batch import labels, products, read, write_csv
 from helpers.models import FIELDS, LABELS, image_of
 from helpers.workbooks import xlsx
 
+from serving.batch import run
 from stages.common.errors import InputError
 from stages.common.images import open_jpeg
 from stages.common.tables import PRODUCTS
@@ -90,7 +91,8 @@ def test_a_row_without_sku_has_its_number(tmp_path, predict):
     assert [row["sku"] for row in predict("new.csv", "text")[0]] == [str(i) for i in range(1, 11)]
 
 
-def test_bad_rows_among_a_thousand_harm_no_other(tmp_path, predict):
+def test_bad_rows_among_a_thousand_harm_no_other(tmp_path, predict, monkeypatch):
+    monkeypatch.setattr(run, "CHUNK", 100)
     write_csv(tmp_path / "good.csv", products(1000))
     lines = (tmp_path / "good.csv").read_bytes().split(b"\r\n")
     bad = {3: b"only one cell", 500: b"K1,\xff\xfe,not UTF-8", 800: b'K2,"never closed,x'}
