@@ -6,12 +6,14 @@ of their own in tests/encoders/test_huggingface_text.py.
 
 import ast
 import base64
+import gc
 import json
 import marshal
 import math
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +35,17 @@ STAGES = TOP / "stages"
 class RunsWhenLoaded:
     def __reduce__(self):
         return os.system, ("touch it_ran",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_keras() -> Iterator[None]:
+    """Import Keras, whose objects are no garbage: it would look for it in all with each network."""
+    from stages.common.keras_weights import import_keras
+
+    import_keras()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
