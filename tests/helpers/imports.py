@@ -2,12 +2,14 @@
 
 import ast
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 from helpers.repository import TOP
 
 
-def imported_files(file: Path) -> set[Path]:
+@cache
+def imported_files(file: Path) -> frozenset[Path]:
     """Return the files of the repository that a module imports itself, wherever in its text."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -19,7 +21,7 @@ def imported_files(file: Path) -> set[Path]:
         for name in names:
             path = TOP / name.replace(".", "/")
             found |= {path.with_suffix(".py"), path / "__init__.py"}
-    return {path for path in found if path.is_file()}
+    return frozenset(path for path in found if path.is_file())
 
 
 def closure(files: Collection[Path], opaque: Collection[Path] = ()) -> set[Path]:
