@@ -84,23 +84,23 @@ def images():
 
 @pytest.fixture(scope="session")
 def shop_images():
-    """16 images of the sample of Best Buy's catalogue."""
+    """64 images of the sample of Best Buy's catalogue."""
     files = sorted((BESTBUY / "images").glob("*.jpg"))
     if not files:
         pytest.skip(f"the sample of Best Buy's images is not at {BESTBUY}")
-    chosen = files[:: len(files) // 16][:16]
+    chosen = files[:: len(files) // 64][:64]
     return [np.array(PIL.Image.open(file).convert("RGB")) for file in chosen]
 
 
 @pytest.fixture(scope="session")
 def shop_texts():
-    """50 texts of the sample of Best Buy's catalogue."""
+    """200 texts of the sample of Best Buy's catalogue."""
     file = BESTBUY / "products.json"
     if not file.is_file():
         pytest.skip(f"the sample of Best Buy's products is not at {BESTBUY}")
     products = json.loads(file.read_text(encoding="utf-8"))
     texts = [f"{entry['name']}. {entry.get('description') or ''}" for entry in products]
-    return texts[:: len(texts) // 50][:50]
+    return texts[:: len(texts) // 200][:200]
 
 
 @pytest.fixture(scope="session")

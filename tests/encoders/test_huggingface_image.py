@@ -123,7 +123,7 @@ def test_convnextv2_is_transformers(convnextv2, images, reference):
 
 def test_convnextv2_is_transformers_on_real_images(convnextv2, shop_images):
     folder, encoder = convnextv2
-    assert len(shop_images) == 16
+    assert len(shop_images) == 64
     assert agree(encoded(encoder, shop_images), eager(folder, shop_images))
 
 

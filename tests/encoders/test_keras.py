@@ -184,7 +184,7 @@ def test_resnet50_is_keras(resnet50, images, reference):
 
 def test_resnet50_is_keras_on_real_images(keras, resnet50, shop_images):
     network, _, encoder = resnet50
-    assert len(shop_images) == 16
+    assert len(shop_images) == 64
     preprocess = keras.applications.resnet50.preprocess_input
     assert agree(encoded(encoder, shop_images), predicted(network, preprocess, shop_images))
 
