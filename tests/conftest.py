@@ -4,9 +4,10 @@ import pytest
 
 # Those that run the pipeline again and again, those that run large networks, those that train them.
 SLOWEST = [
-    *("test_repro.py", "test_commands.py", "test_keras.py", "test_changes.py"),
-    *("test_huggingface_image.py", "test_huggingface_text.py"),
-    *("test_classifiers.py", "test_client.py", "test_safety.py", "test_train.py"),
+    *("test_repro.py", "test_commands.py", "test_changes.py", "test_keras.py", "test_ray.py"),
+    *("test_finetuned.py", "test_huggingface_text.py", "test_huggingface_image.py"),
+    *("test_train.py", "test_finetuned_keras.py", "test_page.py", "test_fetch_weights.py"),
+    *("test_safety.py", "test_client.py", "test_command.py", "test_fingerprint.py"),
 ]
 
 
