@@ -188,9 +188,9 @@ def test_the_wait_for_a_slot_does_not_count_as_a_time_out(host):
         time.sleep(0.4)
         handler.answer(200, BODY)
 
-    host.answers = {f"/{n}": [slow] for n in range(6)}
-    urls = [f"{host.url}/{n}" for n in range(6)]
-    results = fetch(urls, per_host=1, connect_timeout_s=0.5, read_timeout_s=1.0, retries=0)
+    host.answers = {f"/{n}": [slow] for n in range(8)}
+    urls = [f"{host.url}/{n}" for n in range(8)]
+    results = fetch(urls, per_host=1, connect_timeout_s=1.0, read_timeout_s=1.0, retries=0)
     assert set(results.values()) == {BODY}
 
 
