@@ -32,9 +32,10 @@ from stages.common.texts import texts_of
 from stages.encoders import hashed_ngrams
 from stages.encoders.backends.base import Backend
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
+from stages.fusion.fitting import Task
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, ModelFile
-from stages.fusion.training import Task, fit_models
+from stages.fusion.training import fit_models
 
 TOP = Path(__file__).parents[1]
 KIND = "logistic_regression"
@@ -93,7 +94,7 @@ def write_model(folder: Path, products: list[RawProduct]) -> None:
     )
     (models,) = fit_models(
         task,
-        lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
+        lambda chosen, block_weights: features.select_rows(chosen).select_blocks(block_weights),
         roles[:, None],
         np.zeros((len(table), 1), dtype=int),
     )

@@ -6,12 +6,10 @@ models/trained/<classifier>/: for each modality a model per fold, what the model
 products are sorted by (model.json), and the folds' probabilities for the validation and test
 products that they can see; for test products that have image and text also without one. New
 products are sorted by the model of the only fold; with several folds, or with `train.refit`, by one
-that is fitted to all products, in the folder `all`. The modalities are one stage, for their models
-have members in common.
+that is fitted to all products, in the folder `all`. Modalities are one stage: they share members.
 """
 
 import argparse
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +20,8 @@ from stages.common.splits import TEST, VALIDATION, Splits, read_splits
 from stages.common.tables import PRODUCTS, read_table, write_table
 from stages.compute.local import Sizes
 from stages.compute.selection import select_runner
-from stages.fusion.features import check_skus, read_features, read_metadata
+from stages.fusion.features import FeaturesReader, check_skus, read_metadata
+from stages.fusion.fitting import History, Reader, Task
 from stages.fusion.inputs import InputReader, input_blocks
 from stages.fusion.members import plan_members
 from stages.fusion.model import FusedModel
@@ -34,7 +33,7 @@ from stages.fusion.out_of_fold import (
     prediction_table,
 )
 from stages.fusion.saved_model import ALL, describe
-from stages.fusion.training import History, Reader, Task, TrainedModel, fit_models
+from stages.fusion.training import TrainedModel, fit_models
 from stages.params import load_params
 
 
@@ -48,12 +47,12 @@ def main() -> None:
     metadata = read_metadata(paths.FEATURES)
     check_skus(paths.FEATURES, splits.skus)
     settings, strategy = params.classifiers[name], params.fusion.strategy
-    read: Reader = partial(read_features, paths.FEATURES, metadata.seen_blocks, splits.labels)
+    read: Reader = FeaturesReader(paths.FEATURES, splits.labels)
     files = [paths.FEATURES]
     if (encoder := settings.reads_inputs_of) is not None:
         products = read_table(paths.PRODUCTS, PRODUCTS)
-        read = InputReader(read, input_blocks(encoder, metadata, products))
-        files += read.files
+        read = inputs = InputReader(read, input_blocks(encoder, metadata, products))
+        files += inputs.files
     plan = plan_members(metadata, strategy)
     classes = sorted(set(splits.labels.tolist()))
     task = Task(name, settings, strategy, params.seed, plan, classes)
@@ -102,7 +101,9 @@ def save_fold(
 
     Test products are predicted by the model that was saved.
     """
-    test, rows = read(splits.roles[:, fold - 1] == TEST)
+    is_test = splits.roles[:, fold - 1] == TEST
+    seen = {name: one for model in models.values() for name, one in model.block_weights.items()}
+    test, rows = read(is_test, seen), is_test.nonzero()[0]
     found = {}
     for modality, trained in models.items():
         place = folder / modality / f"fold-{fold}"

@@ -95,7 +95,10 @@ class Classifier(ArrayClassifier):
         for epoch in range(settings.max_epochs):
             loss, right = 0.0, 0
             for rows in _batches(len(y), settings.batch_size):
-                part = {name: one[rows].mul_(scales[name]) for name, one in blocks.items()}
+                part = {
+                    name: one.index_select(0, rows).mul_(scales[name])
+                    for name, one in blocks.items()
+                }
                 logits = _logits(layers, part, settings.dropout)
                 losses = torch.nn.functional.cross_entropy(logits, columns[rows], reduction="none")
                 weighted = (losses * weights[rows]).mean()

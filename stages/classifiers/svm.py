@@ -115,10 +115,11 @@ class Classifier(ArrayClassifier):
         sums, total = np.zeros((n_components, len(self.classes_))), np.zeros(n_components)
         for rows in slices(len(matrix)):
             kernel = rbf_kernel(matrix[rows], vectors, gamma=settings.gamma).astype(np.float64)
-            counted = kernel.T * counts[rows]
-            products += counted @ kernel
-            sums += counted @ targets(columns[rows], len(self.classes_))
-            total += counted.sum(axis=1)
+            kernel *= np.sqrt(counts[rows])[:, None]
+            products += kernel.T @ kernel  # half a product: NumPy knows that it is symmetric
+            scaled = np.sqrt(counts[rows])[:, None] * targets(columns[rows], len(self.classes_))
+            sums += kernel.T @ scaled
+            total += np.sqrt(counts[rows]) @ kernel
         # Ridge regression, which does not shrink the intercept: about the means of both sides.
         frequencies = np.bincount(columns, counts) / counts.sum()
         mean, mean_target = total / counts.sum(), 2 * frequencies - 1

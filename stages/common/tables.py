@@ -149,12 +149,15 @@ def from_arrow(
         parts = [_sparse_rows(chunk, n_features) for chunk in chunks if len(chunk)]
         empty = csr_array((0, n_features), dtype=np.float32)
         return (vstack(parts, format="csr") if parts else empty), present
-    rows = np.zeros((len(column), column.type.list_size), dtype=np.float32)
+    size = column.type.list_size
+    rows = np.zeros((len(column), size), dtype=np.float32)
     start = 0
     for chunk in chunks:
         stop = start + len(chunk)
-        numbers = chunk.drop_null().flatten().to_numpy()
-        rows[start:stop][present[start:stop]] = numbers.reshape(-1, rows.shape[1])
+        # The numbers of all rows: to drop those of null rows first takes twice the time.
+        flat = chunk.values.slice(chunk.offset * size, len(chunk) * size)
+        numbers = flat.to_numpy(zero_copy_only=False).reshape(-1, size)
+        np.copyto(rows[start:stop], numbers, where=present[start:stop, None])
         start = stop
     return rows, present
 

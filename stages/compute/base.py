@@ -10,6 +10,10 @@ Result = TypeVar("Result", covariant=True)
 class RunUnits(Protocol):
     """Calls independent units of work, several at a time."""
 
+    @property
+    def places(self) -> int:
+        """How many of them are under way at a time, where there are so many."""
+
     def __call__(self, units: Sequence[Callable[[], Result]], /) -> Iterator[Result]:
         """Yield what the units return, in their order and as soon as it is there."""
 

@@ -105,19 +105,28 @@ def free_memory() -> int:
     return free
 
 
-def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Result]:
-    """Call each of `units`; yield what they return, in their order and as soon as it is there.
+@dataclass(frozen=True)
+class Processes:
+    """So many processes of this machine, each of which does one unit of work at a time."""
 
-    With more than one unit and job they are called in processes, and what they hold and return is
-    pickled. An error of a unit ends the others and is raised. Raises InputError where a process was
-    killed.
-    """
-    jobs = min(jobs, len(units))
+    places: int
+
+    def __call__(self, units: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+        """Call each of `units`; yield what they return, in their order, as soon as it is there.
+
+        With more than one unit and process, what they hold and return is pickled; else they are
+        called in this one. An error of a unit ends the others and is raised. Raises InputError
+        where a process was killed.
+        """
+        yield from _run(units, min(self.places, len(units)))
+
+
+def _run(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Result]:
     if jobs < 2:
         for unit in units:
             yield unit()
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, cpu_count, delayed, parallel_config
 
     # An error ends the other processes; what cleans up after them would say so in several lines.
     if QUIET not in (known := os.environ.get("PYTHONWARNINGS", "")):
@@ -125,7 +134,8 @@ def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Resu
     with parallel_config("loky", inner_max_num_threads=1):
         # Without `max_nbytes` large arrays would go through files, which a kill leaves behind.
         pool = Parallel(jobs, batch_size=1, max_nbytes=None, return_as="generator")
-        results = pool(delayed(_call_in_worker)(unit, os.getpid()) for unit in units)
+        cores = max(1, cpu_count() // jobs)
+        results = pool(delayed(_call_in_worker)(unit, os.getpid(), cores) for unit in units)
     try:
         yield from results
     except BrokenProcessPool:
@@ -135,17 +145,20 @@ def run_units(units: Sequence[Callable[[], Result]], jobs: int) -> Iterator[Resu
         ) from None
 
 
-def _call_in_worker(unit: Callable[[], Result], parent: int) -> Result:
+def _call_in_worker(unit: Callable[[], Result], parent: int, cores: int) -> Result:
     """Call a unit in a worker process."""
     _end_with(parent)
-    return with_one_thread(unit)
+    return with_cores(unit, cores)
 
 
-def with_one_thread(unit: Callable[[], Result]) -> Result:
-    """Call a unit in a process of its own, where libraries compute with one thread."""
+def with_cores(unit: Callable[[], Result], cores: int = 1) -> Result:
+    """Call a unit in a process of its own, where a forest grows on so many cores.
+
+    Libraries compute with one thread: each number of threads rounds differently.
+    """
     from threadpoolctl import threadpool_limits
 
-    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # or a forest would start a thread per core
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(cores)  # or a forest would start a thread per core
     with threadpool_limits(1):
         return unit()
 

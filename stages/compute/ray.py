@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stages.common.errors import InputError
-from stages.compute.local import with_one_thread
+from stages.compute.local import with_cores
 from stages.compute.project_files import ProjectFolder, describe_folder, read_part
 
 AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
@@ -66,29 +66,41 @@ class RayWorkers:
         yield from _run(at_most, self._options, self._folder, function, items, in_order=False)
 
 
-def run_units(
-    units: Sequence[Callable[[], Result]],
-    memory: int,
-    may_use_gpus: bool = False,
-    reads: Sequence[Path] = (),
-) -> Iterator[Result]:
-    """Call each of `units` on a core of the cluster that has so many bytes of memory left.
+class Cores:
+    """The cores of a cluster, each of which does one unit of work at a time.
 
-    With `may_use_gpus` it has a GPU as well, where the cluster has any. `reads` are the files and
-    folders that they read. Yield what they return, in their order. Raises InputError where no
-    machine has the memory.
+    Where units may use GPUs and there are any, it is the GPUs instead, each with a core.
     """
-    nodes = _nodes()
-    with_gpus = [node for node in nodes if node["Resources"].get("GPU")] if may_use_gpus else []
-    nodes = with_gpus or nodes
-    if memory > (most := max(node["Resources"].get("memory", 0) for node in nodes)):
-        raise InputError(
-            f"a unit of training takes {memory / 1e9:.1f} GB of memory, and no machine of the "
-            f"cluster has more than {most / 1e9:.1f} GB to give: add a larger one"
-        )
-    places = int(sum(node["Resources"]["GPU" if with_gpus else "CPU"] for node in nodes))
-    options = {"num_cpus": 1, "memory": memory, "num_gpus": 1 if with_gpus else 0}
-    yield from _run(AHEAD * places, options, _prepare_folder(nodes, reads), with_one_thread, units)
+
+    def __init__(self, memory: int, may_use_gpus: bool = False, reads: Sequence[Path] = ()) -> None:
+        """Connect to the cluster; raises InputError where there is none.
+
+        A unit takes so many bytes of `memory`. `reads` are the files and folders that units read.
+        """
+        self._memory, self._reads = memory, reads
+        machines = [node["Resources"] for node in _nodes()]
+        self._kind = "GPU" if may_use_gpus and any(one.get("GPU") for one in machines) else "CPU"
+        self._options = {"num_cpus": 1, "memory": memory, "num_gpus": int(self._kind == "GPU")}
+
+    @property
+    def places(self) -> int:
+        """How many units are under way at a time: machines come and go."""
+        return int(sum(node["Resources"].get(self._kind, 0) for node in _nodes()))
+
+    def __call__(self, units: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+        """Yield what the units return, in their order.
+
+        Raises InputError where no machine has the memory.
+        """
+        nodes = [node for node in _nodes() if node["Resources"].get(self._kind)]
+        most = max((node["Resources"].get("memory", 0) for node in nodes), default=0)
+        if self._memory > most:
+            raise InputError(
+                f"a unit of training takes {self._memory / 1e9:.1f} GB of memory, and no machine "
+                f"of the cluster has more than {most / 1e9:.1f} GB to give: add a larger one"
+            )
+        folder = _prepare_folder(nodes, self._reads)
+        yield from _run(AHEAD * self.places, self._options, folder, with_cores, units)
 
 
 def _nodes() -> list[dict[str, Any]]:

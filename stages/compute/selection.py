@@ -1,7 +1,6 @@
 """Where params.yaml says that work is done: `compute` and `jobs`."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +19,8 @@ def select_runner(
     """
     if compute == "ray":
         gpus = sizes.may_use_gpu
-        return partial(ray.run_units, memory=sizes.usual, may_use_gpus=gpus, reads=reads)
-    return partial(local.run_units, jobs=local.count_jobs(jobs, sizes))
+        return ray.Cores(sizes.usual, gpus, reads)
+    return local.Processes(local.count_jobs(jobs, sizes))
 
 
 def select_workers(

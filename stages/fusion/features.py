@@ -171,6 +171,18 @@ def check_skus(path: Path, skus: np.ndarray) -> None:
         raise InputError(f"{path} is of other products than data/splits.parquet: `dvc repro -f`")
 
 
+@dataclass(frozen=True)
+class FeaturesReader:
+    """Reads blocks of data/features.parquet; `labels`, str (n,), are those of its products."""
+
+    path: Path
+    labels: np.ndarray
+
+    def __call__(self, chosen: np.ndarray, block_weights: Mapping[str, float]) -> Features:
+        """Return the blocks that `block_weights` names of all `chosen` products, boolean (n,)."""
+        return read_features(self.path, block_weights, self.labels, chosen, keep_empty=True)[0]
+
+
 class _DenseRows:
     """The vectors of a block, put together from batches."""
 
@@ -215,14 +227,18 @@ class _SparseRows(_DenseRows):
 
 
 def read_features(
-    path: Path, block_weights: Mapping[str, float], labels: np.ndarray, chosen: np.ndarray
+    path: Path,
+    block_weights: Mapping[str, float],
+    labels: np.ndarray,
+    chosen: np.ndarray,
+    keep_empty: bool = False,
 ) -> tuple[Features, np.ndarray]:
     """Read the blocks that `block_weights` names, of the products that `chosen` holds for.
 
     `labels`, str, and `chosen`, boolean, are of shape (n,), for the n products of the table.
-    Products that have none of the blocks are dropped: return the features of the others, and their
-    row numbers, int of shape (len(features.labels),). Large blocks lie in files: see large_arrays.
-    Raises InputError where the disk has no room for them.
+    Products that have none of the blocks are dropped, unless `keep_empty`: return the features of
+    the others, and their row numbers, int of shape (len(features.labels),). Large blocks lie in
+    files: see large_arrays. Raises InputError where the disk has no room for them.
     """
     schema = read_schema(path)
     metadata = read_metadata(path)
@@ -234,8 +250,9 @@ def read_features(
     start = 0
     for batch in read_batches(path, list(block_weights)):
         vectors = {name: from_arrow(batch[name], metadata.n_features[name]) for name in read}
-        some = np.logical_or.reduce([there for _, there in vectors.values()])
-        here = chosen[start : start + len(batch)] & some
+        here = chosen[start : start + len(batch)]
+        if not keep_empty:
+            here = here & np.logical_or.reduce([there for _, there in vectors.values()])
         for name, (given, there) in vectors.items():
             read[name].append(given[here], there[here])
         rows.append(start + np.flatnonzero(here))

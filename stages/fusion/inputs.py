@@ -16,7 +16,7 @@ from stages.common.product_images import read_images
 from stages.common.text_network import TextNetwork
 from stages.common.texts import texts_of
 from stages.fusion.features import Features, FeaturesMetadata
-from stages.fusion.training import Reader
+from stages.fusion.fitting import Reader
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,12 @@ class InputReader:
         shards = [path for one in blocks if isinstance(one, StoredImages) for path in one.shards]
         return [one.network.folder for one in blocks if one.network is not None] + shards
 
-    def __call__(self, chosen: np.ndarray) -> tuple[Features, np.ndarray]:
-        """Return the features of the chosen products that have a block, and their row numbers."""
-        features, rows = self.read(chosen)
-        raw_inputs = {name: block[rows] for name, block in self.inputs.items()}
-        return replace(features, raw_inputs=raw_inputs), rows
+    def __call__(self, chosen: np.ndarray, block_weights: Mapping[str, float]) -> Features:
+        """Return the features of the chosen products, with the inputs of the same blocks."""
+        raw_inputs = {
+            name: block[chosen] for name, block in self.inputs.items() if name in block_weights
+        }
+        return replace(self.read(chosen, block_weights), raw_inputs=raw_inputs)
 
 
 def _image_network(settings: Mapping[str, Any], folder: Path) -> ImageNetwork | KerasNetwork:

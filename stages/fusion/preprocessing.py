@@ -7,7 +7,7 @@ inverse document frequency and reduced to its leading components: latent semanti
 (Deerwester et al. 1990).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -114,6 +114,14 @@ class BlockPreprocessor:
             if key.rpartition("/")[0] in names:
                 selected._arrays[key] = array
         return selected
+
+    @classmethod
+    def joined(cls, parts: Iterable["BlockPreprocessor"]) -> "BlockPreprocessor":
+        """Return the preprocessor of all blocks; those of one name were fitted to the same rows."""
+        joined = cls()
+        for one in parts:
+            joined._arrays |= one._arrays
+        return joined
 
     def save(self, folder: Path) -> None:
         """Write the arrays into `folder`."""

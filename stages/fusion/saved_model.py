@@ -9,8 +9,9 @@ import numpy as np
 
 from stages.common.thresholds import promised_thresholds
 from stages.fusion.features import FeaturesMetadata
+from stages.fusion.fitting import Task
 from stages.fusion.model_file import ModelFile
-from stages.fusion.training import Task, TrainedModel
+from stages.fusion.training import TrainedModel
 
 # What a model is made of and run by: it is loaded by others too, at the reader's risk.
 LIBRARIES = ("numpy", "openvino", "pillow", "safetensors", "scikit-learn", "scipy", "skops")

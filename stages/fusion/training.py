@@ -6,8 +6,7 @@ put together and calibrated by what was predicted for products that were held ou
 several modalities have is fitted once. What does not depend on each other is fitted in parallel.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -15,93 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from stages.classifiers.base.interface import Classifier
 from stages.common.errors import InputError
 from stages.common.splits import TEST, VALIDATION
 from stages.compute.base import RunUnits
-from stages.compute.local import run_units
+from stages.compute.local import Processes
 from stages.fusion.calibration import LogOpinionPool, fit_pool
-from stages.fusion.features import Features
-from stages.fusion.members import (
-    BOTH,
-    Member,
-    MemberPredictions,
-    fit_member,
-    pool_names,
-    predict_member,
-    rows_by_pool,
+from stages.fusion.fitting import (
+    CrossFit,
+    FittedMembers,
+    History,
+    OutOfFold,
+    Reader,
+    Task,
+    fit_turn,
+    in_fold,
+    refit,
 )
+from stages.fusion.members import BOTH, Member, pool_names, rows_by_pool
 from stages.fusion.model import FusedModel, Predictions, pool_predictions
-from stages.fusion.preprocessing import BlockPreprocessor
-from stages.fusion.saved_files import SavedFiles
 
-History = dict[str, list[float]]
-# Takes which products to read, boolean of shape (n,); gives the features of those that have a block
-# and their row numbers. Features are read when they are needed: a large catalogue's fit in memory
-# about once.
-Reader = Callable[[np.ndarray], tuple[Features, np.ndarray]]
-ONE_BY_ONE: RunUnits = partial(run_units, jobs=1)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is fitted: a kind of classifier, its settings, and the members of each modality.
-
-    `classes` are those of all products: they name the columns of members' probabilities.
-    """
-
-    kind: str
-    settings: Any
-    strategy: str
-    seed: int
-    plan: Mapping[str, Mapping[str, Member]]
-    classes: Sequence[str]
-
-    @property
-    def members(self) -> list[Member]:
-        """The members of all modalities, each once, in the order in which they are fitted."""
-        return list(
-            dict.fromkeys(one for members in self.plan.values() for one in members.values())
-        )
-
-
-@dataclass(frozen=True)
-class FittedMembers:
-    """Members that were fitted on the same products, whose labels are `labels`, str (n,).
-
-    `used` says of each member which of them it was fitted on, boolean of shape (n,). Where they
-    come from another process, the classifiers can only be saved.
-    """
-
-    preprocessor: BlockPreprocessor
-    classifiers: dict[Member, Classifier]
-    used: dict[Member, np.ndarray]
-    labels: np.ndarray
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what is sent to another process."""
-        saved = {member: SavedFiles.of(one) for member, one in self.classifiers.items()}
-        return vars(self) | {"classifiers": saved}
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What members predict for products that they were not fitted on.
-
-    `rows` are the products' row numbers, int of shape (n,), and `labels` their labels. `known` says
-    of each member which classes it was fitted on when it predicted a product, boolean of shape (n,
-    classes): a class that is in one turn of validation alone was unknown in that turn.
-    """
-
-    rows: np.ndarray
-    labels: np.ndarray
-    predictions: dict[Member, MemberPredictions]
-    known: dict[Member, np.ndarray]
-
-    def knows_label(self, members: Iterable[Member], classes: Sequence[str]) -> np.ndarray:
-        """Return whether one of `members` was fitted on the product's label, boolean (n,)."""
-        at = np.arange(len(self.labels)), np.searchsorted(classes, self.labels)
-        return np.logical_or.reduce([self.known[member][at] for member in members])
+ONE_BY_ONE: RunUnits = Processes(1)
 
 
 @dataclass(frozen=True)
@@ -119,19 +51,6 @@ class TrainedModel:
     rows: np.ndarray
     validation: Predictions
     history: History
-
-
-@dataclass(frozen=True)
-class CrossFit:
-    """What came of members in cross-validation, in one turn or in several.
-
-    `histories` says how each member was fitted in each turn. `fitted` are the members themselves
-    where they are of use: where validation takes no turns.
-    """
-
-    out_of_fold: OutOfFold
-    histories: list[Mapping[Member, History]]
-    fitted: FittedMembers | None
 
 
 @dataclass(frozen=True)
@@ -192,9 +111,40 @@ def fit_models(
         folds.append(Fold(name, fits, again))
     if is_refit:
         folds.append(Fold("", [], partial(refit, task, read, "", np.ones(len(roles), dtype=bool))))
+    # Members share the networks that they tune.
+    if task.settings.reads_inputs_of is None and not task.settings.uses_all_cores:
+        run = ByMember(run, task.members)
     schedule = _in_two_rounds if task.settings.stops_early else _in_one_round
     for fold, part, fitted in schedule(folds, run):
         yield _put_together(task, fold.name, fitted, part)
+
+
+@dataclass(frozen=True)
+class ByMember:
+    """Calls `fit_turn` and `refit` for each member by itself, where there is room for more units.
+
+    Features are read and preprocessed by each of them then.
+    """
+
+    run: RunUnits
+    members: Sequence[Member]
+
+    @property
+    def places(self) -> int:
+        """How many units are under way at a time, where there are so many."""
+        return self.run.places
+
+    def __call__(self, units: Sequence[Callable[..., Any]]) -> Iterator[Any]:
+        """Yield what the units return, in their order."""
+        if len(units) >= self.run.places or len(self.members) < 2:
+            yield from self.run(units)
+            return
+        # Those that see most take longest: they come first.
+        ordered = sorted(self.members, key=lambda one: len(one.block_weights), reverse=True)
+        parts = self.run([partial(unit, only=one) for unit in units for one in ordered])
+        for _ in units:
+            found = list(islice(parts, len(ordered)))
+            yield type(found[0]).of_members(found)
 
 
 def _in_one_round(
@@ -240,7 +190,7 @@ def _joined_folds(
     """Yield what came of each fold's turns; of all folds for the one that has no turns."""
     parts: list[CrossFit] = []
     for fold in folds:
-        part = _joined(list(islice(results, len(fold.fits))) if fold.fits else parts)
+        part = CrossFit.of_turns(list(islice(results, len(fold.fits))) if fold.fits else parts)
         parts.append(replace(part, fitted=None))
         yield fold, part
 
@@ -252,7 +202,7 @@ def _put_together(
     out_of_fold = part.out_of_fold
     trained = {}
     for modality, members in task.plan.items():
-        with _named(fold):
+        with in_fold(fold):
             classes, pools = calibrate(task, modality, fitted, out_of_fold)
         own = {name: out_of_fold.predictions[member] for name, member in members.items()}
         seen = np.logical_or.reduce([one.sees for one in own.values()])
@@ -281,62 +231,6 @@ def _put_together(
             model, blocks, int(n_products), out_of_fold.rows[seen], validation, history
         )
     return trained
-
-
-def fit_turn(
-    task: Task,
-    read: Reader,
-    fold: str,
-    roles: np.ndarray,
-    turns: np.ndarray,
-    turn: int,
-    takes_turns: bool,
-    own: Mapping[Member, History] | None = None,
-    others: Sequence[Mapping[Member, History]] = (),
-) -> CrossFit:
-    """Fit the members without the validation products of a turn, and predict for these.
-
-    `roles` and `turns` are those of the fold, of shape (n,). The members are returned as well
-    unless validation `takes_turns`. With the histories of `others`, a classifier that stops early
-    gets as many epochs as were best in those; `own` is how it was fitted before.
-    """
-    is_validation = (roles == VALIDATION) & (turns == turn)
-    settings = _settings_of(task, others)
-    with _named(fold):
-        preprocessor, train = _read_training_products(task, read, (roles != TEST) & ~is_validation)
-        validation, rows = read(is_validation)
-        validation = preprocessor.transform(validation)
-        fitted = _fit_members(task, settings, preprocessor, train, None if others else validation)
-    predictions = {
-        member: predict_member(
-            classifier, validation.select_blocks(member.block_weights), task.classes
-        )
-        for member, classifier in fitted.classifiers.items()
-    }
-    histories = own or {one: fitted.classifiers[one].history_ for one in task.members}
-    known = {
-        member: np.tile(np.isin(task.classes, classifier.classes_), (len(rows), 1))
-        for member, classifier in fitted.classifiers.items()
-    }
-    out_of_fold = OutOfFold(rows, validation.labels, predictions, known)
-    return CrossFit(out_of_fold, [histories], None if takes_turns else fitted)
-
-
-def refit(
-    task: Task,
-    read: Reader,
-    fold: str,
-    chosen: np.ndarray,
-    histories: Sequence[Mapping[Member, History]],
-) -> FittedMembers:
-    """Fit the members to all `chosen` products, boolean of shape (n,), without validation.
-
-    A classifier that stops early gets as many epochs as were best on validation, in the median of
-    the turns.
-    """
-    with _named(fold):
-        preprocessor, train = _read_training_products(task, read, chosen)
-        return _fit_members(task, _settings_of(task, histories), preprocessor, train, None)
 
 
 def calibrate(
@@ -397,81 +291,3 @@ def _without_unknown(found: Predictions, known: np.ndarray) -> Predictions:
     kept = np.where(known[partly], probabilities[partly], 0)
     probabilities[partly] = kept / kept.sum(axis=1, keepdims=True)
     return replace(found, probabilities=probabilities)
-
-
-def _read_training_products(
-    task: Task, read: Reader, chosen: np.ndarray
-) -> tuple[BlockPreprocessor, Features]:
-    """Read the chosen products; return what was fitted to their blocks, and them preprocessed."""
-    train, _ = read(chosen)
-    preprocessor = BlockPreprocessor(task.seed)
-    return preprocessor, preprocessor.fit_transform(train)
-
-
-def _fit_members(
-    task: Task,
-    settings: Mapping[Member, Any],
-    preprocessor: BlockPreprocessor,
-    train: Features,
-    validation: Features | None,
-) -> FittedMembers:
-    """Fit all members to products that were preprocessed."""
-    fitted = FittedMembers(preprocessor, {}, {}, train.labels)
-    for member in task.members:
-        fitted.classifiers[member], fitted.used[member] = fit_member(
-            member,
-            task.kind,
-            settings[member],
-            task.seed,
-            train,
-            validation,
-            preprocessor.means,
-        )
-    return fitted
-
-
-def _joined(parts: Sequence[CrossFit]) -> CrossFit:
-    """Put what came of turns or folds together, predictions in the order of the products."""
-
-    def join(arrays: Iterable[np.ndarray]) -> np.ndarray:
-        return np.concatenate(list(arrays))[order]
-
-    found = [part.out_of_fold for part in parts]
-    order = np.argsort(np.concatenate([one.rows for one in found]), kind="stable")
-    predictions = {
-        member: MemberPredictions(
-            join(one.predictions[member].sees for one in found),
-            join(one.predictions[member].probabilities for one in found),
-        )
-        for member in found[0].predictions
-    }
-    rows, labels = join(one.rows for one in found), join(one.labels for one in found)
-    known = {member: join(one.known[member] for one in found) for member in predictions}
-    return CrossFit(
-        OutOfFold(rows, labels, predictions, known),
-        [history for part in parts for history in part.histories],
-        parts[0].fitted if len(parts) == 1 else None,
-    )
-
-
-def _settings_of(task: Task, histories: Sequence[Mapping[Member, History]]) -> dict[Member, Any]:
-    """Return each member's settings; of what stops early, with the epochs of `histories`.
-
-    They are those that were best in the median, if there are any.
-    """
-    found = dict.fromkeys(task.members, task.settings)
-    for member in task.members:
-        losses = [of[member]["validation_loss"] for of in histories if of[member]]
-        if task.settings.stops_early and losses:
-            best = int(np.median([np.argmin(one) + 1 for one in losses]))
-            found[member] = task.settings.model_copy(update={"max_epochs": best})
-    return found
-
-
-@contextmanager
-def _named(fold: str) -> Iterator[None]:
-    """Name the fold in what is raised as InputError."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{fold}{error}") from None

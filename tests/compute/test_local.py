@@ -16,7 +16,7 @@ from helpers.repository import TOP
 
 from stages.common.errors import InputError
 from stages.compute import local
-from stages.compute.local import GIB, SMALL, Sizes, count_jobs, run_units
+from stages.compute.local import GIB, SMALL, Processes, Sizes, count_jobs
 from stages.params import load_params
 
 
@@ -26,22 +26,26 @@ def svm_settings(**changed: Any) -> Any:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_what_units_return_comes_in_their_order(jobs):
-    assert list(run_units([partial(pow, 2, n) for n in range(5)], jobs)) == [1, 2, 4, 8, 16]
+    assert list(Processes(jobs)([partial(pow, 2, n) for n in range(5)])) == [1, 2, 4, 8, 16]
 
 
 @pytest.mark.parametrize(("n", "jobs"), [(3, 1), (1, 3), (0, 2)])
 def test_one_job_or_one_unit_starts_no_process(n, jobs):
-    assert list(run_units([os.getpid] * n, jobs)) == [os.getpid()] * n
+    assert list(Processes(jobs)([os.getpid] * n)) == [os.getpid()] * n
 
 
-def test_a_process_has_one_thread():
-    def threads() -> set[int]:
+@pytest.mark.parametrize(("cores", "own"), [(2, 1), (5, 2), (1, 1)])
+def test_a_process_has_one_thread_and_its_share_of_cores(monkeypatch, cores, own):
+    def threads() -> tuple[set[int], int, bool]:
         import sklearn.ensemble  # noqa: F401
+        from joblib import cpu_count
         from threadpoolctl import threadpool_info
 
-        return {one["num_threads"] for one in threadpool_info()} | {joblib.cpu_count()}
+        share = int(os.environ["LOKY_MAX_CPU_COUNT"])
+        return {one["num_threads"] for one in threadpool_info()}, share, cpu_count() <= share
 
-    assert list(run_units([threads] * 2, 2)) == [{1}, {1}]
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    assert list(Processes(2)([threads] * 2)) == [({1}, own, True)] * 2
 
 
 def test_an_error_of_a_unit_is_that_of_all():
@@ -49,7 +53,7 @@ def test_an_error_of_a_unit_is_that_of_all():
         raise InputError("fold 2, text: too few")
 
     with pytest.raises(InputError, match=r"^fold 2, text: too few$"):
-        list(run_units([fails, os.getpid], 2))
+        list(Processes(2)([fails, os.getpid]))
 
 
 def test_a_process_that_is_killed_says_what_to_lower():
@@ -57,7 +61,7 @@ def test_a_process_that_is_killed_says_what_to_lower():
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(InputError, match=r"was killed.*set `jobs` in params.yaml to less than 2$"):
-        list(run_units([is_killed, os.getpid], 2))
+        list(Processes(2)([is_killed, os.getpid]))
 
 
 def wait_for_end(pid: int) -> None:
@@ -78,7 +82,7 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
     import os, signal, time
     from pathlib import Path
     from stages.common.process import run_stage
-    from stages.compute.local import run_units
+    from stages.compute.local import Processes
 
     def ends_the_stage():
         Path("worker").write_text(str(os.getpid()))
@@ -86,7 +90,7 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
         time.sleep(600)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    run_stage(lambda: list(run_units([ends_the_stage, lambda: None], 2)))
+    run_stage(lambda: list(Processes(2)([ends_the_stage, lambda: None])))
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],

@@ -33,7 +33,7 @@ from stages import train
 from stages.common.errors import InputError
 from stages.common.tables import PRODUCTS
 from stages.compute.loader import Loader
-from stages.compute.ray import AHEAD, RayWorkers, run_units
+from stages.compute.ray import AHEAD, Cores, RayWorkers
 from stages.download.image_loader import Catalogue
 from stages.download.product_images import write_product_images
 from stages.encoders.distributed import BATCH, DistributedEncoder
@@ -226,12 +226,12 @@ def test_an_error_of_a_unit_is_raised_as_it_is(cluster: Any) -> None:
         raise InputError("fold 2, text: too few")
 
     with pytest.raises(InputError, match=r"^fold 2, text: too few$"):
-        list(run_units([lambda: None, fails], memory=0))
+        list(Cores(memory=0)([lambda: None, fails]))
 
 
 def test_memory_that_no_machine_has_is_named(cluster: Any) -> None:
     with pytest.raises(InputError, match=r"takes 1000000.0 GB .* add a larger one"):
-        list(run_units([lambda: None], memory=10**15))
+        list(Cores(memory=10**15)([lambda: None]))
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -270,7 +270,7 @@ def test_gpus_encode_and_tune_where_there_are_any(cluster: Any, tmp_path: Path) 
     tunes = partial(node_and_gpu, tmp_path / "tuned")
     try:
         found = set(RayWorkers().map(node_and_gpu, [tmp_path / "found"] * 4))
-        tuned = set(run_units([tunes] * 4, 0, may_use_gpus=True))
+        tuned = set(Cores(0, may_use_gpus=True)([tunes] * 4))
         elsewhere = set(RayWorkers(use_gpus=False).map(node_and_gpu, [tmp_path / "elsewhere"] * 6))
     finally:
         cluster.remove_node(with_gpus)

@@ -1,7 +1,8 @@
 """A product is classified by what it has, and out of fold by members not fitted on it."""
 
+import pickle
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from stages.common.errors import InputError
 from stages.compute.base import RunUnits
 from stages.fusion.calibration import LogOpinionPool
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
+from stages.fusion.fitting import Task
 from stages.fusion.members import plan_members
 from stages.fusion.model import BUILD_FILE, FusedModel, Predictions
-from stages.fusion.training import ONE_BY_ONE, Task, TrainedModel, fit_models
+from stages.fusion.training import ONE_BY_ONE, TrainedModel, fit_models
 from stages.params import load_params
 
 N = 150
@@ -85,14 +87,25 @@ def trained(
     plan = plan_members(metadata, strategy)
     task = Task(kind, settings, strategy, seed, plan, sorted(set(features.labels.tolist())))
 
-    def read(chosen: np.ndarray) -> tuple[Features, np.ndarray]:
-        chosen = chosen & features.any_present()
-        return features.select_rows(chosen), np.flatnonzero(chosen)
+    def read(chosen: np.ndarray, block_weights: Mapping[str, float]) -> Features:
+        return features.select_rows(chosen).select_blocks(block_weights)
 
     roles = np.where(parts == TRAIN, "train", "validation")
     turns = np.maximum(parts, 0)[:, None]
     (models,) = fit_models(task, read, roles[:, None], turns, run=run)
     return models["every"]
+
+
+class Elsewhere:
+    """Calls units as processes would: what they return is pickled. It counts those of each call."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.asked: list[int] = []
+
+    def __call__(self, units: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+        self.asked.append(len(units))
+        return (pickle.loads(pickle.dumps(one)) for one in ONE_BY_ONE(units))
 
 
 def without(features: Features, modality: str) -> Features:
@@ -466,14 +479,49 @@ def test_after_turns_what_stops_early_gets_the_epochs_that_were_best(
     ],
 )
 def test_the_last_fit_waits_for_the_turns_only_where_they_say_for_how_long(chosen, rounds):
-    asked = []
-
-    def run(units: Sequence[Callable[[], Any]]) -> Iterator[Any]:
-        asked.append(len(units))
-        return ONE_BY_ONE(units)
-
+    run = Elsewhere(places=1)
     trained(chosen, "early", 3, catalogue(), TURNS, run=run)
-    assert asked == rounds
+    assert run.asked == rounds
+
+
+@PARTS
+@pytest.mark.parametrize("kind", sorted(QUICK))
+def test_products_without_image_and_text_change_nothing(tmp_path, kind, parts):
+    features, has = catalogue(), np.arange(N) % 10 < 8
+    blocks = {
+        "photo": features.blocks["photo"] * has[:, None],
+        "words": features.blocks["words"] * has[:, None],
+        "pieces": csr_array(features.blocks["pieces"].toarray() * has[:, None]),
+    }
+    present = {name: there & has for name, there in features.present.items()}
+    with_empty = replace(features, blocks=blocks, present=present)
+    one = trained(settings(kind), "hybrid", 3, features.select_rows(has), parts[has])
+    other = trained(settings(kind), "hybrid", 3, with_empty, parts)
+    for name, model in (("one", one), ("other", other)):
+        model.model.save(tmp_path / name)
+    assert files(tmp_path / "other") == files(tmp_path / "one")
+    assert_same(other.validation, one.validation)
+    assert other.rows.tolist() == np.flatnonzero(has)[one.rows].tolist()
+    assert (other.history, other.n_products) == (one.history, one.n_products)
+
+
+@PARTS
+@pytest.mark.parametrize("kind", sorted(QUICK))
+def test_a_place_for_each_member_changes_nothing_in_models(tmp_path, kind, parts):
+    found = {}
+    for places in (1, 99):
+        run = Elsewhere(places)
+        found[places] = trained(settings(kind), "hybrid", 3, catalogue(), parts, run=run)
+        found[places].model.save(tmp_path / str(places))
+        turns = len(set(parts.tolist()) - {TRAIN})
+        units = turns if kind == "mlp" or turns == 1 else turns + 1
+        # Image, text and both; a forest uses all cores by itself.
+        assert run.asked[0] == units * (3 if places == 99 and kind != "random_forest" else 1)
+    one, many = found.values()
+    assert files(tmp_path / "99") == files(tmp_path / "1")
+    assert_same(many.validation, one.validation)
+    assert many.rows.tolist() == one.rows.tolist()
+    assert (many.history, many.n_products) == (one.history, one.n_products)
 
 
 def test_members_stop_on_the_validation_products_that_they_can_see(monkeypatch):

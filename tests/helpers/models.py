@@ -24,9 +24,10 @@ from stages.encoders.int8 import write_network
 from stages.encoders.table_encoder import load_encoder
 from stages.encoders.weights.manifest import read_manifest, write_manifest
 from stages.fusion.features import Features, FeaturesMetadata, unit_length
+from stages.fusion.fitting import Task
 from stages.fusion.members import plan_members
 from stages.fusion.model_file import ENCODERS, NEIGHBORS, ModelFile
-from stages.fusion.training import Task, fit_models
+from stages.fusion.training import fit_models
 from stages.packaging.neighbors import neighbor_vectors, neighbors_table
 
 COLOURS = {
@@ -112,7 +113,7 @@ def make_model(
     roles = np.where(np.arange(N_PRODUCTS) % 5 == 0, "validation", "train")
     (models,) = fit_models(
         task,
-        lambda chosen: (features.select_rows(chosen), np.flatnonzero(chosen)),
+        lambda chosen, block_weights: features.select_rows(chosen).select_blocks(block_weights),
         roles[:, None],
         np.zeros((N_PRODUCTS, 1), dtype=int),
     )

@@ -38,6 +38,11 @@ class ClassifierSettings(Settings):
         return getattr(self, "patience", None) is not None
 
     @property
+    def uses_all_cores(self) -> bool:
+        """Whether one fit keeps every core busy, of those that its process may use."""
+        return False
+
+    @property
     def reads_means(self) -> bool:
         """Whether `fit` is given the mean that was taken off each block, by its `mean_key`."""
         return False
