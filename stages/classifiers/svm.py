@@ -115,11 +115,11 @@ class Classifier(ArrayClassifier):
         sums, total = np.zeros((n_components, len(self.classes_))), np.zeros(n_components)
         for rows in slices(len(matrix)):
             kernel = rbf_kernel(matrix[rows], vectors, gamma=settings.gamma).astype(np.float64)
-            kernel *= np.sqrt(counts[rows])[:, None]
-            products += kernel.T @ kernel  # half a product: NumPy knows that it is symmetric
-            scaled = np.sqrt(counts[rows])[:, None] * targets(columns[rows], len(self.classes_))
-            sums += kernel.T @ scaled
-            total += np.sqrt(counts[rows]) @ kernel
+            roots = np.sqrt(counts[rows])[:, None]
+            kernel *= roots
+            products += kernel.T @ kernel  # symmetric, so that NumPy computes half of it
+            sums += kernel.T @ (roots * targets(columns[rows], len(self.classes_)))
+            total += (kernel.T @ roots)[:, 0]
         # Ridge regression, which does not shrink the intercept: about the means of both sides.
         frequencies = np.bincount(columns, counts) / counts.sum()
         mean, mean_target = total / counts.sum(), 2 * frequencies - 1
