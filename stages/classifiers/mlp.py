@@ -46,6 +46,11 @@ class Settings(ClassifierSettings):
     patience: Positive
     class_weight: ClassWeight
 
+    @property
+    def is_slow_to_fit(self) -> bool:
+        """Whether a fit takes far longer than to read the features, and one core."""
+        return True
+
 
 class Classifier(ArrayClassifier):
     """A network's variables, what it was built from, and its learning curves."""

@@ -28,11 +28,6 @@ class Settings(ClassifierSettings):
     max_samples: Positive
     class_weight: Literal["balanced", "balanced_subsample"] | None
 
-    @property
-    def uses_all_cores(self) -> bool:
-        """Its trees grow side by side."""
-        return True
-
 
 class Classifier(SklearnClassifier):
     """A random forest on principal components."""

@@ -35,6 +35,11 @@ class Settings(ClassifierSettings):
     n_components: Positive
     class_weight: Literal["balanced"] | None
 
+    @property
+    def is_slow_to_fit(self) -> bool:
+        """Whether a fit takes far longer than to read the features, and one core."""
+        return True
+
     def bytes_for(self, n: int) -> int:
         """Return the bytes of the largest kernel that is not approximated, and of its distances.
 

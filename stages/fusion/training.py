@@ -111,8 +111,7 @@ def fit_models(
         folds.append(Fold(name, fits, again))
     if is_refit:
         folds.append(Fold("", [], partial(refit, task, read, "", np.ones(len(roles), dtype=bool))))
-    # Members share the networks that they tune.
-    if task.settings.reads_inputs_of is None and not task.settings.uses_all_cores:
+    if task.settings.is_slow_to_fit:
         run = ByMember(run, task.members)
     schedule = _in_two_rounds if task.settings.stops_early else _in_one_round
     for fold, part, fitted in schedule(folds, run):

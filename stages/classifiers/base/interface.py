@@ -38,8 +38,11 @@ class ClassifierSettings(Settings):
         return getattr(self, "patience", None) is not None
 
     @property
-    def uses_all_cores(self) -> bool:
-        """Whether one fit keeps every core busy, of those that its process may use."""
+    def is_slow_to_fit(self) -> bool:
+        """Whether a fit takes far longer than to read the features, and one core.
+
+        Models of image, text and both are fitted side by side then, where cores would be idle.
+        """
         return False
 
     @property
