@@ -2,13 +2,13 @@
 
 END = b"\xff\xd9"
 SCAN = b"\xff\xda"
-PADDING = bytes(16)  # for the few bits at the end that a decoder reads ahead, or that are missing
+PADDING = bytes(32)  # for the few bits at the end that a decoder reads ahead, or that are missing
 
 
 def with_end(data: bytes, is_progressive: bool) -> bytes | None:
     """Return a JPEG with an end in the place of the one that it lacks; None if too much is missing.
 
-    A JPEG is coded from top to bottom: a decoder that gets to its last row with 16 bytes of zeros
+    A JPEG is coded from top to bottom: a decoder that gets to its last row with 32 bytes of zeros
     found all of it but a few pixels, and one that needs more bytes says that the file is cut short.
     A progressive JPEG is coded from coarse to fine, so all of the image is there in any case. It
     is taken if the file ends in a scan that only adds the last bit of the numbers.

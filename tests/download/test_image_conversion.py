@@ -185,11 +185,11 @@ def test_a_jpeg_that_has_the_form_and_is_cut_short_is_refused(share):
         to_jpeg(data[: int(len(data) * share)])
 
 
-def drawing(size: tuple[int, int]) -> Image.Image:
+def drawing(size: tuple[int, int], seed: int = 0) -> Image.Image:
     """Return noise on white, as products are shown: the same each time."""
     image = Image.new("RGB", size, WHITE)
     corner = (size[0] // 8, size[1] // 8)
-    noise = np.random.default_rng(0).normal(128, 80, (size[1] // 2, size[0] // 2))
+    noise = np.random.default_rng(seed).normal(128, 80, (size[1] // 2, size[0] // 2))
     image.paste(Image.fromarray(noise.clip(0, 255).astype(np.uint8)), corner)
     return image
 
@@ -201,6 +201,12 @@ def test_a_jpeg_that_lacks_its_end_is_read_as_if_it_were_whole(size, options, mi
     data = encoded(drawing(size), "JPEG", **options)
     read = np.asarray(opened(to_jpeg(data[:-missing])), dtype=float)
     assert np.abs(read - np.asarray(opened(to_jpeg(data)), dtype=float)).max() < 30
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_jpeg_that_lacks_a_byte_of_short_codes_is_read(seed):
+    data = encoded(drawing((900, 700), seed), "JPEG", optimize=True)
+    assert opened(to_jpeg(data[:-3])).size == (224, 224)
 
 
 @pytest.mark.parametrize("size", [(224, 224), (900, 700)])
