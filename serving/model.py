@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from serving.neighbors import NeighborIndex
 from serving.products import Product
 from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
+from stages.common.per_process import PerProcess
 from stages.common.tables import Matrix
 from stages.encoders.base import RemoteEncoder
 from stages.fusion.ensemble import Ensemble, load_fitted
@@ -24,7 +26,8 @@ from stages.fusion.model import ALL, FusedModel
 from stages.fusion.model_file import NEIGHBORS, ModelFile
 from stages.packaging.neighbors import neighbor_vectors
 
-_BLAS = threading.Lock()  # the number of its threads is of the process, whatever models there are
+# The number of its threads is of the process, whatever models there are.
+_BLAS = PerProcess(threading.Lock)
 SIDE_BY_SIDE = 64  # products whose images may be in memory for each encoder at once
 
 
@@ -58,9 +61,9 @@ class ServedModel:
         self._fitted = fitted
         self._encoders = encoders
         self._index = index
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
         self._threads = ThreadpoolController()
-        self._workers = ThreadPoolExecutor(len(encoders), "encode")
+        self._workers = PerProcess(partial(ThreadPoolExecutor, len(encoders), "encode"))
 
     @classmethod
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
@@ -90,11 +93,11 @@ class ServedModel:
 
         While a network computes the vectors of a few products, the other encoders read theirs.
         """
-        with self._lock:
+        with self._lock():
             if len(products) > SIDE_BY_SIDE:
                 return {name: encoder.encode(products) for name, encoder in self._encoders.items()}
             found = {
-                name: self._workers.submit(encoder.encode, products)
+                name: self._workers().submit(encoder.encode, products)
                 for name, encoder in self._encoders.items()
             }
             wait(found.values())  # also where one fails: each serves one call at a time
@@ -108,7 +111,7 @@ class ServedModel:
         stages: with more it rounds differently.
         """
         features = self._features(products)
-        with self._lock, _BLAS, self._threads.limit(limits=1, user_api="blas"):
+        with self._lock(), _BLAS(), self._threads.limit(limits=1, user_api="blas"):
             found = self._fitted.predict_each(self._fitted.preprocessor.transform(features))
         return Answers(
             found.pop(ALL),

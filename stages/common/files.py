@@ -112,6 +112,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def json_hash(*parts: Any) -> str:
+    """Return the SHA-256 of values as JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file's bytes as 32 hexadecimal digits, as dvc.lock has it."""
     with path.open("rb") as file:

@@ -43,7 +43,7 @@ def preprocessing(model: str) -> Any:
 def network_of_layers(layers: str) -> Any:
     """Build a network from what its `to_json` returned."""
     keras = import_keras()
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     return keras.models.model_from_json(layers)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from helpers.repository import TOP
 
+from stages.common import code_hash
 from stages.encoders import fingerprint
 from stages.encoders.backends.base import Backend
 from stages.encoders.fingerprint import code_key, network_key, vector_key
@@ -191,9 +192,9 @@ def test_the_towers_of_clip_are_in_the_keys_of_their_encoders(room):
 def test_another_version_of_a_library_changes_the_keys_of_those_that_use_it(
     room, before, monkeypatch, library, changed
 ):
-    version = fingerprint.version
+    version = code_hash.version
     monkeypatch.setattr(
-        fingerprint, "version", lambda name: "0" if name == library else version(name)
+        code_hash, "version", lambda name: "0" if name == library else version(name)
     )
     after = keys_of(room)
     assert {kind for kind in KINDS if after[kind] != before[kind]} == changed
@@ -201,11 +202,14 @@ def test_another_version_of_a_library_changes_the_keys_of_those_that_use_it(
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_so_does_one_that_transformers_runs_where_it_is_installed(room, monkeypatch, library):
-    distributions, version = fingerprint._distributions(), fingerprint.version
+    distributions_of, version = code_hash.distributions_of, code_hash.version
     versions = {"timm": "1", "torchvision": "1"}
-    there = {**distributions, **{name: [name] for name in versions}}
-    monkeypatch.setattr(fingerprint, "_distributions", lambda: there)
-    monkeypatch.setattr(fingerprint, "version", lambda name: versions.get(name) or version(name))
+    monkeypatch.setattr(
+        code_hash,
+        "distributions_of",
+        lambda name: (name,) if name in versions else distributions_of(name),
+    )
+    monkeypatch.setattr(code_hash, "version", lambda name: versions.get(name) or version(name))
     before = keys_of(room)
     versions[library] = "2"
     after = keys_of(room)

@@ -1,6 +1,10 @@
 """The Predictor names the class that anyone can see, and says what it lacked and how sure it is."""
 
 import io
+import os
+import subprocess
+import sys
+import textwrap
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +14,7 @@ import PIL.Image
 import pyarrow as pa
 import pytest
 from helpers.models import FIELDS, IMAGE_SIZE, LABELS, THRESHOLDS, image_of, row_of
+from helpers.repository import TOP
 
 from serving.answer_table import SCHEMA
 from stages.common.errors import InputError
@@ -293,3 +298,40 @@ def test_a_table_without_rows_has_the_column_of_neighbours_as_well(predictor):
         found = predictor.predict(table, neighbors=2)
         names = found.column_names if isinstance(found, pa.Table) else [*found.columns]
         assert names == [*SCHEMA.names, "neighbors"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_one_that_was_used_may_be_used_in_processes_that_fork_off(model_folders):
+    code = """
+        import multiprocessing
+        import os
+        import sys
+
+        from helpers.models import LABELS, row_of
+        from serving import Predictor
+
+        predictor = Predictor.load(sys.argv[1])
+        rows = [row_of(label) for label in LABELS]
+
+        def labels(_):
+            return " ".join(one.label for one in predictor.predict(rows))
+
+        expected = labels(0)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(labels, range(4), chunksize=1) == [expected] * 4
+        child = os.fork()  # as a web server does before it ends a process
+        if child == 0:
+            assert labels(0) == expected
+            sys.exit()
+        assert os.waitpid(child, 0)[1] == 0
+        print(expected)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(model_folders["multimodal"])],
+        cwd=TOP,
+        env=os.environ | {"PYTHONPATH": str(TOP / "tests")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == " ".join(LABELS), done.stderr

@@ -5,6 +5,7 @@ Neither PyTorch nor Transformers is needed to use it, and loading it runs no cod
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -13,6 +14,7 @@ import numpy as np
 
 from stages.common.errors import InputError
 from stages.common.openvino import import_openvino
+from stages.common.per_process import PerProcess
 
 MODEL_FILE = "network.xml"
 
@@ -27,7 +29,7 @@ class SavedNetwork(ABC):
         self.n_features: int = model.output(0).get_partial_shape()[1].get_length()
         self._model = model
         self._preparation = preparation
-        self._request: Any = None
+        self._request = PerProcess(partial(_request, model))
 
     @abstractmethod
     def prepare(self, one: Any) -> Sequence[np.ndarray]:
@@ -72,13 +74,16 @@ class SavedNetwork(ABC):
 
     def encode(self, inputs: Sequence[Any]) -> np.ndarray:
         """Return the inputs' vectors, float32 of shape (n, n_features); zeros where none is."""
-        if self._request is None:
-            hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-            compiled = import_openvino().Core().compile_model(self._model, "CPU", hints)
-            self._request = compiled.create_infer_request()
+        request = self._request()
         found = np.zeros((len(inputs), self.n_features), dtype=np.float32)
         for row, one in enumerate(inputs):
             if one:
-                self._request.infer(list(self.prepare(one)))
-                found[row] = self._request.get_output_tensor(0).data[0]
+                request.infer(list(self.prepare(one)))
+                found[row] = request.get_output_tensor(0).data[0]
         return found
+
+
+def _request(model: Any) -> Any:
+    """Return a request that all cores compute."""
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    return import_openvino().Core().compile_model(model, "CPU", hints).create_infer_request()

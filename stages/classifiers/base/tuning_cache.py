@@ -5,14 +5,12 @@ the networks that were done, and from checkpoints of the others. The cache may b
 time.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from stages.classifiers.base.checkpoints import SUFFIX, remove_old
 from stages.classifiers.base.epochs import History
 from stages.classifiers.base.saved_network import SavedNetwork
 from stages.common.cache import cache_folder
+from stages.common.code_hash import TOP, code_hash
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, read_json, sha256_of, write_json
+from stages.common.files import atomic_folder, json_hash, read_json, sha256_of, write_json
 from stages.common.image_network import ImageNetwork
 from stages.common.keras_network import KerasNetwork
 from stages.common.keras_weights import load_variables, save_variables
@@ -32,29 +31,9 @@ from stages.common.text_network import TextNetwork
 Network = TextNetwork | ImageNetwork | KerasNetwork
 
 MAX_TUNED = 32  # networks that are kept: those used last
-LIBRARIES = (
-    "keras",
-    "numpy",
-    "openvino",
-    "pillow",
-    "simplejpeg",
-    "timm",
-    "tokenizers",
-    "torch",
-    "transformers",
-)
-# Modules of stages/common that a tuned network depends on.
-MODULES = (
-    "huggingface",
-    "image_network",
-    "image_steps",
-    "images",
-    "keras_network",
-    "keras_weights",
-    "openvino_conversion",
-    "text_network",
-    "text_tokens",
-)
+ROOM = "stages.classifiers"
+# What they do changes no tuned network, or is in the key as values.
+OPAQUE = {f"{ROOM}.base.{name}" for name in ("checkpoints", "interface", "tuning_cache")}
 ARRAYS_FILE = "head.safetensors"
 HISTORY_FILE = "history.json"
 
@@ -122,22 +101,21 @@ def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
 
 def _hash(key: Any, network: Network) -> str:
     """Return the hash of all that a tuned network depends on."""
-    here = Path(__file__).parent
-    common = [here.parents[1] / "common" / f"{name}.py" for name in MODULES]
-    code = sorted([*here.parent.glob("finetuned*.py"), *here.glob("*.py"), *common])
     files = sorted(file for file in network.folder.iterdir() if file.is_file())
-    parts = [
+    return json_hash(
         key,
         {name: value for name, value in asdict(network).items() if name != "folder"},
-        [(file.name, sha256_of(file)) for file in (*code, *files)],
-        [(name, _version(name)) for name in LIBRARIES],
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        [(file.name, sha256_of(file)) for file in files],
+        code_key(),
+    )
 
 
-def _version(library: str) -> str | None:
-    """Return the version of a library; None where it is not installed, as some need not be."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
+@cache
+def code_key(top: Path = TOP) -> str:
+    """Return the hash of the code that tunes networks, and of the libraries that it imports."""
+    kinds = (top / "stages" / "classifiers").glob("finetuned*.py")
+    return code_hash([f"{ROOM}.{kind.stem}" for kind in kinds], _is_part, top)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(f"{ROOM}.") and name not in OPAQUE

@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from stages.common.cache import cache_folder
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder
 from stages.common.openvino import import_openvino
+from stages.common.per_process import PerProcess
 from stages.encoders.backends.base import CORES, Backend, Row, collected
 
 MODEL_FILE = "model.xml"
 MAX_CONVERTED = 12  # converted networks that are kept: those used last
 
 # Requests that several threads make to OpenVINO at once can wait for each other for ever.
-_ONE_NETWORK = threading.Lock()
+_ONE_NETWORK = PerProcess(threading.Lock)
 
 
 class OpenVinoNetwork:
@@ -38,8 +39,9 @@ class OpenVinoNetwork:
 
     def __init__(self, model: Any, backend: Backend) -> None:
         self.n_features: int = model.output(0).get_partial_shape()[1].get_length()
-        self._model = model
-        self._backend = backend
+        self._low_latency = backend.low_latency
+        self._for_many = PerProcess(partial(_requests_for_many, model, backend.precision))
+        self._for_one = PerProcess(partial(_request_for_one, model, backend.precision))
 
     def run(self, rows: Iterable[Row]) -> np.ndarray:
         """Return float32 (n, n_features): a vector for each row, in their order.
@@ -47,7 +49,7 @@ class OpenVinoNetwork:
         Several threads may run networks, which wait for each other with their first rows prepared.
         """
         rows, is_one = self._begun(rows)
-        with _ONE_NETWORK:
+        with _ONE_NETWORK():
             return collected(self._run(rows, is_one), self.n_features)
 
     def stream(self, rows: Iterable[Row]) -> Iterator[np.ndarray]:
@@ -60,7 +62,7 @@ class OpenVinoNetwork:
 
     def _begun(self, rows: Iterable[Row]) -> tuple[Iterable[Row], bool]:
         """Return the rows, and whether all cores should compute the only one that there is."""
-        if not self._backend.low_latency:
+        if not self._low_latency:
             return rows, False
         rest = iter(rows)
         # Copied, as the next row may be made in the place of this one.
@@ -68,7 +70,7 @@ class OpenVinoNetwork:
         return chain(first, rest), len(first) == 1
 
     def _run(self, rows: Iterable[Row], is_one: bool) -> Iterator[np.ndarray]:
-        requests = self._for_one if is_one else self._for_many
+        requests = (self._for_one if is_one else self._for_many)()
         pending: deque[Any] = deque()
         try:
             for i, inputs in enumerate(rows):
@@ -84,24 +86,27 @@ class OpenVinoNetwork:
             for request in pending:
                 request.wait()
 
-    @cached_property
-    def _for_many(self) -> list[Any]:
-        """Requests that are computed side by side, a core each."""
-        compiled = self._compile("THROUGHPUT")
-        # Twice as many as are computed at a time, so that the next is ready when one is done.
-        count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        return [compiled.create_infer_request() for _ in range(count)]
 
-    @cached_property
-    def _for_one(self) -> list[Any]:
-        """A request that all cores compute."""
-        return [self._compile("LATENCY").create_infer_request()]
+def _requests_for_many(model: Any, precision: str) -> list[Any]:
+    """Return requests that are computed side by side, a core each."""
+    compiled = _compile(model, precision, "THROUGHPUT")
+    # Twice as many as are computed at a time, so that the next is ready when one is done.
+    count = 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    return [compiled.create_infer_request() for _ in range(count)]
 
-    def _compile(self, hint: str) -> Any:
-        # A network in int8 says itself which of its numbers are; the others are in float32.
-        precision = "bf16" if self._backend.precision == "bfloat16" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
-        return import_openvino().Core().compile_model(self._model, "CPU", settings)
+
+def _request_for_one(model: Any, precision: str) -> list[Any]:
+    """Return a request that all cores compute."""
+    return [_compile(model, precision, "LATENCY").create_infer_request()]
+
+
+def _compile(model: Any, precision: str, hint: str) -> Any:
+    # A network in int8 says itself which of its numbers are; the others are in float32.
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        "PERFORMANCE_HINT": hint,
+    }
+    return import_openvino().Core().compile_model(model, "CPU", settings)
 
 
 def network_of(

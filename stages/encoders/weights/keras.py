@@ -97,7 +97,8 @@ def _build(build: Any, weights: str | None, size: int) -> Any:
 
     Raises InputError where the network does not take images of that size.
     """
-    import_keras().backend.clear_session()  # or names would go on counting from the last network
+    # Or names would go on counting from the last network.
+    import_keras().backend.clear_session(free_memory=False)
     shape = (size, size, 3)
     try:
         return build(weights=weights, include_top=False, pooling="avg", input_shape=shape)

@@ -1,0 +1,58 @@
+"""A network is tuned again where what tunes it does something else, and only there."""
+
+import shutil
+
+import pytest
+from helpers.repository import TOP
+
+from stages.classifiers.base.tuning_cache import code_key
+
+
+@pytest.fixture
+def rooms(tmp_path):
+    """A copy of the rooms that tuning is in, to be edited."""
+    for name in ("common", "classifiers"):
+        shutil.copytree(
+            TOP / "stages" / name,
+            tmp_path / "stages" / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    return tmp_path / "stages"
+
+
+def key_of(rooms):
+    code_key.cache_clear()
+    return code_key(rooms.parent)
+
+
+def test_a_comment_in_every_file_changes_nothing(rooms):
+    assert key_of(rooms) == code_key()
+    for file in rooms.rglob("*.py"):
+        file.write_text(f"# Why, and for whom.\n{file.read_text()}\n\n# The end.\n")
+    assert key_of(rooms) == code_key()
+
+
+@pytest.mark.parametrize("name", ["svm", "base/interface", "base/estimators", "base/checkpoints"])
+def test_nor_does_code_that_tunes_no_network(rooms, name):
+    with (rooms / "classifiers" / f"{name}.py").open("a") as file:
+        file.write("\nANSWER = 42\n")
+    assert key_of(rooms) == code_key()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "classifiers/finetuned",
+        "classifiers/base/training_loop",
+        "classifiers/base/contrastive",
+        "classifiers/base/low_rank",
+        "classifiers/base/frozen_layers",
+        "classifiers/base/trainable_images",
+        "common/text_network",
+        "common/image_steps",
+    ],
+)
+def test_code_that_does_something_else_changes_the_key(rooms, name):
+    with (rooms / f"{name}.py").open("a") as file:
+        file.write("\nANSWER = 42\n")
+    assert key_of(rooms) != code_key()
