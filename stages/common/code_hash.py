@@ -60,13 +60,13 @@ def code_hash(modules: Iterable[str], is_part: Callable[[str], bool], top: Path 
 @cache
 def distributions_of(library: str) -> tuple[str, ...]:
     """Return the names of the installed distributions that a library is imported from."""
-    if find_spec(library) is None:
-        return ()
     for name in NAMES.get(library, (library,)):
         try:
             return (distribution(name).metadata["Name"],)
         except PackageNotFoundError:
             continue
+    if find_spec(library) is None:
+        return ()
     return tuple(packages_distributions().get(library, ()))  # reads all that is installed
 
 
