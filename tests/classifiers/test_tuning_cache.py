@@ -1,9 +1,7 @@
 """A network is tuned again where what tunes it does something else, and only there."""
 
-import shutil
-
 import pytest
-from helpers.repository import TOP
+from helpers.repository import copy_rooms
 
 from stages.classifiers.base.tuning_cache import code_key
 
@@ -11,13 +9,7 @@ from stages.classifiers.base.tuning_cache import code_key
 @pytest.fixture
 def rooms(tmp_path):
     """A copy of the rooms that tuning is in, to be edited."""
-    for name in ("common", "classifiers"):
-        shutil.copytree(
-            TOP / "stages" / name,
-            tmp_path / "stages" / name,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-    return tmp_path / "stages"
+    return copy_rooms(tmp_path, "common", "classifiers")
 
 
 def key_of(rooms):

@@ -1,11 +1,10 @@
 """A cached vector is used again where nothing that it depends on has changed, and only there."""
 
 import ast
-import shutil
 from dataclasses import replace
 
 import pytest
-from helpers.repository import TOP
+from helpers.repository import copy_rooms
 
 from stages.common import code_hash
 from stages.encoders import fingerprint
@@ -22,13 +21,7 @@ BACKEND = Backend("openvino", "float32")
 @pytest.fixture
 def room(tmp_path):
     """A copy of the room of encoders, to be edited."""
-    for name in ("common", "encoders"):
-        shutil.copytree(
-            TOP / "stages" / name,
-            tmp_path / "stages" / name,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-    return tmp_path / "stages" / "encoders"
+    return copy_rooms(tmp_path, "common", "encoders") / "encoders"
 
 
 @pytest.fixture(scope="module")
