@@ -44,8 +44,9 @@ def test_a_fork_has_its_own_lock_and_threads_and_ends():
                 sys.exit()
             print(os.waitpid(child, 0)[1], lock().locked())
     """
+    # From Python 3.12 a process of several threads is warned of a fork.
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
         cwd=TOP,
         capture_output=True,
         text=True,
