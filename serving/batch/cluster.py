@@ -11,11 +11,11 @@ from pathlib import Path
 from serving.answers import Prediction
 from serving.predictor import Predictor
 from serving.products import Product
+from stages.common.devices import processor
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.compute.base import Workers
 from stages.compute.loader import Loader
-from stages.encoders.fingerprint import processor
 from stages.fusion.model_file import FILE
 
 

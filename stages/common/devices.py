@@ -1,5 +1,6 @@
-"""Where a framework may compute: on a GPU of this machine, if it has one."""
+"""What this machine computes on: its processor, and a GPU if it has one."""
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -21,3 +22,14 @@ def torch_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def processor() -> list[str]:
+    """Return what is known of the processor: its kernels, and so its roundings, depend on it."""
+    known = [platform.machine(), platform.processor(), str(os.cpu_count())]
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
+        first = cpuinfo.read_text(encoding="utf-8").split("\n\n")[0]
+        known += [line for line in first.split("\n") if line.split("\t")[0].strip() in names]
+    return known

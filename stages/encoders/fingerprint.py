@@ -1,12 +1,11 @@
 """The key of a cached vector: a hash of all that the vector depends on beside its input."""
 
-import os
-import platform
 from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 
 from stages.common.code_hash import TOP, code_hash
+from stages.common.devices import processor
 from stages.common.files import json_hash, sha256_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.settings import EncoderSettings
@@ -67,14 +66,3 @@ def code_key(modules: Iterable[str], top: Path = TOP) -> str:
 def _is_part(name: str) -> bool:
     is_opaque = any(name == module or name.startswith(f"{module}.") for module in OPAQUE)
     return name.startswith(f"{ROOM}.") and not is_opaque
-
-
-def processor() -> list[str]:
-    """Return what is known of the processor: its kernels, and so its roundings, depend on it."""
-    known = [platform.machine(), platform.processor(), str(os.cpu_count())]
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
-        first = cpuinfo.read_text(encoding="utf-8").split("\n\n")[0]
-        known += [line for line in first.split("\n") if line.split("\t")[0].strip() in names]
-    return known

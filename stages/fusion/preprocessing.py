@@ -21,11 +21,11 @@ from stages.common.errors import InputError
 from stages.common.files import atomic_file
 from stages.common.large_arrays import empty_array, slices
 from stages.common.tables import Matrix
+from stages.fusion.components import leading_components
 from stages.fusion.features import Features, unit_length
 
 FILE = "preprocessing.safetensors"
 SAMPLE = 10_000  # training products that components are learnt from, at most
-EXACT_UP_TO = 3_000  # training products, of which all components are found sooner than some
 
 
 class BlockPreprocessor:
@@ -57,7 +57,9 @@ class BlockPreprocessor:
             if n_components := features.svd_components.get(name):
                 idf = self._arrays[f"{name}/idf"] = idf_weights(rows, len(there))
                 drawn = rows[draw_sample(there, self._seed)]
-                components = truncated_svd(weight_columns(drawn, idf), n_components, self._seed)
+                components = leading_components(
+                    weight_columns(drawn, idf), n_components, self._seed
+                )
                 self._arrays[f"{name}/components"] = components
             dense = self._to_dense(name, rows)
             total = sum(
@@ -169,35 +171,3 @@ def draw_sample(rows: np.ndarray, seed: int) -> np.ndarray:
     if len(rows) <= SAMPLE:
         return rows
     return rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[:SAMPLE])]
-
-
-def truncated_svd(rows: csr_array, n_components: int, seed: int) -> np.ndarray:
-    """Return the leading right singular vectors of `rows`, float32 of shape (n, size).
-
-    Above `EXACT_UP_TO` rows they are approximate (Halko et al. 2011). The result is float32 of
-    shape (size, at most `n_components`).
-    """
-    from sklearn.utils.extmath import randomized_svd
-
-    wanted = min(n_components, *rows.shape)
-    if rows.shape[0] <= EXACT_UP_TO:
-        return _exact_svd(rows, wanted)
-    _, _, vectors = randomized_svd(rows, wanted, n_iter=4, random_state=seed)
-    return np.ascontiguousarray(vectors.T, dtype=np.float32)
-
-
-def _exact_svd(rows: csr_array, n_components: int) -> np.ndarray:
-    """Return the leading right singular vectors by the eigenvectors of the rows' inner products.
-
-    Directions in which the rows do not differ by more than rounding are left out.
-    """
-    from scipy.linalg import eigh
-    from sklearn.utils.extmath import svd_flip
-
-    products = (rows @ rows.T).toarray()
-    count = len(products)
-    values, vectors = eigh(products, subset_by_index=[count - n_components, count - 1])
-    found = values > values[-1] * count * np.finfo(values.dtype).eps
-    left = (vectors[:, found] / np.sqrt(values[found]))[:, ::-1]
-    _, right = svd_flip(left, np.ascontiguousarray((rows.T @ left).T), u_based_decision=False)
-    return np.ascontiguousarray(right.T, dtype=np.float32)

@@ -1,8 +1,9 @@
-"""Everything that runs on a repository shares its cache."""
+"""Everything that runs on a repository shares its cache, which keeps what was used last."""
 
+import os
 from pathlib import Path
 
-from stages.common.cache import cache_folder
+from stages.common.cache import cache_folder, remove_unused
 
 
 def test_a_temporary_experiment_has_the_cache_of_its_repository(tmp_path, monkeypatch):
@@ -12,3 +13,18 @@ def test_a_temporary_experiment_has_the_cache_of_its_repository(tmp_path, monkey
     assert cache_folder() == Path(".cache")
     monkeypatch.chdir(experiment)
     assert cache_folder() == tmp_path / ".cache"
+
+
+def test_files_and_folders_that_were_used_longest_ago_are_removed(tmp_path):
+    for age, name in enumerate(["new", "folder", "old", ".being written"]):
+        one = tmp_path / name
+        if name == "folder":
+            one.mkdir()
+            (one / "part").touch()
+        else:
+            one.touch()
+        os.utime(one, (1000 - age, 1000 - age))
+    remove_unused(tmp_path / "old", 2)
+    assert {one.name for one in tmp_path.iterdir()} == {"old", "new", ".being written"}
+    remove_unused(tmp_path / "not there", 1)
+    assert {one.name for one in tmp_path.iterdir()} == {"old", ".being written"}

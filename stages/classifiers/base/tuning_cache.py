@@ -5,10 +5,7 @@ the networks that were done, and from checkpoints of the others. The cache may b
 time.
 """
 
-import os
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -19,8 +16,9 @@ import numpy as np
 from stages.classifiers.base.checkpoints import SUFFIX, remove_old
 from stages.classifiers.base.epochs import History
 from stages.classifiers.base.saved_network import SavedNetwork
-from stages.common.cache import cache_folder
+from stages.common.cache import cache_folder, remove_unused
 from stages.common.code_hash import TOP, code_hash
+from stages.common.devices import processor
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder, json_hash, read_json, sha256_of, write_json
 from stages.common.image_network import ImageNetwork
@@ -73,20 +71,8 @@ def tuned_once(
         checkpoint.unlink(missing_ok=True)
         remove_old(folder.parent)
         found = _read(folder, load)
-    _remove_unused(folder)
+    remove_unused(folder, MAX_TUNED)
     return found
-
-
-def _remove_unused(used: Path) -> None:
-    """Note that a network is used; remove those that were used longest ago, as others may too."""
-    last_use = {}
-    with suppress(FileNotFoundError):
-        os.utime(used)
-    for one in used.parent.glob("[!.]*"):
-        with suppress(FileNotFoundError):
-            last_use[one] = one.stat().st_mtime_ns
-    for old in sorted(last_use, key=last_use.__getitem__)[:-MAX_TUNED]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
@@ -107,6 +93,7 @@ def _hash(key: Any, network: Network) -> str:
         {name: value for name, value in asdict(network).items() if name != "folder"},
         [(file.name, sha256_of(file)) for file in files],
         code_key(),
+        processor(),
     )
 
 
