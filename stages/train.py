@@ -49,9 +49,9 @@ def main() -> None:
     settings, strategy = params.classifiers[name], params.fusion.strategy
     read: Reader = FeaturesReader(paths.FEATURES, splits.labels)
     files = [paths.FEATURES]
-    if (encoder := settings.reads_inputs_of) is not None:
+    if encoders := settings.reads_inputs_of:
         products = read_table(paths.PRODUCTS, PRODUCTS)
-        read = inputs = InputReader(read, input_blocks(encoder, metadata, products))
+        read = inputs = InputReader(read, input_blocks(encoders, metadata, products))
         files += inputs.files
     plan = plan_members(metadata, strategy)
     classes = sorted(set(splits.labels.tolist()))
@@ -60,7 +60,7 @@ def main() -> None:
     is_refit = params.train.refit or splits.n_folds > 1
     n = len(splits.labels)
     own, on_gpu = settings.bytes_for(n), settings.may_use_gpu
-    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), own, bool(encoder), on_gpu)
+    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), own, bool(encoders), on_gpu)
     run = select_runner(params.compute, params.jobs, sizes, files)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:

@@ -1,6 +1,6 @@
 """The texts or images of products, for a classifier that reads them itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,18 @@ class StoredImages:
 
 
 def input_blocks(
-    encoder: str, metadata: FeaturesMetadata, products: pa.Table
+    encoders: Collection[str], metadata: FeaturesMetadata, products: pa.Table
 ) -> dict[str, InputBlock | StoredImages]:
-    """Return what `encoder` read of all products, and its network, by its block.
+    """Return what `encoders` read of all products, and their networks, by their blocks.
 
-    It is of kind huggingface_text, huggingface_image or keras; some modality sees it.
+    They are of kind huggingface_text, huggingface_image or keras; some modality sees each.
     """
     found: dict[str, InputBlock | StoredImages] = {}
     for block in metadata.seen_blocks:
         saved = metadata.encoders[block]
-        if saved["encoder"] != encoder:
+        if saved["encoder"] not in encoders:
             continue
-        settings, folder = saved["settings"], paths.weights(encoder)
+        settings, folder = saved["settings"], paths.weights(saved["encoder"])
         modality = metadata.inputs[block]
         replaces = frozenset(name for name, one in metadata.inputs.items() if one == modality)
         if modality == "image":

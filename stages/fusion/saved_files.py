@@ -17,7 +17,7 @@ class Savable(Protocol):
 
 @dataclass(frozen=True)
 class SavedFiles:
-    """The files of what was made in another process, by name.
+    """The files of what was made in another process, by path.
 
     A copy of an estimator would write other bytes: parts of it that were one object are several.
     """
@@ -29,7 +29,8 @@ class SavedFiles:
         """Save what was made, and keep its files."""
         with TemporaryDirectory() as name:
             made.save(Path(name))
-            return cls({path.name: path.read_bytes() for path in sorted(Path(name).iterdir())})
+            files = sorted(path for path in Path(name).rglob("*") if path.is_file())
+            return cls({str(path.relative_to(name)): path.read_bytes() for path in files})
 
     def save(self, folder: Path) -> None:
         """Write the files into `folder`."""

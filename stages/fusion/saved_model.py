@@ -68,7 +68,7 @@ def describe(
             "thresholds": {str(target): found for target, found in thresholds.items()},
             "versions": {"python": platform.python_version(), **_versions(LIBRARIES)},
             "provenance": dict(provenance),
-            "reads_inputs_of": list(filter(None, [task.settings.reads_inputs_of])),
+            "reads_inputs_of": sorted(task.settings.reads_inputs_of),
         }
     )
 

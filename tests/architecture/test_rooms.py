@@ -76,6 +76,18 @@ def test_no_stage_imports_another_and_no_room_imports_params():
             assert TOP / "stages/params.py" not in others, file
 
 
+def test_no_kind_of_classifier_imports_another():
+    # A stage of dvc.yaml depends on the module of its own kind, and on base.
+    kinds = {file for file in MODULES if file.parent == TOP / "stages" / "classifiers"}
+    wrong = [
+        (file.name, other.name)
+        for file in kinds
+        for other in imported_files(file) & kinds
+        if not is_package(other)
+    ]
+    assert not wrong
+
+
 def test_serving_imports_rooms_and_no_room_imports_serving():
     for file in sorted((TOP / "serving").rglob("*.py")):
         rooms = {

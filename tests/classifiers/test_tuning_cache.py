@@ -24,7 +24,9 @@ def test_a_comment_in_every_file_changes_nothing(rooms):
     assert key_of(rooms) == code_key()
 
 
-@pytest.mark.parametrize("name", ["svm", "base/interface", "base/estimators", "base/checkpoints"])
+@pytest.mark.parametrize(
+    "name", ["svm", "finetuned_multimodal", "base/interface", "base/estimators", "base/checkpoints"]
+)
 def test_nor_does_code_that_tunes_no_network(rooms, name):
     with (rooms / "classifiers" / f"{name}.py").open("a") as file:
         file.write("\nANSWER = 42\n")
@@ -34,7 +36,7 @@ def test_nor_does_code_that_tunes_no_network(rooms, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "classifiers/finetuned",
+        "classifiers/base/text_classifier",
         "classifiers/base/training_loop",
         "classifiers/base/contrastive",
         "classifiers/base/low_rank",

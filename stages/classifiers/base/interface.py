@@ -20,12 +20,12 @@ class ClassifierSettings(Settings):
     """The settings of a classifier in params.yaml; each kind adds its own fields."""
 
     @property
-    def reads_inputs_of(self) -> str | None:
-        """The encoder whose texts or images the classifier reads itself; None for most.
+    def reads_inputs_of(self) -> tuple[str, ...]:
+        """The encoders whose texts or images the classifier reads itself; none for most.
 
-        They come as an InputBlock.
+        They come as an InputBlock of each.
         """
-        return None
+        return ()
 
     @property
     def may_use_gpu(self) -> bool:

@@ -60,9 +60,9 @@ class TuningSettings(ClassifierSettings):
     precision: Precision = "auto"
 
     @property
-    def reads_inputs_of(self) -> str | None:
+    def reads_inputs_of(self) -> tuple[str, ...]:
         """The encoder whose inputs the classifier reads itself."""
-        return self.encoder
+        return (self.encoder,)
 
     @property
     def may_use_gpu(self) -> bool:
@@ -146,8 +146,8 @@ class TunedClassifier(ArrayClassifier):
         if self._build["frozen"]:
             if head is not None:  # on vectors of length 1; here they are weighted
                 head = head | {"kernel": head["kernel"] / self._build["tuned_weight"]}
-            held_out = None if validation is None else (self._rows(validation[0]), validation[1])
-            train = self._rows(X), y
+            held_out = None if validation is None else (self.rows(validation[0]), validation[1])
+            train = self.rows(X), y
             with reproducible(self.seed):  # anew: what was tuned before draws nothing
                 head, history = tune_head(self.settings, self.classes_, train, held_out, head)
             self.history_ = self.history_ or history
@@ -190,7 +190,7 @@ class TunedClassifier(ArrayClassifier):
 
         return tuned_once(key, block.network, run, self.saved_network.load)
 
-    def _rows(self, X: Blocks) -> np.ndarray:
+    def rows(self, X: Blocks) -> np.ndarray:
         """Return what the linear layer sees, float32 of shape (n, n_features)."""
         n = len(next(iter(X.values())))
         parts = [np.zeros((n, 0), dtype=np.float32)]
@@ -206,7 +206,12 @@ class TunedClassifier(ArrayClassifier):
 
     def predict_proba(self, X: Blocks) -> np.ndarray:
         """Return the probability of each class, float32 of shape (n, len(classes_))."""
-        return class_probabilities(self._variables, self._rows(X))
+        return class_probabilities(self._variables, self.rows(X))
+
+    @property
+    def variables(self) -> dict[str, np.ndarray]:
+        """The linear layer: kernel, float32 (n_features, classes), and bias, float32 (classes,)."""
+        return self._variables
 
     def save(self, folder: Path) -> None:
         """Write the description, the arrays and the tuned network into `folder`."""

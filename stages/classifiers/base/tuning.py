@@ -139,10 +139,12 @@ def tune_head(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray] | None,
     start: Mapping[str, np.ndarray] | None,
+    augmented: Callable[[Any], Any] = lambda rows: rows,
 ) -> tuple[dict[str, np.ndarray], History]:
     """Train a linear layer on rows, float32 of shape (n, size), and their labels, str (n,).
 
-    `start` are the variables of one on the last columns of the rows, from which it goes on. Return
+    `start` are the variables of one on the last columns of the rows, from which it goes on.
+    `augmented` gives what it learns from in place of some rows, a tensor of shape (k, size). Return
     the variables, and the curves.
     """
     import torch
@@ -168,7 +170,7 @@ def tune_head(
     history = train_epochs(
         settings,
         [{"params": list(layer.parameters()), "lr": settings.head_learning_rate}],
-        lambda chosen: (layer(rows[chosen]), 0),
+        lambda chosen: (layer(augmented(rows[chosen])), 0),
         np.zeros(len(rows)),
         train[1],
         classes,

@@ -100,8 +100,8 @@ def _hash(key: Any, network: Network) -> str:
 @cache
 def code_key(top: Path = TOP) -> str:
     """Return the hash of the code that tunes networks, and of the libraries that it imports."""
-    kinds = (top / "stages" / "classifiers").glob("finetuned*.py")
-    return code_hash([f"{ROOM}.{kind.stem}" for kind in kinds], _is_part, top)
+    modules = [f"{ROOM}.base.{name}" for name in ("image_classifier", "text_classifier")]
+    return code_hash(modules, _is_part, top)
 
 
 def _is_part(name: str) -> bool:
