@@ -24,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
-	@test ! -e .dvc/tmp/rwlock || test -s .dvc/tmp/rwlock || rm .dvc/tmp/rwlock  # a kill may empty it
+	@python -m json.tool .dvc/tmp/rwlock > /dev/null 2>&1 || rm -f .dvc/tmp/rwlock  # of which a kill may leave a part
 	dvc repro
 	@cat metrics/results.txt
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,17 @@ def test_a_folder_without_git_is_refused_before_anything_is_installed(folder):
     assert not (folder / ".venv").exists()
 
 
-def test_the_empty_lock_that_a_kill_leaves_is_removed(folder):
+@pytest.mark.parametrize("left", ["", '{"write": {"data/ima'])
+def test_the_part_of_a_lock_that_a_kill_leaves_is_removed(folder, left):
     programs = folder / ".venv/bin"
     programs.mkdir(parents=True)
-    for name in ("dvc", "python"):  # in the place of the real ones
-        (programs / name).write_text("#!/bin/sh\necho ran\n")
-        (programs / name).chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "dvc").write_text("#!/bin/sh\necho ran\n")  # in the place of the real one
+    (programs / "dvc").chmod(0o755)
     (folder / ".venv/.installed-requirements.txt").touch()
     lock = folder / ".dvc/tmp/rwlock"
     lock.parent.mkdir(parents=True)
-    lock.touch()
+    lock.write_text(left)
     assert make_run(folder).stdout.splitlines()[-1] == "ran"
     assert not lock.exists()
     lock.write_text("{}")  # one that DVC holds

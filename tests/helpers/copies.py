@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +129,18 @@ class Copy:
         """Run a command and kill it, and whatever it started, after so many seconds.
 
         What a kill may leave of DVC's own files is mended as docs/robustness.md says: a dvc.lock
-        that was not written to its end is taken from Git again, and an empty lock is removed.
+        that was not written to its end is taken from Git again, and such a rwlock is removed.
         """
         before = list(self.stages())
         with self.start(*command) as process:
             time.sleep(seconds)
             os.killpg(process.pid, signal.SIGKILL)
         rwlock = self.top / ".dvc/tmp/rwlock"
-        if rwlock.exists() and not rwlock.stat().st_size:
-            rwlock.unlink()
+        with suppress(FileNotFoundError):
+            try:
+                json.loads(rwlock.read_bytes())
+            except ValueError:
+                rwlock.unlink()
         if not self._is_readable_by_dvc() or list(self.stages()) != before:
             self.run("git", "checkout", "--quiet", "dvc.lock")
 
