@@ -2,7 +2,7 @@
 
 Each network is tuned by itself, as `finetuned` and `finetuned_image` do. The linear layer of a
 model of both goes on from theirs, and learns from their vectors side by side. Meanwhile the image
-or the text of some products is hidden from it, so that it trusts neither where the other is enough
+or the text of some products is hidden from it, so that it learns what each says by itself as well
 (modality dropout: Neverova et al. 2016, ModDrop).
 """
 
