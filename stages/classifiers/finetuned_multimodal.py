@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from stages.classifiers.base.arrays import ArrayClassifier
+from stages.classifiers.base.arrays import LinearClassifier
 from stages.classifiers.base.epochs import reproducible
 from stages.classifiers.base.image_classifier import ImageClassifier, ImageSettings
 from stages.classifiers.base.interface import ClassifierSettings
@@ -78,7 +78,7 @@ class Settings(ClassifierSettings):
                 raise ValueError(f"{name}.{error}") from None
 
 
-class Classifier(ArrayClassifier):
+class Classifier(LinearClassifier):
     """The variables of a linear layer, and a classifier of each input that has a network."""
 
     settings: Settings | None
@@ -180,22 +180,13 @@ class Classifier(ArrayClassifier):
         return classifier
 
     @staticmethod
-    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
-        """Return what each block is multiplied with, by a description."""
-        return build["block_weights"]
-
-    @staticmethod
     def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and type of each array, by a description."""
         for name, weight in build["weights"].items():
             float(weight)
             if name not in KINDS:
                 raise ValueError(f"no network reads the {name}")
-        shapes = {
-            "kernel": (build["n_features"], len(build["classes"])),
-            "bias": (len(build["classes"]),),
-        }
-        return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
+        return LinearClassifier.shapes_of(build)
 
 
 def hide_one(rows: Any, sizes: Sequence[int], share: float) -> Any:

@@ -72,3 +72,24 @@ class ArrayClassifier:
             ) from None
         classifier._variables = load_variables(folder / ARRAYS_FILE, shapes)
         return classifier
+
+
+class LinearClassifier(ArrayClassifier):
+    """A linear layer on what a kind makes of the blocks: a kernel and a bias.
+
+    Its description also has the `block_weights`, and how many numbers the layer sees, `n_features`.
+    """
+
+    @staticmethod
+    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each block is multiplied with, by a description."""
+        return build["block_weights"]
+
+    @staticmethod
+    def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and type of each array, by a description."""
+        shapes = {
+            "kernel": (build["n_features"], len(build["classes"])),
+            "bias": (len(build["classes"]),),
+        }
+        return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}

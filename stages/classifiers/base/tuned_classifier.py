@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, NonNegativeFloat
 
-from stages.classifiers.base.arrays import ArrayClassifier
+from stages.classifiers.base.arrays import LinearClassifier
 from stages.classifiers.base.epochs import INPUT_LENGTH, ClassWeight, reproducible
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.classifiers.base.saved_network import SavedNetwork
@@ -93,7 +93,7 @@ class TuningSettings(ClassifierSettings):
         )
 
 
-class TunedClassifier(ArrayClassifier):
+class TunedClassifier(LinearClassifier):
     """The variables of a linear layer, and a tuned network where a block has inputs.
 
     A kind of classifier says which network predicts, and makes the one that PyTorch trains.
@@ -228,22 +228,13 @@ class TunedClassifier(ArrayClassifier):
         return classifier
 
     @staticmethod
-    def block_weights_of(build: Mapping[str, Any]) -> dict[str, float]:
-        """Return what each block is multiplied with, by a description."""
-        return build["block_weights"]
-
-    @staticmethod
     def shapes_of(build: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and type of each array, by a description."""
         known = set(build["block_weights"])
         float(build["tuned_weight"])
         if build["tuned"] not in (None, *known) or not set(build["frozen"]) <= known:
             raise ValueError("blocks that it has no weights of")
-        shapes = {
-            "kernel": (build["n_features"], len(build["classes"])),
-            "bias": (len(build["classes"]),),
-        }
-        return {name: (shape, np.dtype(np.float32)) for name, shape in shapes.items()}
+        return LinearClassifier.shapes_of(build)
 
 
 def _described(one: str | bytes) -> str:
