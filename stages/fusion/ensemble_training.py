@@ -49,8 +49,9 @@ def pool_tables(tables: Mapping[str, pa.Table]) -> PooledModels:
     classes = metadata_of(first.schema)["classes"]
     calibrated = {name: from_arrow(table["probabilities"])[0] for name, table in tables.items()}
     uncalibrated = {name: from_arrow(table["uncalibrated"])[0] for name, table in tables.items()}
-    labels, groups, roles = (
-        np.array(first[name].to_pylist(), dtype=object) for name in ("label", "group", "role")
+    skus, labels, groups, roles = (
+        np.array(first[name].to_pylist(), dtype=object)
+        for name in ("sku", "label", "group", "role")
     )
     y_true, folds = np.searchsorted(classes, labels.astype(str)), first["fold"].to_numpy()
     is_validation = roles == VALIDATION
@@ -58,16 +59,16 @@ def pool_tables(tables: Mapping[str, pa.Table]) -> PooledModels:
     for fold in np.unique(folds):
         held_out = np.flatnonzero((folds == fold) & is_validation)
         for others, part in _parts(groups[held_out]):
-            pool = _fit(calibrated, y_true, held_out[others])
+            pool = _fit(calibrated, y_true, skus, held_out[others])
             pooled[held_out[part]] = _pooled(pool, calibrated, held_out[part])
         rest = np.flatnonzero((folds == fold) & ~is_validation)
-        pooled[rest] = _pooled(_fit(calibrated, y_true, held_out), calibrated, rest)
+        pooled[rest] = _pooled(_fit(calibrated, y_true, skus, held_out), calibrated, rest)
     columns = {"probabilities": pooled, "uncalibrated": even_pool(uncalibrated)}
     table = first
     for name, rows in columns.items():
         at = table.schema.get_field_index(name)
         table = table.set_column(at, first.schema.field(name), to_arrow(rows))
-    pool = _fit(calibrated, y_true, np.flatnonzero(is_validation))
+    pool = _fit(calibrated, y_true, skus, np.flatnonzero(is_validation))
     return PooledModels(table, pool, classes)
 
 
@@ -134,7 +135,9 @@ def _parts(groups: np.ndarray) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     return list(GroupKFold(count).split(groups, groups=groups))
 
 
-def _fit(models: Mapping[str, np.ndarray], y_true: np.ndarray, rows: np.ndarray) -> LogOpinionPool:
+def _fit(
+    models: Mapping[str, np.ndarray], y_true: np.ndarray, skus: np.ndarray, rows: np.ndarray
+) -> LogOpinionPool:
     """Fit a pool to some rows, but those of classes that no model knew."""
     of_label = np.max([found[rows, y_true[rows]] for found in models.values()], axis=0)
     rows = rows[of_label > 0]
@@ -143,7 +146,12 @@ def _fit(models: Mapping[str, np.ndarray], y_true: np.ndarray, rows: np.ndarray)
     even = np.full(n_classes, 1 / n_classes)
     if not len(rows):
         return LogOpinionPool(dict.fromkeys(models, 1 / len(models)), 0.0, even.tolist())
-    return fit_pool({name: found[rows] for name, found in models.items()}, y_true[rows], even)
+    return fit_pool(
+        {name: found[rows] for name, found in models.items()},
+        y_true[rows],
+        even,
+        n_products=len(set(skus[rows].tolist())),  # several folds predict a product each
+    )
 
 
 def _pooled(pool: LogOpinionPool, models: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:

@@ -122,6 +122,24 @@ def test_test_products_choose_nothing(built):
     assert after.pool == before.pool
 
 
+def test_products_that_several_folds_predict_count_once(built):
+    given = {name: table.drop_columns("fold") for name, table in tables().items()}
+    at = given["svm"].schema.get_field_index("role")
+
+    def in_folds(table: pa.Table, count: int) -> pa.Table:
+        parts = []
+        for fold in range(1, count + 1):
+            column = pa.array([fold] * len(table), pa.int32())
+            parts.append(table.add_column(at, pa.field("fold", pa.int32(), False), column))
+        return pa.concat_tables(parts)
+
+    once, often = (
+        pool_tables({name: in_folds(table, count) for name, table in given.items()}).pool
+        for count in (1, 4)
+    )
+    assert often.weights == pytest.approx(once.weights, rel=1e-3)
+
+
 def test_a_validation_product_does_not_choose_how_it_is_pooled_itself(built):
     given = tables()
     before = pool_tables(given)
