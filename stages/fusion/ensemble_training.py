@@ -155,4 +155,11 @@ def _fit(
 
 
 def _pooled(pool: LogOpinionPool, models: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    return pool_present(pool, {name: found[rows] for name, found in models.items()})
+    """Pool the predictions of some rows; classes that no model knew get 0."""
+    given = {name: found[rows] for name, found in models.items()}
+    known = np.logical_or.reduce([found > 0 for found in given.values()])
+    pooled = pool_present(pool, given)
+    partly = known.any(axis=1) & ~known.all(axis=1)
+    kept = np.where(known[partly], pooled[partly], 0)
+    pooled[partly] = kept / kept.sum(axis=1, keepdims=True)
+    return pooled

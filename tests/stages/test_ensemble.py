@@ -140,6 +140,19 @@ def test_products_that_several_folds_predict_count_once(built):
     assert often.weights == pytest.approx(once.weights, rel=1e-3)
 
 
+def test_a_class_that_no_model_knew_gets_nothing(built):
+    made = {}
+    for name, table in tables().items():
+        rows = rows_of(table).copy()
+        rows[::2, 1] = 0
+        rows[::2] /= rows[::2].sum(axis=1, keepdims=True)
+        at = table.schema.get_field_index("probabilities")
+        made[name] = table.set_column(at, table.schema.field(at), to_arrow(rows))
+    pooled = rows_of(pool_tables(made).table)
+    assert not pooled[::2, 1].any() and pooled[1::2].all()
+    np.testing.assert_allclose(pooled.sum(axis=1), 1, atol=1e-5)
+
+
 def test_a_validation_product_does_not_choose_how_it_is_pooled_itself(built):
     given = tables()
     before = pool_tables(given)
