@@ -17,11 +17,13 @@ COLUMNS = [
 def audited_products(model: Model) -> PredictionSet:
     """Return every product that the model predicts without having seen its label, once each.
 
-    With several folds these are the test products; with one, the validation products are added.
+    With several folds these are the test products; with one, the validation products are added. A
+    class of few groups may be unknown when its products are predicted: these are left out, for the
+    model can say nothing of their label.
     """
-    if len(np.unique(model.test.folds)) > 1:
-        return model.test
-    return concatenate(model.validation, model.test)
+    several = len(np.unique(model.test.folds)) > 1
+    products = model.test if several else concatenate(model.validation, model.test)
+    return products.select_rows(products.calibrated.knows_label)
 
 
 def doubted_labels(predictions: LabeledPredictions) -> np.ndarray:
@@ -54,9 +56,12 @@ def count_wrong_labels(predictions: LabeledPredictions) -> int:
 def issue_rows(products: PredictionSet, names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return a row for each doubted label, the worst first; `names` has product names by sku.
 
-    The first rows are `suspect`, as many as there are wrong labels by estimate.
+    The first rows are `suspect`, as many as there are wrong labels by estimate. There are none
+    where all products have one label: classes are compared.
     """
     predictions = products.calibrated
+    if len(np.unique(predictions.y_true)) < 2:
+        return []
     classes, y_true, y_pred = predictions.classes, predictions.y_true, predictions.y_pred
     confidence = predictions.confidence
     suspects = count_wrong_labels(predictions)

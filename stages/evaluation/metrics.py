@@ -59,6 +59,11 @@ class LabeledPredictions:
         """Whether the most probable class is the label: boolean of shape (n,)."""
         return self.y_pred == self.y_true
 
+    @property
+    def knows_label(self) -> np.ndarray:
+        """Whether the model knew the label when it predicted the product: boolean of shape (n,)."""
+        return self.probabilities[np.arange(len(self.y_true)), self.y_true] > 0
+
     def select_rows(self, rows: np.ndarray) -> "LabeledPredictions":
         """Return the products that `rows` selects, a boolean mask or indices."""
         return LabeledPredictions(self.classes, self.y_true[rows], self.probabilities[rows])
@@ -98,8 +103,7 @@ def scores(predictions: LabeledPredictions) -> dict[str, float]:
 
     by_class = class_scores(predictions)
     y_true = predictions.y_true
-    is_known = predictions.probabilities[np.arange(len(y_true)), y_true] > 0
-    top3 = is_known & (predictions.ranking[:, :3] == y_true[:, None]).any(axis=1)
+    top3 = predictions.knows_label & (predictions.ranking[:, :3] == y_true[:, None]).any(axis=1)
     return {
         "accuracy": float(np.mean(predictions.correct)),
         "balanced_accuracy": float(np.nanmean(by_class.recall)),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.held_out_products import held_out
@@ -94,3 +96,24 @@ def test_with_one_fold_validation_products_are_audited_too(folds, audits):
     model = Model("text", "svm", **parts, ablated={}, n_without_input=0, weights={})
     skus = audited_products(model).skus.tolist()
     assert len(set(skus)) == len(skus) == audits
+
+
+def test_a_label_that_the_model_did_not_know_is_not_doubted():
+    y_true, y_pred = [0, 1, 2] * 10, [0, 1, 0] * 10
+    products = held_out(y_true, y_pred)
+    probabilities = products.calibrated.probabilities.copy()
+    probabilities[2::3, 2] = 0
+    known = LabeledPredictions(products.calibrated.classes, np.array(y_true), probabilities)
+    parts = {
+        name: replace(products, calibrated=known).select_rows(rows)
+        for name, rows in (("test", np.arange(15)), ("validation", np.arange(15, 30)))
+    }
+    model = Model("text", "svm", **parts, ablated={}, n_without_input=0, weights={})
+    audited = audited_products(model)
+    assert len(audited) == 20 and set(audited.calibrated.y_true.tolist()) == {0, 1}
+    assert issue_rows(audited, {sku: sku for sku in audited.skus.tolist()}) == []
+
+
+def test_products_of_one_class_give_an_empty_list():
+    products = held_out([1] * 6, [1, 1, 1, 1, 0, 2])
+    assert issue_rows(products, {sku: sku for sku in products.skus.tolist()}) == []
