@@ -1,6 +1,7 @@
 """What the stages before have left: the metrics, predictions and lists that the report shows."""
 
 import csv
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ def read_rows(path: Path) -> list[Row]:
     """Return the rows of a CSV file by column. Raises InputError where it is missing."""
     if not path.exists():
         raise InputError(f"{path} is not there: `dvc repro` builds it")
+    csv.field_size_limit(sys.maxsize)  # or a name of more than 128 KiB is refused
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

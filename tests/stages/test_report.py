@@ -58,6 +58,18 @@ def test_a_weak_slice_is_named_with_its_mistakes(evaluated: Evaluated, monkeypat
     assert "1 of 7 slices" in page and "class: audio" in page
 
 
+def test_a_name_of_more_than_128_kib_is_shown(evaluated: Evaluated, monkeypatch):
+    monkeypatch.setattr(report, "draw_all", lambda *_: None)
+    limit = csv.field_size_limit(131_072)  # what a new process has
+    evaluated.names["s18"] = "cable " * 25_000
+    evaluated.write({"multimodal-svm": (0, 4), "multimodal-mlp": (0, 4)})
+    try:
+        report.main()
+    finally:
+        csv.field_size_limit(limit)
+    assert "cable cable" in Path("plots/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     "path",
     [
