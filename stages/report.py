@@ -56,7 +56,7 @@ def find_weak_slices(results: Results) -> tuple[list[tuple[WeakSlice, list[str]]
         ]
     )
     weak, n_tried = weak_slices(correct, np.array([each.group for each in products]), slices)
-    skus = np.array(list(predictions))
+    skus = np.array(list(predictions), dtype=object)  # or it would drop a null character
     with_mistakes = []
     for found in weak:
         rows = slices[found.attribute][found.value]

@@ -168,7 +168,8 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
 def _prediction_set(table: pa.Table, classes: Sequence[str]) -> PredictionSet:
     """Convert a table of schema probabilities_schema."""
     labels = table["label"].to_pylist()
-    skus, groups = (np.array(table[name].to_pylist(), dtype=str) for name in ("sku", "group"))
+    # Objects, as in read_splits: an array of fixed width drops a null character at the end.
+    skus, groups = (np.array(table[name].to_pylist(), dtype=object) for name in ("sku", "group"))
     calibrated, uncalibrated = (
         LabeledPredictions.from_labels(classes, labels, from_arrow(table[name])[0])
         for name in ("probabilities", "uncalibrated")

@@ -46,6 +46,12 @@ def test_rows_are_separated_by_role_and_by_ablated_modality(tmp_path: Path):
     assert {name: rows.skus.tolist() for name, rows in model.ablated.items()} == {"image": ["b"]}
 
 
+def test_an_sku_keeps_a_null_character_at_its_end(tmp_path: Path):
+    write(tmp_path, [("a\0", 1, "validation", ""), ("b\0", 1, "test", "")])
+    model = load_model(tmp_path, "text", "svm")
+    assert (model.validation.skus.tolist(), model.test.skus.tolist()) == (["a\0"], ["b\0"])
+
+
 @pytest.mark.parametrize(
     ("missing", "said"),
     [

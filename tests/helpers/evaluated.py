@@ -60,7 +60,7 @@ class Evaluated:
 
     def _write_split(self) -> None:
         roles = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 12)[:, None]
-        skus, labels = np.array(self.models.skus), np.array(self.models.labels)
+        skus, labels = np.array(self.models.skus, dtype=object), np.array(self.models.labels)
         groups = np.array([f"g{i // 2}" for i in range(30)])
         turns = np.zeros(roles.shape, np.int32)
         write_splits(Path("data/splits.parquet"), Splits(skus, labels, groups, roles, turns))

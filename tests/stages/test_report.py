@@ -58,6 +58,17 @@ def test_a_weak_slice_is_named_with_its_mistakes(evaluated: Evaluated, monkeypat
     assert "1 of 7 slices" in page and "class: audio" in page
 
 
+def test_mistakes_are_found_by_skus_that_end_with_a_null_character(
+    evaluated: Evaluated, monkeypatch
+):
+    evaluated.models.skus = [f"{sku}\0" for sku in evaluated.models.skus]
+    evaluated.write({"multimodal-svm": (0, 4), "multimodal-mlp": (0, 4)})
+    names = ("class", "audio", 4, 4, 0.5, 0.1, 0.6, 0.9, 7)
+    monkeypatch.setattr(report, "weak_slices", lambda *_: ([report.WeakSlice(*names)], 7))
+    ((_, mistakes),), _ = report.find_weak_slices(report.read_results())
+    assert mistakes == ["s18\0", "s21\0"]
+
+
 def test_a_name_of_more_than_128_kib_is_shown(evaluated: Evaluated, monkeypatch):
     monkeypatch.setattr(report, "draw_all", lambda *_: None)
     limit = csv.field_size_limit(131_072)  # what a new process has
