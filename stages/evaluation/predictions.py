@@ -145,9 +145,11 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
     for name, chosen in held_out.items():
         for fold in np.unique(rows.folds) if len(rows) else [1]:
             if not (rows.folds[chosen] == fold).any():
+                several = name == "test" and len(np.unique(rows.folds)) > 1
+                fix = "lower split.folds" if several else f"raise split.{name}"
                 raise InputError(
-                    f"{path} has no {name} product in fold {fold}: raise split.{name} in "
-                    "params.yaml, or give more products"
+                    f"{path} has no {name} product in fold {fold}: {fix} in params.yaml, or give "
+                    "more products"
                 )
     return Model(
         modality=modality,

@@ -56,12 +56,18 @@ def test_an_sku_keeps_a_null_character_at_its_end(tmp_path: Path):
     ("missing", "said"),
     [
         (3, "no validation product in fold 2: raise split.validation"),
-        (1, "no test product in fold 1: raise split.test"),
+        (1, "no test product in fold 1: lower split.folds"),
     ],
 )
 def test_a_fold_that_lacks_a_role_is_named(tmp_path: Path, missing: int, said: str):
     write(tmp_path, ROWS[:missing] + ROWS[missing + 1 :])
     with pytest.raises(InputError, match=re.escape(said)):
+        load_model(tmp_path, "text", "svm")
+
+
+def test_the_only_fold_is_to_have_a_larger_share_for_testing(tmp_path: Path):
+    write(tmp_path, ROWS[:1])
+    with pytest.raises(InputError, match=r"no test product in fold 1: raise split\.test"):
         load_model(tmp_path, "text", "svm")
 
 
