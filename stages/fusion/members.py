@@ -81,7 +81,8 @@ def fit_member(
     if len(classes) < 2:
         raise InputError(
             f"{member.modality}: the training products with {inputs} input are of {len(classes)} "
-            "classes; two are needed: see metrics/data.json"
+            "classes; two are needed: give such input to products of more classes, or to none, "
+            "which leaves out the models that need it"
         )
     pair = None
     if validation is not None:
@@ -91,7 +92,7 @@ def fit_member(
             raise InputError(
                 f"{member.modality}: no validation product with {inputs} input is of a class to "
                 "train on: raise split.validation or lower split.validation_folds in params.yaml, "
-                "or give more products"
+                "or give such input to more products, or to none"
             )
         pair = validation.X, validation.labels
     classifier = module_of(kind).Classifier(settings, seed, member.block_weights)

@@ -53,7 +53,10 @@ class BlockPreprocessor:
             present = features.present[name]
             there = np.flatnonzero(present)
             if len(there) < 2:
-                raise InputError(f"not two products to train on have a {name} input")
+                raise InputError(
+                    f"not two products to train on have a {name} input: give it to more products, "
+                    "or to none, which leaves out the models that need it"
+                )
             if n_components := features.svd_components.get(name):
                 idf = self._arrays[f"{name}/idf"] = idf_weights(rows, len(there))
                 drawn = rows[draw_sample(there, self._seed)]

@@ -256,8 +256,8 @@ def calibrate(
         usable = sees[pool] & np.isin(out_of_fold.labels, classes)
         if not usable.any():
             raise InputError(
-                f"{modality}: no validation product has both image and text: raise "
-                "split.validation in params.yaml, or give more products"
+                f"{modality}: no validation product has both image and text: give both to more "
+                f"products, or in params.yaml raise split.validation or drop modalities.{modality}"
             )
         was_known = usable & out_of_fold.knows_label([members[one] for one in names], task.classes)
         kept = was_known if was_known.any() else usable
