@@ -10,9 +10,9 @@ import PIL.Image
 import PIL.ImageOps
 
 from serving.products import Product
+from stages.catalog.missing_values import clean_text
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.rows import RowError
-from stages.catalog.text_cleaning import clean
 from stages.common.image_ref import is_url
 from stages.download.image_conversion import ImageError, to_jpeg
 
@@ -39,7 +39,7 @@ def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> P
     if "text" in inputs:
         for key in TEXT_KEYS:
             text, fault = _text(row, key)
-            texts[key] = clean(text)
+            texts[key] = clean_text(text)
             error = error or fault
     if error:
         return Product(sku=sku, error=error)

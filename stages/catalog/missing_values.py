@@ -24,6 +24,12 @@ def is_null(text: str) -> bool:
     return _NULLS.fullmatch(_plain(text)) is not None
 
 
+def clean_text(text: str | None) -> str:
+    """Return `text` as plain text, empty also where it stands for a missing value."""
+    cleaned = clean(text)
+    return "" if is_null(cleaned) else cleaned
+
+
 def looks_missing(text: str) -> bool:
     """Return whether a text may stand for a missing value: a null, such a word, or no word.
 

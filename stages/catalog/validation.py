@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from stages.catalog.labels import clean_label
-from stages.catalog.missing_values import is_null
+from stages.catalog.missing_values import clean_text, is_null
 from stages.catalog.sources.product import RawProduct
-from stages.catalog.text_cleaning import clean
 from stages.common.image_ref import ImageRef
 
 NO_SKU = "no sku"
@@ -50,9 +49,9 @@ def clean_product(raw: RawProduct) -> Product:
     """Return a product with clean text and the first of its images. The SKU is only stripped."""
     return Product(
         sku=(raw.sku or "").strip(),
-        name=clean(raw.name),
-        description=clean(raw.description),
-        manufacturer=clean(raw.manufacturer),
+        name=clean_text(raw.name),
+        description=clean_text(raw.description),
+        manufacturer=clean_text(raw.manufacturer),
         label=clean_label(raw.label),
         image=(raw.image or "").partition("\n")[0].strip() or None,
     )

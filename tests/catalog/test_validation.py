@@ -81,3 +81,11 @@ def test_a_missing_value_is_no_sku(sku):
     products = [clean_product(RawProduct(sku, f"n{i}", "", "", "a", None)) for i in range(2)]
     kept, rejected = reject_invalid(products, 1)
     assert not kept and [one.reason for one in rejected] == ["no sku"] * 2
+
+
+@pytest.mark.parametrize("text", ["NA", "nan", "N/A", "None", " null ", "<p>-</p>"])
+def test_a_missing_value_is_no_text(text):
+    raws = [RawProduct(str(n), text, text, text, "a", None) for n in range(3)]
+    products = [clean_product(raw) for raw in raws]
+    assert {(one.name, one.description, one.manufacturer) for one in products} == {("", "", "")}
+    assert [one.reason for one in reject_invalid(products, 3)[1]] == ["no text and no image"] * 3

@@ -50,6 +50,7 @@ def test_texts_are_cleaned_as_the_pipeline_cleans_them():
         (datetime.date(2020, 1, 2), "2020-01-02"),
         (b"caf\xc3\xa9", "café"),
         ("Lamp \ud83d", "Lamp \ufffd"),  # an emoji that was cut
+        ("NA", ""),
     ],
 )
 def test_a_text_may_be_of_any_plain_type(value, text):
