@@ -12,7 +12,7 @@ from stages.common.errors import InputError
 from stages.common.file_content import open_bytes
 from stages.common.image_ref import EmbeddedImage
 from stages.download.failures import Failure, too_large
-from stages.download.local_images import path_inside
+from stages.download.local_images import path_below
 
 _BATCH = 16  # rows that are in memory together
 _BUFFER = 1 << 20  # bytes that are read at once; without it, Arrow reads the whole file ahead
@@ -36,7 +36,7 @@ def read_embedded(
         image = _parse(location)
         wanted[image.file, image.column][image.row][image.item] = location
     for (name, column), images in wanted.items():
-        path = path_inside(folder, name)
+        path = path_below(folder, name)
         if path is None or not path.is_file():
             raise _changed(folder / name)
         try:

@@ -19,7 +19,7 @@ from stages.download.failures import Failure
 from stages.download.files import fetch_file
 from stages.download.image_cache import ImageCache, Result
 from stages.download.image_conversion import to_jpeg
-from stages.download.local_images import convert, find_files, load_local, path_inside
+from stages.download.local_images import convert, find_files, load_local, path_below
 from stages.download.many import fetch_many
 from stages.download.name_lookup import NameMatcher
 from stages.download.progress import image_bar
@@ -184,7 +184,7 @@ class ImageLoader:
             raise InputError("products name members of an archive, but data.table.archive is null")
         if is_url(name):
             return fetch_file(name, mirror=self._catalogue.mirror, settings=self._settings)
-        path = path_inside(folder, name)
+        path = path_below(folder, name)
         if path is None:
             raise InputError(f"data.table.archive is {name!r}, which is outside {folder}")
         return path

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from stages.common.image_ref import ImageRef
 from stages.download.failures import Failure, too_large
@@ -70,6 +70,17 @@ def path_inside(folder: Path, name: str) -> Path | None:
     except (OSError, ValueError, RuntimeError):  # links in a circle, a null character
         return None
     return path if path.is_relative_to(root) else None
+
+
+def path_below(folder: Path, name: str) -> Path | None:
+    """Return the path of `name` in `folder`, or None where it is outside.
+
+    Unlike with `path_inside`, it may be a link that leads outside: for what the settings name.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        return path_inside(folder, name)
+    return folder / path
 
 
 def _file_inside(folder: Path, name: str) -> Path | Failure:

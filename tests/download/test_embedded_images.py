@@ -112,6 +112,14 @@ def test_a_file_outside_the_folder_is_not_read(tmp_path, structs, file):
         list(read_embedded([EmbeddedImage(file, "picture", 1).location], tmp_path / "folder", 10))
 
 
+def test_a_table_may_be_a_link_to_a_file_elsewhere(tmp_path, structs):
+    """DVC makes such links where its cache is on another disk (`cache.type symlink`)."""
+    write(tmp_path / "elsewhere.parquet", structs)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/p.parquet").symlink_to(tmp_path / "elsewhere.parquet")
+    assert read(tmp_path / "folder", (2,)) == [PICTURES[1]]
+
+
 @pytest.mark.parametrize("location", ["", "p.parquet", "p.parquet#image", "p.parquet#image#one"])
 def test_a_location_that_is_none_is_refused(tmp_path, location):
     with pytest.raises(InputError, match="names no cell of a table"):

@@ -428,6 +428,14 @@ def test_images_come_from_an_archive(repository):
     assert outcomes(rows[20:]) == [("failed", "text"), ("failed", "not in the archive")]
 
 
+def test_the_archive_may_be_a_link_to_a_file_elsewhere(repository):
+    params(archive="images.zip")
+    with zipfile.ZipFile(repository / "elsewhere.zip", "w") as archive:
+        archive.writestr("1.jpg", jpeg(1))
+    (repository / "data/catalogue/images.zip").symlink_to(repository / "elsewhere.zip")
+    assert outcomes(run(["archive:1.jpg"])) == [("ok", None)]
+
+
 @pytest.mark.parametrize(
     ("archive", "message"),
     [
