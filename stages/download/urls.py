@@ -19,6 +19,7 @@ _ESCAPED = re.compile(
 def mirrored(url: str, mirror: str | None) -> str:
     """Replace the scheme, host and user of `url` by the mirror's. Path and query stay.
 
+    The mirror's own path, if it has one, comes before that of `url`.
     Raises RequestError where `url` is not a URL.
     """
     if mirror is None:
@@ -28,7 +29,8 @@ def mirrored(url: str, mirror: str | None) -> str:
         parts = urlsplit(url)
     except ValueError:
         raise RequestError("no valid URL") from None
-    return urlunsplit((host.scheme, host.netloc, parts.path, parts.query, ""))
+    path = host.path.rstrip("/") + parts.path
+    return urlunsplit((host.scheme, host.netloc, path, parts.query, ""))
 
 
 def parse_http_url(url: str, base: URL | None = None) -> URL:

@@ -1,5 +1,7 @@
 """Which host is asked for a URL."""
 
+import pytest
+
 from stages.download.urls import mirrored
 
 
@@ -9,3 +11,11 @@ def test_mirrored_keeps_path_and_query():
     assert (
         mirrored(url, "http://127.0.0.1:8765") == "http://127.0.0.1:8765/a%20b/c.jpg?size=2&x=%2F"
     )
+
+
+@pytest.mark.parametrize("mirror", ["http://proxy.example/images", "http://proxy.example/images/"])
+def test_a_mirror_may_have_a_path(mirror):
+    assert mirrored("https://a.example/b/c.jpg?x=1", mirror) == (
+        "http://proxy.example/images/b/c.jpg?x=1"
+    )
+    assert mirrored("s3://bucket/c.jpg", mirror) == "http://proxy.example/images/c.jpg"
