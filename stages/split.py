@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.catalog.group_split import assign_folds, check_no_leak, validation_turns
+from stages.catalog.labels import look
 from stages.catalog.near_duplicates import (
     duplicate_signals,
     group_equal,
@@ -56,7 +57,7 @@ def main() -> None:
         products["manufacturer"],
     )
     columns = [
-        group_equal([value or None for value in products[name]]) for name in settings.group_by
+        group_equal([look(value) or None for value in products[name]]) for name in settings.group_by
     ]
     found = [signal.groups for signal in signals.values()]
     groups = group_names(skus, union_groups([*found, *columns]))

@@ -35,7 +35,7 @@ def label_variants(labels: Iterable[str]) -> dict[str, dict[str, int]]:
     """
     alike: dict[str, Counter[str]] = defaultdict(Counter)
     for label, count in Counter(filter(None, labels)).items():
-        alike[_look(label)][label] += count
+        alike[look(label)][label] += count
     spellings = [
         dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
         for counts in alike.values()
@@ -51,7 +51,7 @@ def missing_labels(labels: Iterable[str]) -> dict[str, int]:
     return dict(sorted(found, key=lambda item: (-item[1], item[0])))
 
 
-def _look(label: str) -> str:
+def look(label: str) -> str:
     """Return what labels that look alike have in common: a compatible form and case folding."""
     if len(label) > _MAX_LABEL:
         return label.casefold()

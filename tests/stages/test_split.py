@@ -174,6 +174,19 @@ def test_products_of_a_manufacturer_stay_together_if_asked_to(run):
     assert all(len(groups) == 1 for groups in by_manufacturer.values())
 
 
+def test_spellings_of_a_manufacturer_that_look_alike_stay_together(run):
+    rows = catalogue()
+    for number, (product, _) in enumerate(rows):
+        if number % 80 >= 60:  # of no family, which would join both spellings
+            product["manufacturer"] = product["manufacturer"].upper()
+    table, metrics = run(rows, group_by=["manufacturer"])
+    groups: dict[str, set[str]] = {}
+    for (product, _), group in zip(rows, table["group"].to_pylist(), strict=True):
+        groups.setdefault(product["manufacturer"].casefold(), set()).add(group)
+    assert {len(found) for found in groups.values()} == {1}
+    assert metrics["groups"]["all"] == len(groups) == 21
+
+
 def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     rows = catalogue()
     alike = {"manufacturer": "one", "label": "Cards", "image": None}
