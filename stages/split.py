@@ -56,6 +56,12 @@ def main() -> None:
         products["label"],
         products["manufacturer"],
     )
+    for name in settings.group_by:
+        if not any(products[name]):
+            raise InputError(
+                f"split.group_by names {name}, but no product has one: name its column in "
+                f"data.table.{name}, or empty split.group_by"
+            )
     columns = [
         group_equal([look(value) or None for value in products[name]]) for name in settings.group_by
     ]

@@ -174,6 +174,12 @@ def test_products_of_a_manufacturer_stay_together_if_asked_to(run):
     assert all(len(groups) == 1 for groups in by_manufacturer.values())
 
 
+def test_to_group_by_what_no_product_has_is_refused(run):
+    rows = [(product | {"manufacturer": ""}, jpeg) for product, jpeg in catalogue()]
+    with pytest.raises(InputError, match=r"no product has one: name its column in data\.table"):
+        run(rows, group_by=["manufacturer"])
+
+
 def test_spellings_of_a_manufacturer_that_look_alike_stay_together(run):
     rows = catalogue()
     for number, (product, _) in enumerate(rows):
