@@ -22,15 +22,19 @@ _OTHER = (
     "|script|summary|svg|table|tbody|td|tfoot|th|thead|title|tr|ul|video"
 )
 _ALONE = (
-    "allowfullscreen|async|autoplay|checked|compact|controls|default|defer|disabled|hidden|loop"
-    "|multiple|muted|noshade|novalidate|nowrap|open|playsinline|readonly|required|reversed|selected"
+    r"allowfullscreen|async|autoplay|checked|compact|controls|data-[\w-]+|default|defer|disabled"
+    r"|download|hidden|itemscope|loop|multiple|muted|noshade|novalidate|nowrap|open|playsinline"
+    r"|readonly|required|reversed|selected"
 )
 _TAG = (
     r"<(?:(?:{names})(?:(?:\s+|(?<=[\"']))[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)"
     r"|(?:\s+|(?<=[\"']))(?:{alone})(?![^\s/>]))*\s*/?"
     r"|/(?:{names})\s*)>"
 )
-_DECLARATION = re.compile(r"<(?:!doctype|\?xml)\b[^<>]*>", re.IGNORECASE)
+# Also Word's conditions: `<![if !supportLists]>`, `<![endif]>`.
+_DECLARATION = re.compile(
+    r"<(?:(?:!doctype|\?xml)\b[^<>]*|!\[(?:if\b[^<>]*|endif)\])>", re.IGNORECASE
+)
 _INLINE_TAG = re.compile(_TAG.format(names=_INLINE, alone=_ALONE), re.IGNORECASE)
 _OTHER_TAG = re.compile(_TAG.format(names=_OTHER, alone=_ALONE), re.IGNORECASE)
 # Elements whose content a browser does not show, and how they end.

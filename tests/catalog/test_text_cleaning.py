@@ -53,6 +53,8 @@ def test_a_written_line_break_of_an_export_is_white_space(text, plain):
         ("<![CDATA[<p>One</p>]]>Two", "One Two"),
         ("<!DOCTYPE html><html><p>One", "One"),
         ('<?xml version="1.0"?><?xml:namespace prefix="o" />One', "One"),
+        ('<div itemscope itemtype="http://x.example/Product"><p data-v-12ab>One</p></div>', "One"),
+        ("<p><![if !supportLists]>1.<![endif]> One</p>", "1. One"),
         ("a<address>b</address><details open><summary>c</summary>d</details>", "a b c d"),
         ('a<picture><source src="x"></picture><svg width="1"><path d="M0 0"/></svg>b', "a b"),
         ("a <b open to all> c, <td now> x]]>", "a <b open to all> c, <td now> x]]>"),
@@ -101,6 +103,7 @@ def test_characters_and_white_space(text, plain):
             "1",
         ),
         *("<!doctype ", "<![CDATA[", "]]>", " nowrap", "<td nowrap ", 'x="1"', "<td open='1'"),
+        *(" data-a", "<p data-aa", "<![if "),
     ],
 )
 @pytest.mark.parametrize("start", ["", "&", "&#", "<a", "a"])
