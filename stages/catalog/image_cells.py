@@ -63,7 +63,10 @@ def _texts_of_list(cell: str) -> list[str]:
         return list(_texts_in(json.loads(cell)))
     except (ValueError, RecursionError):
         if _PYTHON_LIST.match(cell):
-            found = ("".join(groups) for groups in _PYTHON_TEXT.findall(cell))
+            found = ["".join(groups) for groups in _PYTHON_TEXT.findall(cell)]
+            is_cut = re.search("['\"]", _PYTHON_TEXT.sub("", cell)) is not None
+            if is_cut and not any(found):  # no empty cell, but a fault to be seen
+                return [cell]
             return [_ESCAPED.sub(r"\1", text) for text in found]
         if _PYTHON_OBJECT.match(cell):
             with suppress(ValueError, RecursionError):

@@ -43,6 +43,14 @@ def test_several_urls_in_a_cell(between):
     assert locations(between.join([A, "//x.example/b.jpg"])) == [A, "https://x.example/b.jpg"]
 
 
+@pytest.mark.parametrize(
+    "cell", ["['http://x.example/a", '["http://x.example/a', "[None, 'http://x.example/a"]
+)
+def test_a_list_that_was_cut_within_its_first_image_is_a_fault(cell):
+    assert reason(cell) == "no http:// or https:// at the start"
+    assert locations(cell, "file") == [cell]
+
+
 @pytest.mark.parametrize("cell", ["s3://bucket/a b.jpg", "gs://bucket/a.jpg", "S3://b/ä#1?.jpg"])
 def test_an_object_of_a_store_is_an_image_by_url(cell):
     assert locations(cell) == [cell]
