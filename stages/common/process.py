@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import TextIOWrapper
 from types import TracebackType
 
 from stages.common.errors import InputError
@@ -19,6 +20,9 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
     from threadpoolctl import threadpool_limits
 
     say_interrupts_in_one_line(go_on)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Not every encoding of a terminal has all letters of a catalogue.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # BLAS rounds differently with each number of threads. One is the number that every machine
     # has, and the fastest on shared cores. The variable is for libraries that are loaded later.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -53,6 +53,12 @@ def test_what_a_user_can_mend_is_said_in_one_line(tmp_path, body, said):
     assert ended.stderr == said + "\n"
 
 
+def test_what_the_terminal_s_encoding_lacks_is_said_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ended = run(r"print('class: \u0142\xf3\u017cko')", tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "class: \\u0142\\xf3\\u017cko\n")
+
+
 def test_an_error_of_the_program_keeps_its_traceback(tmp_path):
     ended = run("1 / 0", tmp_path)
     assert ended.returncode == 1
