@@ -46,6 +46,8 @@ def main() -> None:
     settings, seed = params.split, params.seed
     check_schema(paths.PRODUCTS, read_schema(paths.PRODUCTS), PRODUCTS)
     products = read_table(paths.PRODUCTS, columns=COLUMNS).to_pydict()
+    # Sony and SONY are one: for `group_by`, and where a value that several share joins nothing.
+    products["manufacturer"] = [look(one) for one in products["manufacturer"]]
     skus = np.array(products["sku"], dtype=object)
     labels = np.array(products["label"], dtype=str)
     hashes = read_image_hashes()
@@ -63,7 +65,7 @@ def main() -> None:
                 f"data.table.{name}, or empty split.group_by"
             )
     columns = [
-        group_equal([look(value) or None for value in products[name]]) for name in settings.group_by
+        group_equal([value or None for value in products[name]]) for name in settings.group_by
     ]
     found = [signal.groups for signal in signals.values()]
     groups = group_names(skus, union_groups([*found, *columns]))

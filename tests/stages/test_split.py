@@ -193,6 +193,16 @@ def test_spellings_of_a_manufacturer_that_look_alike_stay_together(run):
     assert metrics["groups"]["all"] == len(groups) == 21
 
 
+def test_what_is_shared_under_spellings_of_one_manufacturer_still_joins(run):
+    rows = catalogue()
+    family = [row for row in rows if row[0]["description"]][:3]
+    for (product, _), spelling in zip(family, ("Sony", "SONY", "sony"), strict=True):
+        product["manufacturer"] = spelling
+    table, _ = run(rows)
+    groups = dict(zip(table["sku"].to_pylist(), table["group"].to_pylist(), strict=True))
+    assert len({groups[product["sku"]] for product, _ in family}) == 1
+
+
 def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     rows = catalogue()
     alike = {"manufacturer": "one", "label": "Cards", "image": None}
