@@ -81,7 +81,10 @@ def _path_in(folder: Path, name: str) -> Path:
     """Return the path of the table, which must be in `folder`."""
     path = folder / name
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
-        raise InputError(f"data.table.path is {name!r}, which is not in data.folder ({folder})")
+        raise InputError(
+            f"data.table.path is {name!r}: put your table into data.folder ({folder}), and write "
+            "its path from there, such as products.csv"
+        )
     if not path.exists():
         raise InputError(
             f"{path} is not there: put your table there or correct data.table.path. A queued "

@@ -245,6 +245,13 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path):
         assert "data.folder" in refusal(folder, name)
 
 
+def test_an_absolute_path_of_a_table_in_the_folder_says_how_to_write_it(tmp_path):
+    (tmp_path / "products.csv").write_bytes(CSV)
+    said = refusal(tmp_path, str(tmp_path / "products.csv"))
+    assert "not in data.folder" not in said
+    assert said.endswith("write its path from there, such as products.csv")
+
+
 def test_a_path_below_the_folder_is_read(tmp_path):
     (tmp_path / "new").mkdir()
     assert read(tmp_path, "new/products.csv", CSV) == PRODUCTS
