@@ -1,6 +1,7 @@
 """Images that need no network: files in the catalogue's folder, and drawings of the demo."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path, PurePath
@@ -11,6 +12,7 @@ from stages.download.image_conversion import ImageError, to_jpeg
 from stages.download.name_lookup import NameMatcher, Place
 
 PLACE = Place("data.folder", missing="no such file")
+_OF_DVC = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
 def find_files(
@@ -63,13 +65,19 @@ def convert(content: bytes | Failure, size: int) -> bytes | Failure:
 
 
 def path_inside(folder: Path, name: str) -> Path | None:
-    """Return the path of `name` in `folder`, links resolved, or None where it is outside."""
+    """Return the path of `name` in `folder`, links resolved, or None where it is outside.
+
+    A link may lead to DVC's cache: `dvc add` makes such links where `cache.type` is symlink.
+    """
     root = folder.resolve()
     try:
         path = (root / name).resolve()
     except (OSError, ValueError, RuntimeError):  # links in a circle, a null character
         return None
-    return path if path.is_relative_to(root) else None
+    given = PurePath(name)
+    is_below = not given.is_absolute() and ".." not in given.parts
+    is_of_dvc = is_below and _OF_DVC.search(path.as_posix())
+    return path if path.is_relative_to(root) or is_of_dvc else None
 
 
 def path_below(folder: Path, name: str) -> Path | None:

@@ -352,6 +352,20 @@ def test_files_outside_the_catalogue_s_folder_are_refused(repository):
     assert alone == wanted
 
 
+def test_images_that_dvc_has_linked_to_its_cache_are_read(repository):
+    """As `dvc add` does where `cache.type` is symlink."""
+    cached = repository / f".dvc/cache/files/md5/45/{'e58b' * 7}ab"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(jpeg(1))
+    (repository / "data/catalogue/linked.jpg").symlink_to(cached)
+    assert outcomes(run(["file:linked.jpg", "file:LINKED"])) == [
+        ("ok", None),
+        ("failed", "another reference fits the same file"),
+    ]
+    for path in (f"../../{cached.relative_to(repository)}", str(cached)):
+        assert outcomes(run([f"file:{path}"]))[0][0] == "failed"
+
+
 PATHS = ["images\\0.jpg", "/images/1.jpg", "./images/2.jpg", "images/Thé.jpg", "images/4.JPG"]
 PATHS += ["images/5", "6", "7.jpg", "data/catalogue/images/8.jpg", "images/a%20b.jpg"]
 REFUSED = {
