@@ -41,10 +41,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # no name at all, such as a..b, is a UnicodeError
+        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
         raise InputError(
-            f"cannot listen at {host}, port {port} ({error.strerror}): name others with --host and "
-            "--port"
+            f"cannot listen at {host}, port {port} ({reason}): name others with --host and --port"
         ) from None
     return listener
 

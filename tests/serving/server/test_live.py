@@ -227,6 +227,7 @@ def test_what_is_wrong_at_the_start_is_said_in_a_line(tmp_path):
         for options, named in (
             (["--model", str(tmp_path), "--port", "0"], str(tmp_path)),
             (["--port", port], f"port {port}"),
+            (["--port", port, "--host", "shop..local"], "shop..local"),
         ):
             done = subprocess.run(
                 [sys.executable, "-m", "serving.server", *options],
