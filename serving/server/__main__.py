@@ -25,6 +25,8 @@ def main() -> None:
             serve(settings, listener)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # a model that its user may not read, as one mounted in a container
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted before the model was loaded")
 

@@ -1,6 +1,7 @@
 """A real server on loopback: connections, slow clients, many at once, and its end."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -18,6 +19,8 @@ import pytest
 from helpers.models import LABELS, row_of
 from helpers.repository import TOP
 from helpers.servers import HeldPredictor, ask, in_json, running, send
+
+from serving.server import __main__ as server
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 LAMP = b'{"products": [{"name": "Lamp"}]}'
@@ -237,3 +240,14 @@ def test_what_is_wrong_at_the_start_is_said_in_a_line(tmp_path):
             )
             assert done.returncode == 1
             assert re.fullmatch(f"error: .*{re.escape(named)}.*\n", done.stderr)
+
+
+def test_a_model_that_may_not_be_read_is_named_in_a_line(monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(sys, "argv", ["server", "--port", "0", "--model", "mounted"])
+    with pytest.raises(SystemExit) as ended:
+        server.main()
+    assert ended.value.code == f"error: mounted/model.json: {os.strerror(errno.EACCES)}"
