@@ -25,10 +25,10 @@ class Summary:
         for table in tables:
             self.n_rows += len(table)
             self.n_filed += table["decision"].to_pylist().count(FILE)
-            # What follows a colon is the fix, or differs from row to row.
+            # What follows a colon and a space is the fix, or differs from row to row.
             for counter, name in ((self.errors, "error"), (self.image_errors, "image_error")):
                 counter.update(
-                    reason.partition(":")[0] for reason in table[name].drop_null().to_pylist()
+                    reason.partition(": ")[0] for reason in table[name].drop_null().to_pylist()
                 )
             yield table
 

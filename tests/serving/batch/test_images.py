@@ -127,6 +127,12 @@ def test_a_reference_that_is_none_is_named_in_the_words_of_the_command_line(tmp_
     assert found[0]["image_error"] == "a file name: use --column image_path=..."
 
 
+def test_the_last_line_has_the_whole_reason_also_one_that_names_a_scheme(tmp_path, predict):
+    write_csv(tmp_path / "new.csv", [row | {"image_url": "no address"} for row in products(2)])
+    _, summary = predict("new.csv")
+    assert "(no http:// or https:// at the start: 2)" in summary.words()
+
+
 def test_a_model_of_text_reads_no_images(tmp_path, predict):
     write_csv(tmp_path / "new.csv", [row | {"image_path": "gone.jpg"} for row in products(3)])
     found, _ = predict("new.csv", "text")
