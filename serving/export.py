@@ -35,7 +35,7 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"the model {model} is in {folder}: name another folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise InputError(f"{folder} has files and is no model: name another folder")
-    with atomic_folder(folder) as new:
+    with atomic_folder(target) as new:  # not a link to it, which cannot be replaced
         shutil.copytree(model / file.folder, new / file.folder)
         for part in (FILE, NEIGHBORS, CARD):
             if (model / part).is_file():

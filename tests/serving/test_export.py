@@ -105,6 +105,15 @@ def test_a_model_without_networks_of_frameworks_is_exported_as_it_is(model_folde
     assert Predictor.load(tmp_path / "out").predict(rows) == first.predict(rows)
 
 
+def test_a_link_to_a_folder_stays_and_the_folder_has_the_model(model_folders, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "exported").symlink_to("disk")
+    for _ in range(2):  # also over an older one
+        export(model_folders["text"], tmp_path / "exported")
+        assert (tmp_path / "exported").is_symlink()
+        assert (tmp_path / "disk/model.json").is_file()
+
+
 def test_an_exported_model_is_exported_again(model_folders, tmp_path):
     export(model_folders["multimodal"], tmp_path / "first")
     export(tmp_path / "first", tmp_path / "second")
