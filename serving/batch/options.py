@@ -59,9 +59,9 @@ class Options:
         archive = self.archive or ""
         if is_url(archive) and "@" in archive.partition("://")[2].partition("/")[0]:
             raise InputError("--archive has a user or password in it: put them in ~/.netrc")
-        if archive and not is_url(archive) and not Path(archive).is_file():
+        if self.archive is not None and not is_url(archive) and not Path(archive).is_file():
             raise InputError(
-                f"--archive is {archive}, which is no file: name a zip or a tar, or a URL"
+                f"--archive is {archive!r}, which is no file: name a zip or a tar, or a URL"
             )
 
     @property
