@@ -2,6 +2,8 @@
 
 import base64
 import dataclasses
+import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from helpers.held_out_products import held_out
 
 from stages.common.errors import InputError
 from stages.evaluation.predictions import Model, PredictionSet
+from tools.review import __main__ as command
 from tools.review.comparison import ChangedPrediction, changed_predictions, compare_modalities
 from tools.review.page import _changed_table as changed_table
 from tools.review.page import to_html, verdict
@@ -99,3 +102,16 @@ def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_
             row for row in page.split("<tr>") if base64.b64encode(one.sku.encode()).decode() in row
         )
         assert f"<td>{one.name}</td>" in row and row.count("<img") == 1
+
+
+def test_the_files_are_those_that_the_last_line_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "check_is_built", lambda: None)
+    monkeypatch.setattr(command, "own_state", lambda: state(3))
+    monkeypatch.setattr(command, "committed_state", lambda base: nullcontext(state(3)))
+    monkeypatch.setattr(command, "review", lambda base, ours: ("**Better.**\n\nMore.\n", []))
+    monkeypatch.setattr(command, "read_thumbnails", lambda shards, skus: {})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["review", "--output", "of-1.2"])
+    command.main()
+    assert "of-1.2.md and of-1.2.html have" in capsys.readouterr().out
+    assert {file.name for file in tmp_path.iterdir()} == {"of-1.2.md", "of-1.2.html"}

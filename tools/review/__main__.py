@@ -29,9 +29,9 @@ def main() -> None:
     ours = own_state()
     with committed_state(asked.base) as base:
         text, skus = review(base, ours)
-    write_text(asked.output.with_suffix(".md"), text)
+    write_text(Path(f"{asked.output}.md"), text)
     images = read_thumbnails(paths.image_shards(), skus)
-    write_text(asked.output.with_suffix(".html"), to_html(text, images))
+    write_text(Path(f"{asked.output}.html"), to_html(text, images))
     print(text.split("\n\n")[0])
     print(f"{asked.output}.md and {asked.output}.html have the products and figures")
 
