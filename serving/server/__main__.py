@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from serving.server.settings import ServerSettings, read_settings
 from stages.common.errors import InputError
+from stages.common.process import print_any_character
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Load the model, then answer requests until SIGTERM or Ctrl-C."""
+    print_any_character()
     try:
         settings = read_settings(sys.argv[1:], os.environ)
         with listening_socket(settings.host, settings.port) as listener:

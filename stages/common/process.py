@@ -1,10 +1,10 @@
 """How a stage runs as a process: one BLAS thread, and one line for an error that can be mended."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from io import TextIOWrapper
 from types import TracebackType
 
 from stages.common.errors import InputError
@@ -20,9 +20,7 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
     from threadpoolctl import threadpool_limits
 
     say_interrupts_in_one_line(go_on)
-    if isinstance(sys.stdout, TextIOWrapper):
-        # Not every encoding of a terminal has all letters of a catalogue.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    print_any_character()
     # BLAS rounds differently with each number of threads. One is the number that every machine
     # has, and the fastest on shared cores. The variable is for libraries that are loaded later.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -34,6 +32,12 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
     except OSError as error:
         # A full disk, a folder that may not be written to: the system's words say it all.
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+
+
+def print_any_character() -> None:
+    r"""Let what the encoding of the output lacks be printed as `\u03c3`, as errors are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say_interrupts_in_one_line(go_on: str = GO_ON) -> None:

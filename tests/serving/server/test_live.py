@@ -196,18 +196,19 @@ def test_connections_over_the_limit_are_closed_and_those_below_answered(predicto
             connection.close()
 
 
-def test_sigterm_finishes_what_has_begun_and_exits_with_0(model_folders):
+def test_sigterm_finishes_what_has_begun_and_exits_with_0(model_folders, tmp_path):
+    (tmp_path / "\u0442").symlink_to(model_folders["text"])  # the output's encoding lacks it
     command = [sys.executable, "-m", "serving.server", "--port", "0", "--model"]
     with subprocess.Popen(
-        [*command, str(model_folders["text"])],
+        [*command, str(tmp_path / "\u0442")],
         cwd=TOP,
-        env={**os.environ, "PRODUCT_CLASSIFIER_API_KEY": "s3cret"},
+        env={**os.environ, "PRODUCT_CLASSIFIER_API_KEY": "s3cret", "PYTHONIOENCODING": "latin-1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         line = process.stdout.readline()
-        assert "4 classes" in line
+        assert "4 classes" in line and "\\u0442" in line
         port = int(re.search(r"at http://127\.0\.0\.1:(\d+)$", line)[1])
         key = b"Authorization: Bearer s3cret\r\n"
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
