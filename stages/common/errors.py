@@ -6,7 +6,9 @@ import re
 # The look-behind, and a query that may be missing, keep the time linear: an image that a cell holds
 # as text is one long word, and a cell may hold thousands of URLs in one.
 _USER = re.compile(r"(?:(?<=://)[^\s/?#'\"]+|(?<![^\s/?#'\"@])(:*)[^\s/?#'\"@:]+:[^\s/?#'\"@]+)@")
-_QUERY = re.compile(r"(https?://[^\s?#'\"]*)(?:[?#][^\s'\"]*(?<![;:,.)]))?", re.IGNORECASE)
+_QUERY = re.compile(
+    r"((?:https?|abfss?)://[^\s?#'\"]*)(?:[?#][^\s'\"]*(?<![;:,.)]))?", re.IGNORECASE
+)
 
 
 class InputError(ValueError):

@@ -84,6 +84,11 @@ def test_an_output_that_is_there_is_replaced_only_if_asked(run, store):
         ("file:///no/such.csv", "o.csv", r"file:///no/such\.csv is not there: name the table"),
         ("ftp://host/new.csv", "o.csv", r"ftp://host/new\.csv cannot be reached .*see its name"),
         ("s3://me:topsecret@shop/a.csv", "o.csv", r"a URL of s3:// has a user or password in it"),
+        (
+            "abfs://c@a.dfs.core.windows.net/a.csv?client_secret=topsecret&x=1",
+            "o.csv",
+            r"/a\.csv can",
+        ),
         ("new.csv", "file:///store/out.txt", r"has to end in \.parquet or \.csv"),
     ],
 )
