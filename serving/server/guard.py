@@ -100,6 +100,8 @@ class Guard:
 
     async def _refuse(self, error: Refusal, body: "_Body", scope: Scope, send: Send) -> None:
         body.content.clear()
+        self._held -= body.counted
+        body.counted = 0
         try:
             if not body.is_dead and not body.is_awaited:
                 async with asyncio.timeout(self._settings.body_timeout_s):

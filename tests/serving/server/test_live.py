@@ -125,6 +125,17 @@ def test_bodies_that_would_fill_the_memory_wait_their_turn(predictor):
                 assert first.recv(12) == b"HTTP/1.1 400"
 
 
+def test_a_body_that_was_refused_fills_no_memory_while_the_rest_of_it_comes(predictor):
+    started = running(predictor, max_body_bytes=1000, max_bodies_bytes=2000)
+    with started as port, socket.create_connection(("127.0.0.1", port), timeout=60) as first:
+        first.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + as_chunk(bytes(1500)))
+        other = HEAD + b"Connection: close\r\nContent-Length: 700\r\n\r\n" + bytes(700)
+        answers = [send(port, other) for _ in range(20)]  # the first is read at one of them
+        first.sendall(as_chunk(b""))
+        assert first.recv(12) == b"HTTP/1.1 413"
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 400"}
+
+
 PATIENCE = {"header_timeout_s": 1, "max_products": 1000}
 
 
