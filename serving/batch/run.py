@@ -107,9 +107,13 @@ def _predict_rows(
             predicted: Iterator[list[Prediction]] = map(predict, wanted)
         else:
             predicted = predict_on(workers, options.model, wanted, accuracy, top)
-        for predictions in predicted:
-            parts.add(output_table(parts.n_rows + 1, predictions))
-            bar.update(len(predictions))
+        try:
+            for predictions in predicted:
+                parts.add(output_table(parts.n_rows + 1, predictions))
+                bar.update(len(predictions))
+        except InputError:  # which may say that unpacked images are lost, as after a power cut
+            parts.all_unpacked.unlink(missing_ok=True)
+            raise
         bar.close()
 
 

@@ -1,10 +1,12 @@
 """A run that ended early is gone on with; the parts of another are never mixed in."""
 
 import os
+import zipfile
 
 import pytest
 from filelock import FileLock
 from helpers.batch import labels, products, read, write_csv
+from helpers.models import image_of
 
 from serving.batch import run
 from serving.batch.parts import folder_of
@@ -98,6 +100,25 @@ def test_a_damaged_part_and_those_after_it_are_made_again(stopped, predict, stop
     asked = stop_after(100)
     rows, _ = predict("new.csv", "text")
     assert [row["label"] for row in rows] == labels(30) and len(asked) == 30
+
+
+def test_images_of_an_archive_that_were_lost_meanwhile_are_unpacked_again(
+    tmp_path, predict, stop_after
+):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i, label in enumerate(labels(30)):
+            archive.writestr(f"{i}.png", image_of(label, i))
+    rows = [{"sku": row["sku"], "image_path": f"{i}.png"} for i, row in enumerate(products(30))]
+    write_csv(tmp_path / "new.csv", rows)
+    stop_after(2)
+    with pytest.raises(MemoryError):
+        predict("new.csv", archive="a.zip")
+    (tmp_path / PARTS / "unpacked.sqlite").unlink()
+    stop_after(100)
+    with pytest.raises(InputError, match="has lost images meanwhile"):
+        predict("new.csv", archive="a.zip")
+    rows, _ = predict("new.csv", archive="a.zip")  # again, as it says
+    assert [row["label"] for row in rows] == labels(30)
 
 
 def test_one_that_was_stopped_before_its_end_was_tidied_goes_on(stopped, predict, monkeypatch):
