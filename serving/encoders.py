@@ -22,6 +22,8 @@ from stages.encoders.settings import EncoderSettings
 from stages.encoders.table_encoder import load_encoder
 from stages.fusion.model_file import FILE, ModelFile, SavedEncoder
 
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+
 
 @dataclass(frozen=True)
 class ProductEncoder:
@@ -69,9 +71,12 @@ def load_encoders(
     `backend` and `precision` are as in params.yaml. In precision auto, an encoder whose vectors
     were computed in float32 computes in float32, one of bfloat16 in what the hardware offers, and
     one of int8 in int8, in which it then is in any case.
-    Raises InputError where an encoder's weights cannot be had or are not the model's, or where it
-    is asked for int8 and was not trained so, or the other way round.
+    Raises InputError where there is no such precision, where an encoder's weights cannot be had or
+    are not the model's, or where it is asked for int8 and was not trained so, or the other way
+    round.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}")
     loaded = {
         name: _load_encoder(name, entry, folder, file.seed, backend, precision)
         for name, entry in file.encoders.items()

@@ -122,6 +122,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         Predictor.load(tmp_path / "file")
 
 
+def test_a_precision_that_is_none_is_refused(model_folders):
+    with pytest.raises(InputError, match=r"precision is 'bf16': give one of auto, float32, bfl"):
+        Predictor.load(model_folders["multimodal"], precision="bf16")
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
