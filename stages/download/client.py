@@ -8,6 +8,7 @@ are final at once.
 
 import asyncio
 import os
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -60,16 +61,23 @@ def open_session(settings: DownloadSettings) -> aiohttp.ClientSession:
 class Client:
     """Sends requests with a limited number of slots, timeouts, redirects and retries."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: DownloadSettings) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        settings: DownloadSettings,
+        hosts: "Hosts | None" = None,
+    ) -> None:
+        """Use a session; `hosts` are those that earlier clients asked, and are added to."""
         self.attempt_s = settings.connect_timeout_s + settings.read_timeout_s
         self._session = session
         self._settings = settings
         # aiohttp's limits on connections cannot replace these slots: a slot is held until the body
         # is used, so that few bodies are in memory, and the wait for one is not part of a timeout.
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._hosts: dict[tuple[str | None, int | None], Host] = defaultdict(
-            lambda: Host(settings.per_host)
+        self._slots_of: dict[HostName, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(settings.per_host)
         )
+        self._hosts = {} if hosts is None else hosts
 
     async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return what `attempt` returns, with retries as the settings say.
@@ -127,8 +135,8 @@ class Client:
 
         Raises RequestError where it was asked for long and never answered.
         """
-        host = self._hosts[name, port]
-        async with host.slots, self._slots:
+        host = self._hosts.setdefault((name, port), Host())
+        async with self._slots_of[name, port], self._slots:
             self._check_alive(host)
             yield host
 
@@ -137,24 +145,27 @@ class Client:
 
         Otherwise a catalogue with many images on a host that is gone would take hours to fail.
         """
-        silent_s = asyncio.get_running_loop().time() - host.since
+        silent_s = time.monotonic() - host.since
         if not host.has_answered and host.n_requests >= GIVE_UP_AFTER and silent_s > self.attempt_s:
             raise RequestError(NEVER_ANSWERED)
         host.n_requests += 1
 
 
 class Host:
-    """The slots of a host, and whether it answers.
+    """Whether a host answers.
 
     `has_answered` becomes true with the first whole answer: a host that sends a few bytes and stops
     is no better than a silent one.
     """
 
-    def __init__(self, slots: int) -> None:
-        self.slots = asyncio.Semaphore(slots)
+    def __init__(self) -> None:
         self.n_requests = 0
-        self.since = asyncio.get_running_loop().time()
+        self.since = time.monotonic()
         self.has_answered = False
+
+
+HostName = tuple[str | None, int | None]  # and its port
+Hosts = dict[HostName, Host]
 
 
 def check_status(response: aiohttp.ClientResponse) -> None:

@@ -13,6 +13,7 @@ from stages.common.errors import InputError
 from stages.common.image_ref import ImageRef, Scheme, is_url
 from stages.compute.selection import Compute, select_workers
 from stages.download.archives import read_members
+from stages.download.client import Hosts
 from stages.download.distributed import fetch_on
 from stages.download.embedded_images import read_embedded
 from stages.download.failures import Failure
@@ -69,6 +70,7 @@ class ImageLoader:
         folder = catalogue.folder
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
+        self._hosts: Hosts = {}
         self.n_not_retried = 0  # URLs that failed in an earlier run and are not requested again
 
     @property
@@ -89,7 +91,7 @@ class ImageLoader:
             return
         n_cached = len(urls) - len(missing)
         workers = select_workers(self._compute)
-        fetch = partial(fetch_many, threads=self._threads)
+        fetch = partial(fetch_many, threads=self._threads, hosts=self._hosts)
         if workers is not None:
             fetch = partial(fetch_on, workers)
         with self._bar("fetching", len(urls), n_cached, self.n_not_retried) as show:

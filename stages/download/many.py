@@ -10,7 +10,7 @@ from functools import partial
 
 import aiohttp
 
-from stages.download.client import Client, check_status, open_session
+from stages.download.client import Client, Hosts, check_status, open_session
 from stages.download.failures import Failure, RequestError, TemporaryError, too_large
 from stages.download.object_stores import ObjectStores, is_object
 from stages.download.settings import DownloadSettings
@@ -31,6 +31,7 @@ def fetch_many(
     mirror: str | None,
     settings: DownloadSettings,
     threads: Executor,
+    hosts: Hosts | None = None,
 ) -> None:
     """Fetch `urls`, which are distinct, and pass each result to `keep` as soon as it is there.
 
@@ -38,8 +39,9 @@ def fetch_many(
     answer. Where it raises ValueError, the answer has the wrong content and is asked for again.
     `keep` is called in this thread, once per URL, with what `convert` returned or with the reason
     of the failure. At most `settings.concurrency` bodies of `settings.max_bytes` are in memory.
+    `hosts` carries from one call to the next which hosts never answered.
     """
-    asyncio.run(_fetch_many(urls, convert, keep, mirror, settings, threads))
+    asyncio.run(_fetch_many(urls, convert, keep, mirror, settings, threads, hosts))
 
 
 async def _fetch_many(
@@ -49,6 +51,7 @@ async def _fetch_many(
     mirror: str | None,
     settings: DownloadSettings,
     threads: Executor,
+    hosts: Hosts | None,
 ) -> None:
     loop = asyncio.get_running_loop()
 
@@ -60,7 +63,7 @@ async def _fetch_many(
 
     with closing(ObjectStores(settings)) as stores:
         async with open_session(settings) as session:
-            client = Client(session, settings)
+            client = Client(session, settings, hosts)
 
             async def fetch(url: str) -> bytes:
                 source = mirrored(url, mirror)

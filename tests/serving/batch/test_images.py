@@ -111,6 +111,25 @@ def test_images_by_url_are_fetched_once_and_failures_are_asked_for_again(
         assert (host.asked("/9.jpg"), host.asked("/1.jpg")) == (2, 1)
 
 
+def test_a_host_that_never_answers_is_given_up_for_all_rows(tmp_path, predict, monkeypatch):
+    quick = {"retries": 2, "backoff_s": 0.01, "connect_timeout_s": 0.001, "read_timeout_s": 0.001}
+    monkeypatch.setattr(images, "DOWNLOAD", images.DOWNLOAD.model_copy(update=quick))
+    rows = [
+        row | {"image_url": f"http://gone.example/{i}.jpg"} for i, row in enumerate(products(400))
+    ]
+    asked = []
+
+    def refuse(session, url, **_):
+        asked.append(url)
+        raise TimeoutError
+
+    monkeypatch.setattr("aiohttp.ClientSession.get", refuse)
+    write_csv(tmp_path / "new.csv", rows)
+    found, summary = predict("new.csv")
+    assert [row["label"] for row in found] == labels(400)
+    assert summary.image_errors["its host never answered"] > 300 and len(asked) < 300
+
+
 def test_a_product_whose_image_failed_is_judged_by_its_text(tmp_path, predict):
     rows = [row | {"image_path": "gone.jpg"} for row in products(4)]
     write_csv(tmp_path / "new.csv", rows)
