@@ -28,6 +28,7 @@ from stages.download.settings import DownloadSettings
 
 CACHE_FILE = "images.sqlite"
 CACHE_BATCH = 500  # rows of the cache that are read together
+FAILED = 10_000  # URLs that are known to have failed, the last ones: rows may share one
 UNPACK_BATCH = 8  # images of an archive or a table that are in memory together
 
 Reference = ImageRef | Failure | None  # Failure where the text is not a reference
@@ -71,6 +72,7 @@ class ImageLoader:
         self._matcher = NameMatcher([folder.as_posix(), folder.resolve().as_posix()])
         self._files: dict[str, Path | Failure] = {}
         self._hosts: Hosts = {}
+        self._failed: dict[ImageRef, None] = {}  # URLs that this loader asked for
         self.n_not_retried = 0  # URLs that failed in an earlier run and are not requested again
 
     @property
@@ -84,7 +86,10 @@ class ImageLoader:
         self._files = find_files(locations, self._catalogue.folder, self._matcher)
 
     def fetch(self, references: Iterable[Reference], cache: ImageCache) -> None:
-        """Fetch the images with a URL that are not in `cache` yet, and put them there."""
+        """Fetch the images with a URL that are not in `cache` yet, and put them there.
+
+        What failed in an earlier call is not asked for again.
+        """
         urls = [ref for ref in dict.fromkeys(references) if _has_scheme(ref, "url")]
         missing, self.n_not_retried = self._missing(urls, cache)
         if not missing:
@@ -97,7 +102,12 @@ class ImageLoader:
         with self._bar("fetching", len(urls), n_cached, self.n_not_retried) as show:
 
             def keep(url: str, result: Result) -> None:
-                cache.put_many([(ImageRef("url", url), result)])
+                reference = ImageRef("url", url)
+                cache.put_many([(reference, result)])
+                if isinstance(result, Failure):
+                    self._failed[reference] = None
+                    if len(self._failed) > FAILED:
+                        del self._failed[next(iter(self._failed))]
                 show(result)
 
             fetch(
@@ -173,7 +183,8 @@ class ImageLoader:
             known = cache.get_many(batch)
             for url in batch:
                 has_failed = isinstance(known.get(url), Failure)
-                if url not in known or (has_failed and self._settings.retry_failed):
+                is_retried = self._settings.retry_failed and url not in self._failed
+                if url not in known or (has_failed and is_retried):
                     missing.append(url)
                 else:
                     n_failed += has_failed

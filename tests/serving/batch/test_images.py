@@ -130,6 +130,18 @@ def test_a_host_that_never_answers_is_given_up_for_all_rows(tmp_path, predict, m
     assert summary.image_errors["its host never answered"] > 300 and len(asked) < 300
 
 
+def test_an_image_of_many_rows_that_cannot_be_had_is_asked_for_once(tmp_path, predict, monkeypatch):
+    quick = {"retries": 1, "backoff_s": 0.01}
+    monkeypatch.setattr(images, "DOWNLOAD", images.DOWNLOAD.model_copy(update=quick))
+    with serving() as host:
+        host.answers["/none.jpg"] = [b"<html>not here</html>"]
+        rows = [row | {"image_url": f"{host.url}/none.jpg"} for row in products(40)]
+        write_csv(tmp_path / "new.csv", rows)
+        found, _ = predict("new.csv")
+        assert {row["image_error"] for row in found} == {"a web page"}
+        assert host.asked("/none.jpg") == 2  # and tried once more, but not with each part
+
+
 def test_a_product_whose_image_failed_is_judged_by_its_text(tmp_path, predict):
     rows = [row | {"image_path": "gone.jpg"} for row in products(4)]
     write_csv(tmp_path / "new.csv", rows)
