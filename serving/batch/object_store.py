@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError, without_secrets
-from stages.common.files import atomic_file
+from stages.common.files import LOCK, atomic_file
 
 FOLDER = "predict"  # of the cache
 PIECE = 2**20  # bytes that are copied at a time
@@ -29,8 +30,12 @@ def local_files(table: str, output: str, overwrite: bool) -> Iterator[tuple[Path
 
     The output is sent when the block ends without an error. What was fetched stays until then, so
     that a run that was killed goes on. Raises InputError where the table is not there, where the
-    output is and is not to be replaced, and where the store does not answer as it should.
+    output is and is not to be replaced, where the store does not answer as it should, and while
+    another process does the same.
     """
+    if not is_remote(table) and not is_remote(output):
+        yield Path(table), Path(output)
+        return
     name = hashlib.sha256(f"{table} {output}".encode()).hexdigest()[:16]
     folder = cache_folder() / FOLDER / name
     source, target = Path(table), Path(output)
@@ -44,14 +49,30 @@ def local_files(table: str, output: str, overwrite: bool) -> Iterator[tuple[Path
                 "name another"
             )
         target = folder / "output" / Path(path).name
-        target.unlink(missing_ok=True)  # of a run that could not send it
-    if is_remote(table):
-        source = _fetch(table, folder / "table")
-    yield source, target
-    if is_remote(output):
-        _send(target, output)
-    if folder.exists():
+    with _alone_in(folder):
+        if is_remote(output):
+            target.unlink(missing_ok=True)  # of a run that could not send it
+        if is_remote(table):
+            source = _fetch(table, folder / "table")
+        yield source, target
+        if is_remote(output):
+            _send(target, output)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; remove it where nothing was put there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                if folder.exists() and [file.name for file in folder.iterdir()] == [LOCK]:
+                    shutil.rmtree(folder)
+    except Timeout:
+        raise InputError(f"another run works in {folder}: wait for it, or end it") from None
 
 
 def is_remote(text: str) -> bool:

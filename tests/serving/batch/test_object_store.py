@@ -95,7 +95,7 @@ def test_an_output_that_is_there_is_replaced_only_if_asked(run, store):
 def test_a_wrong_address_is_said_before_anything_is_fetched(run, table, output, said):
     with pytest.raises(InputError, match=said) as error:
         run(table, output)
-    assert "secret" not in str(error.value) and not CACHE.exists()
+    assert "secret" not in str(error.value) and not list(CACHE.glob("*"))
 
 
 def test_a_store_of_google_that_is_not_there_is_not_waited_for(run, monkeypatch):
@@ -127,6 +127,21 @@ def test_a_sending_that_is_broken_off_leaves_no_half_output(run, store, monkeypa
     run(store / "new.csv", url(store / "sent.csv"))
     assert (store / "sent.csv").read_text().count("\n") == 31
     assert sorted(file.name for file in store.iterdir()) == ["new.csv", "sent.csv"]
+
+
+def test_a_second_run_does_not_remove_what_the_first_is_sending(run, store, monkeypatch):
+    send = object_store._send
+
+    def run_again_and_send(file, address):
+        monkeypatch.setattr(object_store, "_send", send)
+        with pytest.raises(InputError, match="another run works in"):
+            run(store / "new.csv", url(store / "sent.csv"))
+        send(file, address)
+
+    monkeypatch.setattr(object_store, "_send", run_again_and_send)
+    run(store / "new.csv", url(store / "sent.csv"))
+    assert (store / "sent.csv").read_text().count("\n") == 31
+    assert list(CACHE.iterdir()) == []
 
 
 @pytest.mark.parametrize("changed", [False, True])
