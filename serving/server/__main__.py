@@ -46,11 +46,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except (OSError, UnicodeError) as error:  # no name at all, such as a..b, is a UnicodeError
-        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise InputError(
-            f"cannot listen at {host}, port {port} ({reason}): name others with --host and --port"
-        ) from None
+        raise _no_listener(host, port, error) from None
     return listener
+
+
+def _no_listener(host: str, port: int, error: OSError | UnicodeError) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) else "no name of a host"
+    return InputError(
+        f"cannot listen at {host}, port {port} ({reason}): name others with --host and --port"
+    )
 
 
 def serve(settings: ServerSettings, listener: socket.socket) -> None:
@@ -62,6 +66,10 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
     warnings.filterwarnings("ignore", module="PIL")
     predictor = Predictor.load(settings.model)
     warm_up(predictor)
+    try:
+        listener.listen()  # of two that start at once both have the address, and one may listen
+    except OSError as error:
+        raise _no_listener(settings.host, settings.port, error) from None
     for name in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises it again when all is done, which would end with another code than 0.
         signal.signal(name, lambda *_: None)

@@ -21,6 +21,8 @@ from helpers.repository import TOP
 from helpers.servers import HeldPredictor, ask, in_json, running, send
 
 from serving.server import __main__ as server
+from serving.server.settings import ServerSettings
+from stages.common.errors import InputError
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 LAMP = b'{"products": [{"name": "Lamp"}]}'
@@ -252,6 +254,16 @@ def test_what_is_wrong_at_the_start_is_said_in_a_line(tmp_path):
             )
             assert done.returncode == 1
             assert re.fullmatch(f"error: .*{re.escape(named)}.*\n", done.stderr)
+
+
+def test_of_two_that_start_at_once_the_second_says_that_the_port_is_taken(monkeypatch, predictor):
+    monkeypatch.setattr("serving.predictor.Predictor.load", lambda folder: predictor)
+    with server.listening_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with server.listening_socket("127.0.0.1", port) as second:
+            first.listen()
+            with pytest.raises(InputError, match=f"cannot listen at 127.0.0.1, port {port} "):
+                server.serve(ServerSettings(port=port), second)
 
 
 def test_a_model_that_may_not_be_read_is_named_in_a_line(monkeypatch):
