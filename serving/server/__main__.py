@@ -70,10 +70,15 @@ def serve(settings: ServerSettings, listener: socket.socket) -> None:
         listener.listen()  # of two that start at once both have the address, and one may listen
     except OSError as error:
         raise _no_listener(settings.host, settings.port, error) from None
+    found = server(predictor, settings, listener)
+
+    def stop(*_: object) -> None:
+        found.should_exit = True  # also where uvicorn does not listen for signals yet
+
     for name in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises it again when all is done, which would end with another code than 0.
-        signal.signal(name, lambda *_: None)
-    server(predictor, settings, listener).run(sockets=[listener])
+        signal.signal(name, stop)
+    found.run(sockets=[listener])
 
 
 def warm_up(predictor: "Predictor") -> None:

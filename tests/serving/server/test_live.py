@@ -256,6 +256,25 @@ def test_what_is_wrong_at_the_start_is_said_in_a_line(tmp_path):
             assert re.fullmatch(f"error: .*{re.escape(named)}.*\n", done.stderr)
 
 
+def test_sigterm_that_comes_before_it_answers_is_not_lost(monkeypatch, predictor):
+    class Starting:
+        should_exit = False
+
+        def run(self, sockets):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert self.should_exit
+
+    monkeypatch.setattr("serving.predictor.Predictor.load", lambda folder: predictor)
+    monkeypatch.setattr(server, "server", lambda *_: Starting())
+    earlier = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with server.listening_socket("127.0.0.1", 0) as listener:
+            server.serve(ServerSettings(), listener)
+    finally:
+        for name, handler in earlier.items():
+            signal.signal(name, handler)
+
+
 def test_of_two_that_start_at_once_the_second_says_that_the_port_is_taken(monkeypatch, predictor):
     monkeypatch.setattr("serving.predictor.Predictor.load", lambda folder: predictor)
     with server.listening_socket("127.0.0.1", 0) as first:
