@@ -92,10 +92,11 @@ class Service:
                 return await self._started.run(await self._reader.read(part), options)
 
         with self._admitted(len(products)):
+            starts = range(0, len(products), size)
+            work = [asyncio.ensure_future(answer(products[i : i + size])) for i in starts]
             try:
                 async with asyncio.timeout(self.settings.request_timeout_s):
-                    starts = range(0, len(products), size)
-                    parts = await asyncio.gather(*[answer(products[i : i + size]) for i in starts])
+                    parts = await asyncio.gather(*work)
             except TimeoutError:
                 raise Refusal(
                     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -107,6 +108,9 @@ class Service:
                 raise Refusal(
                     HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(UNAVAILABLE_S)}
                 ) from None
+            finally:
+                for part in work:  # where one fails, nobody waits for the others
+                    part.cancel()
         self.metrics.products.inc(len(products))
         return [found for part in parts for found in part]
 

@@ -5,6 +5,8 @@ import threading
 import pytest
 from helpers.servers import HeldPredictor
 
+from stages.common.errors import UnavailableError
+
 LAMP = {"products": [{"name": "Lamp"}]}
 
 
@@ -130,3 +132,21 @@ def test_a_fault_of_the_model_is_500_for_what_caused_it_alone(client_with, predi
     for thread in threads:
         thread.join()
     assert sorted(answer.status_code for answer in found) == [200] * 5 + [500]
+
+
+def test_of_a_request_that_has_failed_nothing_more_is_computed(client_with, predictor):
+    asked = []
+
+    class Failing(HeldPredictor):
+        def predict_products(self, products, **options):
+            asked.extend(product.name for product in products)
+            if "bad" in asked[-len(products) :]:
+                raise UnavailableError("its endpoint does not answer")
+            return self._predictor.predict_products(products, **options)
+
+    client = client_with(Failing(predictor), batch_size=1)
+    answer = client.post("/v1/predict", json={"products": [{"name": "bad"}] * 12})
+    assert answer.status_code == 503
+    for _ in range(12):  # what was left would be computed between these
+        assert client.post("/v1/predict", json=LAMP).status_code == 200
+    assert asked.count("bad") < 6  # two are in work at once
