@@ -25,7 +25,7 @@ def export(model: Path, folder: Path) -> None:
     """Write the model in a folder into another, with converted encoders.
 
     Raises InputError where there is no model, where its weights cannot be had, or where `folder`
-    lies in the model, has it within, or has files that are no model.
+    lies in the model, has it or the working folder within, or has files that are no model.
     """
     file = ModelFile.load(model)
     source, target = model.resolve(), folder.resolve()
@@ -35,6 +35,8 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"the model {model} is in {folder}: name another folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise InputError(f"{folder} has files and is no model: name another folder")
+    if Path.cwd().is_relative_to(target):  # whoever works there would be left in a removed folder
+        raise InputError(f"{folder} is where you are, and would be replaced: name another folder")
     with atomic_folder(target) as new:  # not a link to it, which cannot be replaced
         shutil.copytree(model / file.folder, new / file.folder)
         for part in (FILE, NEIGHBORS, CARD):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers.models import LABELS, make_model, row_of
@@ -153,6 +154,13 @@ def test_a_model_is_not_replaced_by_what_it_holds(model_folders, tmp_path):
     with pytest.raises(InputError, match=r"is in .*outer: name another folder"):
         export(inner, outer)
     assert (inner / "model.json").is_file()
+
+
+def test_the_working_folder_is_not_replaced(model_folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^\. is where you are"):
+        export(model_folders["text"], Path())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
