@@ -6,7 +6,8 @@ Machines): ridge regression on the Nyström approximation of the kernel by `n_co
 (Williams and Seeger 2001).
 
 Either is a few vectors, and what the kernel between them and a product counts: matrix products,
-which take a tenth of the time of scikit-learn's own prediction.
+which take a tenth of the time of scikit-learn's own prediction. As in libsvm, a vector has a number
+for each class that its own meets, and not for each pair of classes, of which there may be many.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ from stages.common.blocks import Blocks, concatenate
 from stages.common.large_arrays import slices
 from stages.common.settings import Positive, PositiveFloat
 
-BATCH = 1024  # products that the kernel is computed for at a time
+BATCH = 1024  # products that the kernel is computed for at a time, fewer where classes are many
+DUELS = 2**23  # numbers in memory, a product having one for each two classes
 
 
 class Settings(ClassifierSettings):
@@ -89,12 +91,12 @@ class Classifier(ArrayClassifier):
             decision_function_shape="ovo",
         )
         machine.fit(rbf_kernel(matrix.astype(np.float64), gamma=settings.gamma), y)
-        weights = pair_weights(machine.dual_coef_, machine.n_support_)
+        self._build["n_support"] = machine.n_support_.tolist()
         # Of two classes, scikit-learn's machine is positive where the second wins.
         sign = -1 if len(self.classes_) == 2 else 1
         return {
             "vectors": matrix[machine.support_],
-            "weights": sign * weights,
+            "weights": np.ascontiguousarray(sign * machine.dual_coef_.T),
             "intercepts": sign * machine.intercept_,
         }
 
@@ -143,15 +145,34 @@ class Classifier(ArrayClassifier):
         the softmax of its scores.
         """
         matrix = concatenate(X, self.block_weights)
-        found = np.empty((len(matrix), len(self.classes_)), dtype=np.float32)
-        for start in range(0, len(matrix), BATCH):
-            rows = slice(start, start + BATCH)
-            scores = self._kernel(matrix[rows]) @ self._variables["weights"]
-            scores += self._variables["intercepts"]
+        n_classes = len(self.classes_)
+        found = np.empty((len(matrix), n_classes), dtype=np.float32)
+        size = min(BATCH, max(DUELS // n_classes**2, 1))
+        for start in range(0, len(matrix), size):
+            rows = slice(start, start + size)
+            kernel = self._kernel(matrix[rows])
             if self._build["is_exact"]:
-                scores = closest_duels(scores, len(self.classes_))
+                scores = closest_duels(self._decisions(kernel), n_classes)
+            else:
+                scores = kernel @ self._variables["weights"] + self._variables["intercepts"]
             found[rows] = softmax(scores, axis=1)
         return found
+
+    def _decisions(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the decision of the machine of each pair of classes; see `closest_duels`.
+
+        `kernel` is float64 of shape (n, len(vectors)). The vectors lie class by class.
+        """
+        weights, sizes = self._variables["weights"], self._build["n_support"]
+        # What a class's own vectors say, against each of the others.
+        shares = np.empty((len(kernel), len(sizes), len(sizes) - 1))
+        start = 0
+        for number, size in enumerate(sizes):
+            own = slice(start, start + size)
+            np.matmul(kernel[:, own], weights[own], out=shares[:, number])
+            start += size
+        one, other = np.triu_indices(len(sizes), 1)
+        return shares[:, one, other - 1] + shares[:, other, one] + self._variables["intercepts"]
 
     def _kernel(self, matrix: np.ndarray) -> np.ndarray:
         """Return the kernel between products and the vectors, float64 (n, len(vectors))."""
@@ -178,10 +199,16 @@ class Classifier(ArrayClassifier):
         """Return the shape and type of each array, by a description."""
         np.exp(build["gamma"])  # a number
         n_vectors, n_classes = build["n_vectors"], len(build["classes"])
-        n_scores = n_classes * (n_classes - 1) // 2 if build["is_exact"] else n_classes
+        n_weights = n_scores = n_classes
+        if build["is_exact"]:
+            n_weights, n_scores = n_classes - 1, n_classes * (n_classes - 1) // 2
+            sizes = build["n_support"]
+            are_counts = all(isinstance(size, int) and size >= 0 for size in sizes)
+            if not are_counts or len(sizes) != n_classes or sum(sizes) != n_vectors:
+                raise ValueError("vectors that are not those of its classes")
         return {
             "vectors": ((n_vectors, build["n_features"]), np.dtype(np.float32)),
-            "weights": ((n_vectors, n_scores), np.dtype(np.float64)),
+            "weights": ((n_vectors, n_weights), np.dtype(np.float64)),
             "intercepts": ((n_scores,), np.dtype(np.float64)),
         }
 
@@ -191,23 +218,6 @@ def targets(columns: np.ndarray, classes: int) -> np.ndarray:
     found = np.full((len(columns), classes), -1.0)
     found[np.arange(len(columns)), columns] = 1
     return found
-
-
-def pair_weights(duals: np.ndarray, n_support: np.ndarray) -> np.ndarray:
-    """Return what each support vector counts for each pair of classes, float64 (m, pairs).
-
-    `duals`, of shape (classes - 1, m), and `n_support`, of shape (classes,), are those of
-    scikit-learn's SVC: the vectors lie class by class, and a row is for each class that a vector's
-    own meets. Pairs are in the order (0, 1), (0, 2), ...
-    """
-    ends = np.cumsum(n_support)
-    own = [slice(end - size, end) for end, size in zip(ends, n_support, strict=True)]
-    pairs = np.column_stack(np.triu_indices(len(n_support), 1))
-    weights = np.zeros((duals.shape[1], len(pairs)))
-    for pair, (one, other) in enumerate(pairs):
-        weights[own[one], pair] = duals[other - 1, own[one]]
-        weights[own[other], pair] = duals[one, own[other]]
-    return weights
 
 
 def closest_duels(decisions: np.ndarray, classes: int) -> np.ndarray:

@@ -110,7 +110,8 @@ def scaled_weights(block_weights: Mapping[str, float], names: Collection[str]) -
 def unit_length(rows: Matrix) -> Matrix:
     """Scale each row of `rows`, float32 of shape (n, size), to unit length; zeros stay zeros."""
     if isinstance(rows, csr_array):
-        lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
+        squares = csr_array((rows.data**2, rows.indices, rows.indptr), rows.shape)
+        lengths = np.sqrt(squares.sum(axis=1))
         each = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
         data = (rows.data / each).astype(np.float32)
         return csr_array((data, rows.indices, rows.indptr), rows.shape)

@@ -1,5 +1,6 @@
 """A support vector machine's probabilities: the class that wins its duels, and by how much."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from sklearn.svm import SVC
 from stages.classifiers.base.arrays import ARRAYS_FILE
 from stages.classifiers.svm import Classifier, closest_duels
 from stages.common import large_arrays
+from stages.common.errors import InputError
+from stages.common.files import read_json, write_json
 from stages.params import load_params
 
 SETTINGS = load_params(TOP / "params.yaml").classifiers["svm"]
@@ -125,6 +128,31 @@ def test_an_approximated_machine_is_scikit_learns_ridge_regression(
         scores = np.stack([-scores, scores], axis=1)
     found = fitted(own, X, y).predict_proba(V)
     np.testing.assert_allclose(found, softmax(scores, axis=1), atol=5e-4)  # kernels in float32
+
+
+def test_many_classes_take_little_disk_and_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    at = np.repeat(np.arange(200), 5)
+    X = {"block": normalize(np.eye(200)[at] + 0.05 * rng.normal(size=(1000, 200))).astype("f4")}
+    model = fitted(SETTINGS, X, at.astype(str))
+    model.save(tmp_path)
+    size = (tmp_path / ARRAYS_FILE).stat().st_size
+    assert size < 5e6  # with a number for each vector and pair of classes 160 MB
+    tracemalloc.start()
+    found = model.predict_proba(X)
+    assert tracemalloc.get_traced_memory()[1] < 400e6  # all at once would take 640 MB or more
+    tracemalloc.stop()
+    assert (np.array(model.classes_)[found.argmax(axis=1)] == at.astype(str)).all()
+
+
+@pytest.mark.parametrize("n_support", [[100, 100], [1], ["1", "2", "3"], [1.5, 1.5, 1.0], "321"])
+def test_vectors_that_are_of_no_class_are_refused(tmp_path, n_support):
+    rows, labels = products(3)
+    fitted(SETTINGS, {"block": rows}, labels).save(tmp_path)
+    build = read_json(tmp_path / Classifier.build_file)
+    write_json(tmp_path / Classifier.build_file, build | {"n_support": n_support})
+    with pytest.raises(InputError, match="describes no classifier"):
+        Classifier.load(tmp_path)
 
 
 def test_fewer_components_make_a_smaller_model(tmp_path):
