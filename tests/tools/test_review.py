@@ -10,10 +10,12 @@ import pytest
 from helpers.held_out_products import held_out
 
 from stages.common.errors import InputError
+from stages.evaluation.metrics import LabeledPredictions
 from stages.evaluation.predictions import Model, PredictionSet
 from tools.review import __main__ as command
 from tools.review.comparison import ChangedPrediction, changed_predictions, compare_modalities
 from tools.review.page import _changed_table as changed_table
+from tools.review.page import _sentence as sentence
 from tools.review.page import to_html, verdict
 from tools.review.state import State
 
@@ -60,6 +62,43 @@ def test_a_grouping_of_another_kind_leaves_the_products_paired():
     old.models["text"] = dataclasses.replace(old.models["text"], test=regrouped)
     (one,) = compare_modalities(old, state(10))
     assert (one.found.accuracy.low, one.found.accuracy.high) == (0, 0)
+
+
+def relabeled(old: State, labels: dict[str, str]) -> State:
+    """Return a state of the same predictions with other labels."""
+    model = old.models["text"]
+    found = model.test.calibrated
+    before = [found.classes[column] for column in found.y_true]
+    now = [labels.get(sku, was) for sku, was in zip(model.test.skus, before, strict=True)]
+    test = dataclasses.replace(
+        model.test,
+        calibrated=LabeledPredictions.from_labels(found.classes, now, found.probabilities),
+    )
+    return dataclasses.replace(old, models={"text": dataclasses.replace(model, test=test)})
+
+
+def test_corrected_labels_make_no_model_better():
+    base = state(30)
+    predicted = base.models["text"].test.calibrated
+    corrected = {f"s{i:02}": predicted.classes[predicted.y_pred[i]] for i in range(30)}
+    ours = relabeled(base, corrected)
+    (one,) = compared = compare_modalities(base, ours)
+    assert one.found.accuracy.value == 0 and one.found.macro_f1.value == 0
+    assert verdict(compared) == "No difference shown."
+    assert "60 test products in both, 30 of them with another label now:" in sentence(one)
+
+
+def test_another_name_of_a_class_makes_no_model_worse():
+    base = state(0)
+    skus = [f"s{i:02}" for i in range(0, N, 3)]  # all of c0
+    renamed = dataclasses.replace(base, models=dict(base.models))
+    model = base.models["text"]
+    named = dataclasses.replace(model.test.calibrated, classes=["lamps", "c1", "c2"])
+    test = dataclasses.replace(model.test, calibrated=named)
+    renamed.models["text"] = dataclasses.replace(model, test=test)
+    for before, after in ((base, renamed), (renamed, base)):
+        (one,) = compare_modalities(before, after)
+        assert one.found.accuracy.value == 0 and one.relabeled == len(skus)
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -18,12 +18,16 @@ METRICS = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True)
 class Comparison:
-    """The best models of a modality; `found` says how much better the new one is."""
+    """The best models of a modality; `found` says how much better the new one is.
+
+    `relabeled` of the test products have another label than before.
+    """
 
     modality: str
     before: str
     after: str
     found: Difference
+    relabeled: int
 
     def is_shown(self, sign: int) -> bool:
         """Return whether a metric is higher, or with a `sign` of -1 lower, beyond its interval."""
@@ -65,7 +69,8 @@ def compare_modalities(base: State, ours: State) -> list[Comparison]:
                 "is another one, so that no figure can be compared"
             )
         before, after = (state.headline[modality]["model"] for state in (base, ours))
-        compared.append(Comparison(modality, before, after, found))
+        relabeled = _count_relabeled(base, ours, modality)
+        compared.append(Comparison(modality, before, after, found, relabeled))
     if not compared:
         raise InputError("no modality has a model before and after the change: nothing to compare")
     return compared
@@ -84,7 +89,7 @@ def changed_predictions(
     before, after = _pair(base, ours, modality)
     old, new = before.calibrated, after.calibrated
     rows = zip(
-        after.skus.tolist(), _names(new, new.y_true), _names(old, old.y_pred),
+        after.skus.tolist(), _labels(after), _names(old, old.y_pred),
         _names(new, new.y_pred), new.confidence.tolist(), strict=True,
     )  # fmt: skip
     changed = [
@@ -100,11 +105,31 @@ def _pair(base: State, ours: State, modality: str) -> tuple[PredictionSet, Predi
     """Return what both predict for the test products of both, in one order and with one grouping.
 
     The bootstrap draws the same groups for both; near-duplicates may be found in another way now.
+    A label that was corrected counts for both, or it would make the new model look better; but not
+    where the old model did not know the class, which may be a new name.
     """
+    before, after = _common(base, ours, modality)
+    old = before.calibrated
+    labels = zip(_labels(before), _labels(after), strict=True)
+    known = {name: column for column, name in enumerate(old.classes)}
+    y_true = np.array([known.get(new, known[was]) for was, new in labels], dtype=np.int64)
+    return replace(before, groups=after.groups, calibrated=replace(old, y_true=y_true)), after
+
+
+def _count_relabeled(base: State, ours: State, modality: str) -> int:
+    before, after = _common(base, ours, modality)
+    return sum(was != new for was, new in zip(_labels(before), _labels(after), strict=True))
+
+
+def _common(base: State, ours: State, modality: str) -> tuple[PredictionSet, PredictionSet]:
+    """Return what both predict for the test products of both, in one order."""
     before, after = base.models[modality].test, ours.models[modality].test
     _, old_rows, new_rows = np.intersect1d(before.skus, after.skus, return_indices=True)
-    before, after = before.select_rows(old_rows), after.select_rows(new_rows)
-    return replace(before, groups=after.groups), after
+    return before.select_rows(old_rows), after.select_rows(new_rows)
+
+
+def _labels(products: PredictionSet) -> list[str]:
+    return _names(products.calibrated, products.calibrated.y_true)
 
 
 def _names(predictions: LabeledPredictions, columns: np.ndarray) -> list[str]:

@@ -91,8 +91,9 @@ def _sentence(one: Comparison) -> str:
         for each in [getattr(one.found, key)]
     }
     models = one.after if one.before == one.after else f"{one.after} in place of {one.before}"
+    relabeled = f", {one.relabeled:,} of them with another label now" if one.relabeled else ""
     return (
-        f"{one.modality} ({models}), {one.found.products:,} test products in both: "
+        f"{one.modality} ({models}), {one.found.products:,} test products in both{relabeled}: "
         f"{differences(found)}"
     )
 
