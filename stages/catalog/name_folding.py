@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from math import log
 
+import numpy as np
+
 from stages.catalog.tokens import Tokens, count_words, tokenize
 
 # Chosen by looking at what is learnt from the names of 1,800 real products.
@@ -82,15 +84,21 @@ class _Slots:
 
     def find(self, scope: Scope, rows: set[Tokens]) -> dict[Slot, set[Tokens]]:
         """Return the tokens in each slot that several of the names `rows` have."""
-        first: dict[Slot, Tokens] = {}
-        found: dict[Slot, set[Tokens]] = {}  # most slots are of one name: no set for these
+        hashes = np.fromiter((hash(slot) for slot, _ in self._slots(scope, rows)), np.int64)
+        hashes.sort()
+        # Most slots are of one name, and a name has a hundred: only the others are kept.
+        shared = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        found: dict[Slot, set[Tokens]] = defaultdict(set)
+        for slot, value in self._slots(scope, rows):
+            if hash(slot) in shared:
+                found[slot].add(value)
+        return {slot: values for slot, values in found.items() if len(values) > 1}
+
+    def _slots(self, scope: Scope, rows: set[Tokens]) -> Iterator[tuple[Slot, Tokens]]:
+        """Yield the slots of each name, and what is in them."""
         for row in rows:
             for start, end in self._spans(row, has_manufacturer=bool(scope[1])):
-                slot, value = (start, row[:start] + row[end:]), row[start:end]
-                other = first.setdefault(slot, value)
-                if other is not value:
-                    found.setdefault(slot, {other}).add(value)
-        return found
+                yield (start, row[:start] + row[end:]), row[start:end]
 
     def _spans(self, row: Tokens, has_manufacturer: bool) -> Iterator[tuple[int, int]]:
         if len(row) > MAX_TOKENS:
