@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from stages.common.cache import cache_folder
+from stages.common.files import atomic_folder
 
 
 def set_aside(folder: Path) -> None:
@@ -18,10 +19,13 @@ def set_aside(folder: Path) -> None:
 
 
 def take_back(folder: Path) -> None:
-    """Put weights that are aside where they were, unless others are there."""
+    """Put a copy of weights that are aside where they were, unless others are there.
+
+    They stay aside, for an experiment that runs elsewhere would take the only ones with it.
+    """
     if not folder.exists() and _place(folder).is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(_place(folder), folder)
+        with atomic_folder(folder) as part:
+            shutil.copytree(_place(folder), part, dirs_exist_ok=True)
 
 
 def _place(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Weights that are put aside come back as they were, unless others have their place."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,20 @@ def test_the_latest_come_back():
         assert not FOLDER.exists()
     take_back(FOLDER)
     assert (FOLDER / "manifest.json").read_text() == "new"
-    take_back(FOLDER)  # there are none aside any more
+
+
+def test_an_experiment_that_runs_elsewhere_does_not_take_the_only_ones(tmp_path, monkeypatch):
+    write("mine")
+    set_aside(FOLDER)
+    experiment = tmp_path / ".dvc" / "tmp" / "exps" / "temporary"
+    experiment.mkdir(parents=True)
+    monkeypatch.chdir(experiment)
+    take_back(FOLDER)
+    assert (FOLDER / "manifest.json").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree(experiment)  # as DVC does once the experiment has ended
+    take_back(FOLDER)
+    assert (FOLDER / "manifest.json").read_text() == "mine"
 
 
 def test_others_that_are_there_stay():
