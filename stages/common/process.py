@@ -1,15 +1,22 @@
 """How a stage runs as a process: one BLAS thread, and one line for an error that can be mended."""
 
+import errno
 import io
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
 
 from stages.common.errors import InputError
 
 GO_ON = "run `dvc repro` again to go on"
+
+_FULL = "|".join(str(number) for number in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+# What libraries that are not of Python say where they cannot write, instead of an OSError: of Rust,
+# such as tokenizers and safetensors, and of C++, such as OpenVINO and PyTorch.
+_NOT_WRITTEN = re.compile(rf"\(os error ({_FULL})\)|\biostream error\b")
 
 
 def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
@@ -32,6 +39,11 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
     except OSError as error:
         # A full disk, a folder that may not be written to: the system's words say it all.
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+    except Exception as error:
+        for one in _causes(error):
+            if _NOT_WRITTEN.search(str(one)):
+                sys.exit(f"error: a file cannot be written ({one}): see that the disk has room")
+        raise
 
 
 def print_any_character() -> None:
@@ -49,10 +61,14 @@ def _explain(
     go_on: str, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
     # A compiled module that is being imported makes Ctrl-C the cause of an ImportError.
-    root: BaseException | None = error
-    while root is not None and not isinstance(root, KeyboardInterrupt):
-        root = root.__cause__ or root.__context__
-    if root is not None:
+    if any(isinstance(one, KeyboardInterrupt) for one in _causes(error)):
         print(f"interrupted: {go_on}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, traceback)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, its cause, the cause of that and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

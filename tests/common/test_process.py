@@ -17,7 +17,7 @@ START = """
     from pathlib import Path
     from stages.common.errors import InputError
     from stages.common.process import run_stage
-    from stages.common.files import write_text
+    from stages.common.files import atomic_file, atomic_folder, write_text
 """
 
 
@@ -82,8 +82,35 @@ def test_a_stage_that_ends_well_says_nothing(tmp_path):
         rows = np.random.default_rng(0).random(1_000_000)
         write_table(Path('out/a.parquet'), pa.table({'x': rows}))
         """,
+        """
+        from tokenizers import Tokenizer, models
+        words = {str(number): number for number in range(20_000)}
+        with atomic_folder(Path('out/a')) as folder:
+            Tokenizer(models.WordLevel(words, '0')).save(str(folder / 'tokenizer.json'))
+        """,
+        """
+        import numpy as np
+        from stages.common.openvino import import_openvino
+        ov = import_openvino()
+        given = ov.opset13.parameter([1, 200], np.float32)
+        weights = ov.opset13.constant(np.ones((200, 300), np.float32))
+        model = ov.Model([ov.opset13.matmul(given, weights, False, False)], [given], 'a')
+        with atomic_folder(Path('out/a')) as folder:
+            ov.save_model(model, folder / 'model.xml')
+        """,
+        """
+        import torch
+        with atomic_file(Path('out/a')) as part:
+            torch.save({'a': torch.zeros(1_000_000)}, part)
+        """,
+        """
+        import numpy as np
+        from safetensors.numpy import save_file
+        with atomic_file(Path('out/a')) as part:
+            save_file({'a': np.zeros(1_000_000)}, part)
+        """,
     ],
-    ids=["text", "table"],
+    ids=["text", "table", "tokeniser", "OpenVINO", "PyTorch", "safetensors"],
 )
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
     # A file may not grow beyond 64 KB here: the system refuses the write as it does on a full disk.
@@ -95,7 +122,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
     ended = run(textwrap.dedent(limit) + textwrap.dedent(write), tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
-    assert os.strerror(errno.EFBIG) in ended.stderr
+    assert os.strerror(errno.EFBIG) in ended.stderr or "see that the disk has room" in ended.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 
