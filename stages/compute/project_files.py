@@ -16,11 +16,13 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from stages.common.cache import cache_folder
+from stages.common.cache import cache_folder, remove_unused
 from stages.common.errors import InputError
 from stages.common.files import atomic_file, write_text
 
-MARK = "shared_folder"  # a file in the cache: a machine that reads what is in it shares the folder
+# In the cache, with a file of each run: a machine that sees that of a run shares its folder.
+MARKS = "shared_folder_of_runs"
+MAX_MARKS = 1000
 PART = 64 * 2**20  # bytes of a file that travel together
 
 Fetch = Callable[[Path, int], bytes]  # returns PART bytes of a file from a byte on, or what is left
@@ -39,14 +41,13 @@ class SourceFile:
 class ProjectFolder:
     """The folder that a run was started in, and the files that its tasks read.
 
-    A machine has the folder if it reads `token` in `mark`. `folders` are those of which `files` are
+    A machine has the folder if it sees the file `mark`. `folders` are those of which `files` are
     all that there is. `copy` names the folder of a copy, and `node` is Ray's name of the machine
     that the files are on.
     """
 
     path: Path
     mark: Path
-    token: str
     files: tuple[SourceFile, ...]
     folders: tuple[Path, ...]
     copy: str
@@ -55,7 +56,7 @@ class ProjectFolder:
     def prepare(self, fetch: Fetch) -> tuple[Path, int]:
         """Return the folder on this machine, with its files, and how many bytes were copied."""
         with suppress(OSError):
-            if self.mark.read_text(encoding="utf-8") == self.token:
+            if self.mark.is_file():
                 return self.path, 0
         top = Path(tempfile.gettempdir()) / f"product-classifier-{os.getuid()}-{self.copy}"
         top.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,14 +83,15 @@ def describe_folder(reads: Iterable[Path], node: str) -> ProjectFolder:
 
     `node` is Ray's name of this machine.
     """
-    path, token = Path.cwd(), uuid4().hex
-    mark = path / cache_folder() / MARK
-    write_text(mark, token)
+    path = Path.cwd()
+    mark = path / cache_folder() / MARKS / uuid4().hex
+    write_text(mark, "")
+    remove_unused(mark, MAX_MARKS)
     copy = hashlib.sha256(f"{socket.gethostname()} {path}".encode()).hexdigest()[:16]
     places = [read.absolute() for read in reads]
     files = tuple(_describe(file) for place in places for file in _below(place))
     folders = tuple(place for place in places if place.is_dir())
-    return ProjectFolder(path, mark, token, files, folders, copy, node)
+    return ProjectFolder(path, mark, files, folders, copy, node)
 
 
 def _below(path: Path) -> Sequence[Path]:

@@ -54,3 +54,11 @@ def test_a_folder_may_have_been_a_file(project: Path) -> None:
     place.mkdir()
     (place / "model.json").write_text("{}")
     assert (copied(place) / "model" / "model.json").read_text() == "{}"
+
+
+def test_a_shared_folder_stays_shared_while_another_run_starts_in_it(project: Path) -> None:
+    Path("weights").mkdir()
+    Path("weights/model.safetensors").write_text("weights")
+    first = describe_folder([Path("weights")], "node")
+    second = describe_folder([Path("weights")], "node")
+    assert [run.prepare(read_part) for run in (first, second)] == [(project, 0)] * 2
