@@ -1,7 +1,7 @@
 """A network in an ONNX file of the user's: an image in, a vector out."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from stages.encoders.settings import ImageEncoderSettings
 from stages.encoders.weights.manifest import Manifest
 from stages.encoders.weights.onnx import WEIGHTS_FILE, fetch_file
 
+Mean = Annotated[float, Field(ge=0, le=1)]  # of a colour from 0 to 1, not to 255
+Std = Annotated[float, Field(gt=0, le=1)]
+
 
 class Settings(ImageEncoderSettings):
     """A network in a file of the user's.
@@ -28,8 +31,8 @@ class Settings(ImageEncoderSettings):
     kind: Literal["onnx"]
     path: Path = Field(strict=False)
     sha256: Sha256 | None = None
-    mean: tuple[float, float, float] | None = Field(default=None, strict=False)
-    std: tuple[float, float, float] | None = Field(default=None, strict=False)
+    mean: tuple[Mean, Mean, Mean] | None = Field(default=None, strict=False)
+    std: tuple[Std, Std, Std] | None = Field(default=None, strict=False)
 
 
 def fetch(settings: Settings, folder: Path) -> Manifest:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.onnx_files import FLOAT, WEIGHTS, model, node, of_bytes
 from helpers.repository import SHARED
+from pydantic import ValidationError
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of
@@ -153,6 +154,20 @@ def test_numbers_need_mean_and_std(tmp_path, changes):
     file = of_reals(tmp_path / "reals.onnx")
     with pytest.raises(InputError, match=r"reals\.onnx takes f32: give the encoder `mean` and"):
         fetched(tmp_path / "weights", settings_for(file, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mean": (123.675, 116.28, 103.53), "std": STD},
+        {"mean": MEAN, "std": (58.395, 57.12, 57.375)},
+        {"mean": MEAN, "std": (0.0, 0.0, 0.0)},
+        {"mean": (-1, 0, 0), "std": STD},
+    ],
+)
+def test_mean_and_std_are_of_colours_from_0_to_1(tmp_path, changes):
+    with pytest.raises(ValidationError, match=r"(?:mean|std).*\n.* (?:less|greater) than"):
+        settings_for(tmp_path / "reals.onnx", **changes)
 
 
 @pytest.mark.parametrize("changes", [{"mean": MEAN, "std": STD}, {"mean": MEAN}, {"std": STD}])
