@@ -24,18 +24,17 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
 
     That is: the encoder's settings, its weights in `folder`, the code of its kind and the versions
     of the libraries that this code imports. Of a network on another machine, it is the settings
-    alone. A text's prefix is part of the input.
+    alone. A text's fields and prefix are part of the input, and a SHA-256 only checks the weights.
     """
+    exclude = {"fields", "prefix", "sha256", *settings.costs}
     if settings.is_remote:
-        return json_hash(
-            settings.model_dump(mode="json", exclude={"prefix", "fields", *settings.costs})
-        )
+        return json_hash(settings.model_dump(mode="json", exclude=exclude))
     modules = [f"{ROOM}.{settings.kind}"]
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")
     weights = [file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE]
     return json_hash(
-        settings.model_dump(mode="json", exclude={"prefix"}),
+        settings.model_dump(mode="json", exclude=exclude),
         [(file.name, sha256_of(file)) for file in weights],
         code_key(modules),
     )

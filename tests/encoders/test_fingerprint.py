@@ -248,6 +248,13 @@ def test_a_prefix_makes_no_other_key_since_it_is_part_of_the_text(weights):
     assert "prefix" not in plain.weights_request()
 
 
+@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"fields": ["name"]}])
+def test_a_hash_that_checks_the_weights_and_a_choice_of_fields_make_no_other_key(weights, changes):
+    plain = TextSettings(kind="huggingface_text", model="lab/model")
+    changed = plain.model_copy(update=changes)
+    assert network_key(plain, weights) == network_key(changed, weights)
+
+
 def test_augmentation_counts_where_there_is_any(room, weights, monkeypatch):
     flipped = SETTINGS.model_copy(update={"tta": ["identity", "hflip"]})
     monkeypatch.setattr(
