@@ -110,8 +110,9 @@ class OpenAIEncoder:
 
     def hurry(self) -> None:
         """Ask once from now on, and wait for HURRIED_S at most."""
-        self._max_retries = 0
-        self._client = self._client.with_options(max_retries=0, timeout=HURRIED_S)
+        # Of this client: another one would read anew from the environment whose account it is.
+        self._max_retries = self._client.max_retries = 0
+        self._client.timeout = HURRIED_S
 
     def check_cost(self, texts: Sequence[str]) -> None:
         """Say what texts will cost; raise InputError where that is more than `max_usd`.

@@ -200,9 +200,16 @@ def test_texts_and_key_go_nowhere_else(api):
 def test_whose_account_it_is_says_only_openai(api, monkeypatch):
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-a-test")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-a-test")
-    encoder_for(api).encode(TEXTS)
+    encoder = encoder_for(api)
+    encoder.encode(TEXTS[:1])
+    encoder.hurry()
+    encoder.encode(TEXTS[1:])
+    assert len(api.headers) == 2
     assert not [
-        value for value in api.headers[0].values() if "of-a-test" in value and "sk-" not in value
+        value
+        for headers in api.headers
+        for value in headers.values()
+        if "of-a-test" in value and "sk-" not in value
     ]
 
 
