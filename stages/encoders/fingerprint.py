@@ -24,9 +24,10 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
 
     That is: the encoder's settings, its weights in `folder`, the code of its kind and the versions
     of the libraries that this code imports. Of a network on another machine, it is the settings
-    alone. A text's fields and prefix are part of the input, and a SHA-256 only checks the weights.
+    alone. A text's fields and prefix, and where an endpoint cuts it, are part of the input, and a
+    SHA-256 only checks the weights.
     """
-    exclude = {"fields", "prefix", "sha256", *settings.costs}
+    exclude = {"fields", "max_chars", "prefix", "sha256", *settings.costs}
     if settings.is_remote:
         return json_hash(settings.model_dump(mode="json", exclude=exclude))
     modules = [f"{ROOM}.{settings.kind}"]

@@ -418,3 +418,12 @@ def test_texts_that_are_alike_where_they_are_read_are_paid_for_once(api, monkeyp
     assert (
         "3 different texts have 2 different vectors, 2 texts share one" in capsys.readouterr().out
     )
+
+
+def test_another_limit_asks_for_those_texts_alone_that_it_cuts_elsewhere(api, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    names = ["a cable", "a charger, black"]
+    for max_chars in (8000, 9):
+        write_inputs(api, names, max_chars=max_chars)
+        embed_text.main()
+    assert sorted(api.texts) == ["a cable", "a charger", "a charger, black"]
