@@ -1,7 +1,7 @@
 """A hash of what code does: of its syntax trees, and of the versions of the libraries it imports.
 
-How it is written is left out: comments, docstrings, formatting, import statements and the names of
-modules.
+How it is written is left out: comments, docstrings, formatting, the order of import statements and
+the names of the project's own modules.
 """
 
 import ast
@@ -50,9 +50,9 @@ def code_hash(modules: Iterable[str], is_part: Callable[[str], bool], top: Path 
     trees = _import_closure(modules, is_part, top)
     libraries = {name.split(".")[0] for tree in trees.values() for name in _imports(tree, "")}
     libraries -= {"stages", *NOT_COMPUTING, *sys.stdlib_module_names}
+    code = sorted(json_hash(_imports_of(libraries, tree), _dump(tree)) for tree in trees.values())
     if "transformers" in libraries:
         libraries |= {"timm", "torchvision"}  # networks that it runs, and what resizes for them
-    code = sorted(json_hash(_dump(tree)) for tree in trees.values())
     names = {name for library in libraries for name in distributions_of(library)}
     return json_hash(code, [(name, version(name)) for name in sorted(names)])
 
@@ -98,8 +98,22 @@ def _imports(tree: ast.Module, package: str) -> list[str]:
     return names
 
 
+def _imports_of(libraries: set[str], tree: ast.Module) -> list[str]:
+    """Return what a module imports of libraries: functions of several may have one name."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, "", alias.asname or "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {(node.module, alias.name, alias.asname or "") for alias in node.names}
+    return sorted(" ".join(one) for one in found if one[0].split(".")[0] in libraries)
+
+
 def _dump(tree: ast.Module) -> str:
-    """Return a module's syntax tree as text, without docstrings and import statements."""
+    """Return a module's syntax tree as text, without docstrings and import statements.
+
+    They are taken out of the tree.
+    """
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             statements = getattr(node, field, None)

@@ -93,6 +93,26 @@ def test_a_new_kind_changes_no_key_of_the_others(room, before):
     assert keys_of(room) == before
 
 
+def test_other_order_of_imports_changes_no_key(room, before):
+    for file in sources(room):
+        tree = ast.parse(file.read_text())
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        for node in imports:
+            tree.body.remove(node)
+            tree.body.insert(1, node)
+            node.names.reverse()
+        file.write_text(ast.unparse(tree))
+    assert keys_of(room) == before
+
+
+def test_a_function_of_one_name_from_elsewhere_in_a_library_makes_another_key(room):
+    kind = room / "mine.py"
+    kind.write_text("from keras.applications.resnet import preprocess_input\n")
+    before = key_of(room, "mine")
+    edit(kind, "applications.resnet", "applications.mobilenet_v2")
+    assert key_of(room, "mine") != before
+
+
 @pytest.mark.parametrize(
     "name",
     ["settings", "base", "embedding_cache", "table_encoder", "text_counts", "weights/huggingface"],
