@@ -31,6 +31,8 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
     if settings.is_remote:
         return json_hash(settings.model_dump(mode="json", exclude=exclude))
     modules = [f"{ROOM}.{settings.kind}"]
+    if settings.modality == "image":
+        modules.append("stages.common.images")  # which decodes what any kind gets
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")
     weights = [file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE]

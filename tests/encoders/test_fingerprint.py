@@ -12,6 +12,7 @@ from stages.encoders.backends.base import Backend
 from stages.encoders.fingerprint import code_key, network_key, vector_key
 from stages.encoders.huggingface_image import Settings as ImageSettings
 from stages.encoders.huggingface_text import Settings as TextSettings
+from stages.encoders.settings import ImageEncoderSettings
 
 KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx", "onnx_text")
 SETTINGS = ImageSettings(kind="huggingface_image", model="lab/model")
@@ -285,6 +286,19 @@ def test_augmentation_counts_where_there_is_any(room, weights, monkeypatch):
     after = [network_key(settings, weights) for settings in (SETTINGS, flipped)]
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+def test_what_decodes_images_counts_for_a_kind_that_does_not_import_it(room, weights, monkeypatch):
+    class Own(ImageEncoderSettings):
+        kind: str = "mean_colour"
+
+    (room / "mean_colour.py").write_text("import numpy as np\n")
+    monkeypatch.setattr(
+        fingerprint, "code_key", lambda modules: code_key(modules, top=room.parents[1])
+    )
+    before = network_key(Own(), weights)
+    edit(room.parent / "common/images.py", "strict=False", "strict=True")
+    assert network_key(Own(), weights) != before
 
 
 @pytest.mark.parametrize(
