@@ -28,6 +28,7 @@ from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.encoders.weights.manifest import Manifest
 
 CACHE_FILE = "embeddings.sqlite"
+PAID_FILE = "paid_embeddings.sqlite"  # from which nothing is dropped to make room
 
 
 class TableEncoder(Protocol):
@@ -117,7 +118,9 @@ def open_encoder(
         backend = select_backend(settings, backend_name, precision)
         yield UncachedEncoder(load_encoder(settings, folder, backend)), backend
         return
-    with SqliteCache(cache_folder() / CACHE_FILE, int(limits.max_gb * 1e9)) as cache:
+    file = PAID_FILE if settings.is_remote else CACHE_FILE
+    max_bytes = None if settings.is_remote else int(limits.max_gb * 1e9)
+    with SqliteCache(cache_folder() / file, max_bytes) as cache:
         choose = partial(choose_backend, settings, folder, backend_name, precision)
         write_s = WRITE_S
         if workers is not None or settings.is_remote:

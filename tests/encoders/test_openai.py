@@ -56,11 +56,11 @@ def vectors_of(texts: list[str]) -> np.ndarray:
     return np.array([vector_of(text, DIMENSIONS) for text in texts], dtype=np.float32)
 
 
-def embed(api: EmbeddingsApi, texts: list[str], **changes: Any) -> np.ndarray:
+def embed(api: EmbeddingsApi, texts: list[str], max_gb: float = 1, **changes: Any) -> np.ndarray:
     """Embed texts through the cache, as the stage does."""
-    settings = settings_for(api, **changes)
+    settings, limits = settings_for(api, **changes), CacheSettings(max_gb=max_gb)
     Path("weights").mkdir(exist_ok=True)
-    with open_encoder(settings, Path("weights"), "auto", "auto", CacheSettings(max_gb=1)) as (
+    with open_encoder(settings, Path("weights"), "auto", "auto", limits) as (
         encoder,
         backend,
     ):
@@ -220,6 +220,12 @@ def test_no_text_is_paid_for_twice_where_a_later_request_fails(api):
     assert len(api.texts) == 2
     found = embed(api, TEXTS, batch_size=2, max_usd=9.0, usd_per_million_tokens=1.0)  # other costs
     np.testing.assert_array_equal(found, vectors_of(TEXTS))
+    assert sorted(api.texts) == sorted(TEXTS)
+
+
+def test_no_text_is_paid_for_twice_where_the_cache_of_vectors_is_small(api):
+    for _ in range(2):
+        embed(api, TEXTS, max_gb=1e-6, batch_size=2)
     assert sorted(api.texts) == sorted(TEXTS)
 
 
