@@ -33,7 +33,7 @@ USE = (
     "INSERT OR REPLACE INTO uses "
     "SELECT key, ? FROM rows WHERE key IN (SELECT value FROM json_each(?))"
 )
-OLDEST = "SELECT key FROM uses ORDER BY at LIMIT ?"
+OLDEST = "SELECT key, at FROM uses ORDER BY at LIMIT ?"
 SPARE = 0.05  # share of the limit that is freed at once, so that not every new row deletes one
 
 
@@ -50,8 +50,10 @@ class SqliteCache:
 
         Once it holds more than `max_bytes`, the rows that were used longest ago are deleted.
         """
+        self.forgotten = 0  # rows that were deleted although they were used since this was opened
         self._path = path
         self._max_bytes = max_bytes
+        self._opened_at = time.time()
         self._db: sqlite3.Connection
         self._inode: int
 
@@ -122,8 +124,11 @@ class SqliteCache:
         rows = self._db.execute("SELECT count(*) FROM uses").fetchone()[0]
         share = 1 - (1 - SPARE) * max_bytes / held
         oldest = self._db.execute(OLDEST, (math.ceil(share * rows),)).fetchall()
+        self.forgotten += sum(at >= self._opened_at for _, at in oldest)
         for table in ("rows", "uses"):
-            self._db.executemany(f"DELETE FROM {table} WHERE key = ?", oldest)
+            self._db.executemany(
+                f"DELETE FROM {table} WHERE key = ?", [(key,) for key, _ in oldest]
+            )
 
     def _open(self) -> None:
         """Connect, replacing a damaged file first."""

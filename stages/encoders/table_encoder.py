@@ -1,5 +1,6 @@
 """Encoders as the stages use them: opened with their cache, and the tables of their vectors."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -134,6 +135,13 @@ def open_encoder(
             load = partial(load_encoder, settings, folder, backend)
             encoder = DistributedEncoder(Loader(load, key, key_here), workers)
         yield CachedEncoder(encoder, key, cache, prepare, write_s), backend
+        if cache.forgotten:
+            print(
+                f"warning: {cache_folder() / file} has no room for all vectors: "
+                f"{cache.forgotten:,} were dropped, which the next run computes again: raise "
+                f"cache.max_gb, which is {limits.max_gb}",
+                file=sys.stderr,
+            )
 
 
 def choose_backend(

@@ -103,12 +103,14 @@ def test_a_store_that_is_full_forgets_what_was_used_longest_ago(tmp_path):
             store.put_many([(str(at), bytes(5000))])
             assert "often" in store.get_many(["often"])
         found = store.get_many(map(str, range(1000)))
+        assert store.forgotten == 1000 - len(found)
     assert path.stat().st_size <= 1.1 * limit
     assert 100 < len(found) < 200
     assert sorted(map(int, found)) == list(range(1000 - len(found), 1000))
     with SqliteCache(path, limit // 10) as store:
         store.put_many([("last", b"1")])
         assert store.get_many(["last"]) == {"last": b"1"}
+        assert store.forgotten == 0  # nobody has used the others since
     assert path.stat().st_size <= 1.2 * limit // 10
 
 

@@ -180,6 +180,20 @@ def test_the_stage_embeds_all_shards_in_their_order(repository, capsys):
     assert ": 3 of 4 images computed" in capsys.readouterr().out
 
 
+def test_a_cache_that_holds_less_than_the_run_computes_is_said(repository, capsys):
+    params = json.loads(Path("params.yaml").read_text())
+    params["cache"]["max_gb"] = 1e-6
+    Path("params.yaml").write_text(json.dumps(params))
+    fetch_weights.main()
+    write_table(Path("data/images/images-00000.parquet"), shard(RED, GREEN), {"size": 224})
+    embed_images.main()
+    assert re.search(
+        r"\nwarning: .cache/embeddings.sqlite has no room for all vectors: \d were dropped, .* "
+        r"raise cache\.max_gb, which is 1e-06\n",
+        capsys.readouterr().err,
+    )
+
+
 def test_without_any_image_no_network_is_loaded(repository, monkeypatch, capsys):
     fetch_weights.main()
     write_table(Path("data/images/images-00000.parquet"), shard(None, None), {"size": 224})
