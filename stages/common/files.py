@@ -54,18 +54,24 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, glob.escape(path.name))
-    folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
+    while True:
+        folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
+        lock = FileLock(folder / LOCK)
+        # Until it is locked, another process may take it for what a killed one left.
+        with suppress(FileNotFoundError, FileExistsError):
+            lock.acquire()
+            break
     try:
-        with FileLock(folder / LOCK):
-            yield folder
+        yield folder
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove what killed processes left in a folder beside the files and folders of a name."""
     for leftover in folder.glob(f".{name}.*.part"):
-        with suppress(Timeout), FileLock(leftover / LOCK, timeout=0):
+        with suppress(Timeout, OSError), FileLock(leftover / LOCK, timeout=0):
             shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -127,6 +127,29 @@ def test_two_processes_that_write_one_file_do_not_share_what_is_unfinished(tmp_p
         other.kill()
 
 
+WRITER = """
+from pathlib import Path
+from stages.common.files import write_text
+for _ in range(300):
+    write_text(Path("f"), "whole")
+"""
+
+
+def test_several_processes_may_write_one_file_again_and_again(tmp_path):
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(TOP)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    assert [run.communicate(timeout=60)[1] for run in runs] == [""] * 3
+    assert names(tmp_path) == ["f"]
+
+
 def test_a_folder_replaces_the_old_one_whole(tmp_path):
     path = tmp_path / "deep" / "folder"
     for name in ("old", "new"):
