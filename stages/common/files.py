@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written beside their place, then renamed into it."""
 
 import csv
+import errno
 import glob
 import hashlib
 import io
@@ -36,14 +37,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes `path` if the block ends without an error.
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
+    Several processes may do so at once: the last one's stays.
     """
     with _temporary_folder(path) as folder:
         part = folder / path.name
         part.mkdir()
         yield part
-        if path.exists():
-            shutil.rmtree(path)
-        part.replace(path)
+        while True:
+            # The old one is moved, for to remove it takes longer, and a kill would leave neither.
+            if path.is_dir():
+                with suppress(FileNotFoundError):
+                    path.replace(Path(tempfile.mkdtemp(dir=folder)) / path.name)
+            try:
+                part.replace(path)
+                break
+            except OSError as error:  # another process has put its own there meanwhile
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -127,18 +128,28 @@ def test_two_processes_that_write_one_file_do_not_share_what_is_unfinished(tmp_p
         other.kill()
 
 
-WRITER = """
+WRITERS = {
+    "file": """
 from pathlib import Path
 from stages.common.files import write_text
 for _ in range(300):
-    write_text(Path("f"), "whole")
-"""
+    write_text(Path("one"), "whole")
+""",
+    "folder": """
+from pathlib import Path
+from stages.common.files import atomic_folder
+for _ in range(300):
+    with atomic_folder(Path("one")) as folder:
+        (folder / "file").touch()
+""",
+}
 
 
-def test_several_processes_may_write_one_file_again_and_again(tmp_path):
+@pytest.mark.parametrize("script", WRITERS.values(), ids=WRITERS)
+def test_several_processes_may_write_one_place_again_and_again(tmp_path, script):
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER],
+            [sys.executable, "-c", script],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(TOP)},
             stderr=subprocess.PIPE,
@@ -147,7 +158,22 @@ def test_several_processes_may_write_one_file_again_and_again(tmp_path):
         for _ in range(3)
     ]
     assert [run.communicate(timeout=60)[1] for run in runs] == [""] * 3
-    assert names(tmp_path) == ["f"]
+    assert names(tmp_path) == ["one"]
+
+
+def test_a_folder_is_never_gone_for_as_long_as_it_takes_to_remove_one(tmp_path, monkeypatch):
+    write_text(tmp_path / "d" / "old", "")
+    there = []
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(
+        shutil,
+        "rmtree",
+        lambda *a, **b: there.append((tmp_path / "d" / "new").exists()) or rmtree(*a, **b),
+    )
+    with atomic_folder(tmp_path / "d") as folder:
+        (folder / "new").touch()
+    assert there == [True]
+    assert names(tmp_path) == ["d"]
 
 
 def test_a_folder_replaces_the_old_one_whole(tmp_path):
