@@ -2,8 +2,8 @@
 
 Every machine of it has the same packages and, for encoders, the same kind of processor. The code
 goes to them with the work; so do the files that it reads, where a machine does not share the
-project's folder. Ray runs a task again that was lost with a process or a machine; an error that a
-task raises ends the others and is raised here.
+project's folder. Ray runs a task again that was lost with a process or a machine, up to RETRIES
+times; an error that a task raises ends the others and is raised here.
 """
 
 import logging
@@ -20,6 +20,7 @@ from stages.common.errors import InputError
 from stages.compute.local import with_cores
 from stages.compute.project_files import ProjectFolder, describe_folder, read_part
 
+RETRIES = 20  # of a task whose process or machine was lost: one that ends them all is given up
 AHEAD = 2  # tasks of a machine or core that are under way before the first result is awaited
 TIMEOUT_S = 10  # for the cluster to answer
 CODE = ("stages", "serving")  # packages that go to the machines
@@ -115,6 +116,8 @@ def _nodes() -> list[dict[str, Any]]:
     if not ray.is_initialized():
         _check_address(os.environ.get("RAY_ADDRESS", ""))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray would tell of its use
+        # Of a task whose process was ended as memory was short; or it would be done again for ever.
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
         code = [str(Path(sys.modules[name].__path__[0])) for name in CODE if name in sys.modules]
         ray.init(
             logging_level=logging.WARNING,
@@ -195,7 +198,7 @@ def _run(
     import ray
 
     task: Any = ray.remote(_call).options(
-        max_retries=-1, scheduling_strategy="SPREAD", **options  # a task has no other effect
+        max_retries=RETRIES, scheduling_strategy="SPREAD", **options  # a task has no other effect
     )
     submit = partial(task.remote, ray.put(function), ray.put(folder))
     rest = iter(items)
@@ -226,3 +229,8 @@ def _result(reference: Any) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+        raise InputError(
+            "a task ended each process of the cluster that tried it, as happens where memory is "
+            "short: take machines with more, or set `compute: local` to see what it is"
+        ) from None

@@ -235,6 +235,14 @@ def test_an_error_of_a_unit_is_raised_as_it_is(cluster: Any) -> None:
         list(Cores(memory=0)([lambda: None, fails]))
 
 
+def test_a_task_that_ends_each_process_is_given_up(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.compute.ray.RETRIES", 1)
+    with pytest.raises(InputError, match=r"ended each process of the cluster that tried it"):
+        list(RayWorkers().map(lambda _: os._exit(1), [None]))
+
+
 def test_memory_that_no_machine_has_is_named(cluster: Any) -> None:
     with pytest.raises(InputError, match=r"takes 1000000.0 GB .* add a larger one"):
         list(Cores(memory=10**15)([lambda: None]))
