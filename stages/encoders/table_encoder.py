@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 from scipy.sparse import csr_array
 
 from stages.common.cache import cache_folder
@@ -121,7 +122,8 @@ def open_encoder(
         return
     file = PAID_FILE if settings.is_remote else CACHE_FILE
     max_bytes = None if settings.is_remote else int(limits.max_gb * 1e9)
-    with SqliteCache(cache_folder() / file, max_bytes) as cache:
+    alone = _alone(cache_folder() / f"{file}.run.lock") if settings.is_remote else nullcontext()
+    with SqliteCache(cache_folder() / file, max_bytes) as cache, alone:
         choose = partial(choose_backend, settings, folder, backend_name, precision)
         write_s = WRITE_S
         if workers is not None or settings.is_remote:
@@ -142,6 +144,21 @@ def open_encoder(
                 f"cache.max_gb, which is {limits.max_gb}",
                 file=sys.stderr,
             )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other run has the lock: at once, two would pay for the same texts."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("waiting for another run, which embeds by an endpoint", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def choose_backend(

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from stages.encoders.backends.selection import select_backend
 from stages.encoders.embedding_cache import Part
 from stages.encoders.openai import OpenAIEncoder, Settings
 from stages.encoders.settings import CacheSettings
-from stages.encoders.table_encoder import open_encoder
+from stages.encoders.table_encoder import PAID_FILE, open_encoder
 
 SECRET = "sk-secret-of-a-test"
 DIMENSIONS = 5
@@ -233,12 +236,8 @@ def test_what_an_answer_brought_is_kept_before_the_next_request(api):
     kept = []
 
     def looks(asked):
-        settings = settings_for(api, batch_size=2)
-        with open_encoder(settings, Path("weights"), "auto", "auto", CacheSettings(max_gb=1)) as (
-            encoder,
-            _,
-        ):
-            kept.append(len(encoder._look_up([f"hash of {text}" for text in TEXTS])))
+        with closing(sqlite3.connect(cache_folder() / PAID_FILE)) as paid:
+            kept.extend(paid.execute("SELECT count(*) FROM rows").fetchone())
         return good(asked)
 
     api.faults = [looks, looks, looks]
@@ -392,6 +391,30 @@ def test_a_killed_run_pays_again_for_what_was_under_way_alone(api, monkeypatch):
     embed_text.main()
     assert len(answered) == 2
     assert sorted(api.texts) == sorted(set(TEXTS) - set(answered))
+
+
+def test_two_runs_at_once_pay_for_each_text_once(api, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    write_inputs(api, TEXTS, batch_size=1)
+
+    def slow(asked):
+        time.sleep(0.5)
+        return good(asked)
+
+    api.faults = [slow] * 2 * len(TEXTS)
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "stages.embed_text", "--encoder", "small"],
+            env=os.environ | {"PYTHONPATH": str(TOP)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [run.communicate(timeout=60)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert sorted(api.texts) == sorted(TEXTS)
+    assert sum("waiting for another run" in one for one in said) == 1
 
 
 def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatch, capfd):
