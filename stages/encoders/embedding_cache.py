@@ -90,7 +90,9 @@ class CachedEncoder:
 
             while not is_last:
                 with closing(stream(self._encoder, given(), self._prepare)) as found:
-                    for vectors in found:
+                    for computed in found:
+                        # A kind may give other numbers; the cache would read their bytes as these.
+                        vectors = np.asarray(computed, dtype=np.float32)
                         hashes = list(map(rows.put, vectors))
                         cached.add(map(self._row_key, hashes), vectors)
                         yield from rows.done()

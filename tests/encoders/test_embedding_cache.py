@@ -49,6 +49,18 @@ def part_of(texts):
     return Part(pa.chunked_array([texts], pa.string()), texts, texts)
 
 
+@pytest.mark.parametrize("numbers", ["float64", "float16", "int64"])
+def test_vectors_of_other_numbers_are_the_same_from_the_cache(tmp_path, numbers):
+    class Other:
+        n_features = 2
+
+        def encode(self, batch):
+            return np.array([[int(text[5:]), 3] for text in batch], dtype=numbers)
+
+    first, again = (encoded(Other(), tmp_path / "rows") for _ in range(2))
+    assert first.tolist() == again.tolist() == [[number, 3] for number in range(90)]
+
+
 def interrupt():
     raise KeyboardInterrupt
 
