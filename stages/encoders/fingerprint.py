@@ -27,7 +27,7 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
     alone. A text's fields and prefix, and where an endpoint cuts it, are part of the input, and a
     SHA-256 only checks the weights.
     """
-    exclude = {"fields", "max_chars", "prefix", "sha256", *settings.costs}
+    exclude = {"fields", "max_chars", "prefix", "sha256", "tokenizer_sha256", *settings.costs}
     if settings.is_remote:
         return json_hash(settings.model_dump(mode="json", exclude=exclude))
     modules = [f"{ROOM}.{settings.kind}"]

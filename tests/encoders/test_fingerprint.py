@@ -12,6 +12,7 @@ from stages.encoders.backends.base import Backend
 from stages.encoders.fingerprint import code_key, network_key, vector_key
 from stages.encoders.huggingface_image import Settings as ImageSettings
 from stages.encoders.huggingface_text import Settings as TextSettings
+from stages.encoders.onnx_text import Settings as OnnxTextSettings
 from stages.encoders.settings import ImageEncoderSettings
 
 KINDS = ("huggingface_image", "huggingface_text", "keras", "onnx", "onnx_text")
@@ -269,9 +270,11 @@ def test_a_prefix_makes_no_other_key_since_it_is_part_of_the_text(weights):
     assert "prefix" not in plain.weights_request()
 
 
-@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"fields": ["name"]}])
+@pytest.mark.parametrize(
+    "changes", [{"sha256": "0" * 64}, {"tokenizer_sha256": "0" * 64}, {"fields": ["name"]}]
+)
 def test_a_hash_that_checks_the_weights_and_a_choice_of_fields_make_no_other_key(weights, changes):
-    plain = TextSettings(kind="huggingface_text", model="lab/model")
+    plain = OnnxTextSettings(kind="onnx_text", path="a.onnx", tokenizer="tokenizer.json")
     changed = plain.model_copy(update=changes)
     assert network_key(plain, weights) == network_key(changed, weights)
 
