@@ -95,20 +95,28 @@ def _separator(text: str) -> str:
 
 
 def _rows(text: str, separator: str, max_rows: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, each with its line, the header first."""
+    """Yield the rows, each with its line, the header first.
+
+    A blank line is no row, but where the table has one column: there it is an empty cell, unless
+    only blank lines follow.
+    """
     csv.field_size_limit(sys.maxsize)  # or a cell of more than 128 KiB refuses the whole table
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    count, line = 0, 1
+    count, line, width, n_blank = 0, 1, 0, 0
     try:
         for cells in reader:
             if cells:
-                if count > max_rows:
+                width = width or len(cells)
+                n_empty = n_blank if count and width == 1 else 0
+                if count + n_empty > max_rows:
                     raise InputError(
                         f"the table has more than {max_rows:,} rows: send it in parts, or use "
                         "python -m serving.predict"
                     )
+                yield from ((at, [""]) for at in range(line - n_empty, line))
                 yield line, cells
-                count += 1
+                count += n_empty + 1
+            n_blank = 0 if cells else n_blank + 1
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(

@@ -71,6 +71,13 @@ def test_other_options_are_refused_and_named(client):
     assert "accuracy, accuracy" in refusal(client, content, accuracy=[0.9, 0.98])
 
 
+def test_an_empty_cell_of_the_only_column_comes_back_in_its_place(client):
+    _, *rows = sent(client, b"name\r\nKettle\r\n\r\n\r\nLamp\r\nMug,1\r\n\r\n\r\n")
+    assert [row[0] for row in rows] == ["Kettle", "", "", "Lamp", "Mug"]
+    assert [row[-1] != "" for row in rows] == [False, True, True, False, True]
+    assert rows[-1][-1].startswith("line 6: 2 cells for 1 columns")
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -85,7 +85,7 @@ def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         header = _read_header(path, reader)
         check_columns(path, header, columns)
-        number = 0
+        number = n_blank = 0
         while True:
             line = lines.start_row()
             try:
@@ -95,9 +95,16 @@ def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
                 cells, fault = [], _quote_fault(lines, delimiter, len(header), error)
             if cells is None:
                 return
-            if cells or fault:  # a blank line has neither
-                number += 1
-                yield Row(number, dict(zip(header, cells, strict=False)), line, fault)
+            if not cells and not fault:  # a blank line
+                n_blank += 1
+                continue
+            if len(header) == 1:  # a blank line is an empty cell, but at the end of the file
+                for at in range(line - n_blank, line):
+                    number += 1
+                    yield Row(number, {header[0]: ""}, at)
+            n_blank = 0
+            number += 1
+            yield Row(number, dict(zip(header, cells, strict=False)), line, fault)
 
 
 def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from stages.catalog.sources.readers.delimited import read_csv
 from stages.catalog.sources.table import columns_of
 
 HEADER = "sku,name,description,manufacturer,label\n"
@@ -84,3 +85,13 @@ def test_blank_lines_before_the_header_are_skipped(read):
     content = b"\n\r\n\nsku,name,description,manufacturer,label\n1,a,b,c,d\n"
     (product,) = read("products.csv", content)
     assert (product.sku, product.label) == ("1", "d")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_blank_line_is_an_empty_cell_of_the_only_column(tmp_path, end):
+    path = tmp_path / "names.csv"
+    lines = ["", "name", "Kettle", "", "", "Lamp", "a,b", "", "Mug", "", "", ""]
+    path.write_bytes(end.join(lines).encode())
+    rows = [(row.number, row.line, row.cells.get("name")) for row in read_csv(path, ["name"])]
+    assert rows[:4] == [(1, 3, "Kettle"), (2, 4, ""), (3, 5, ""), (4, 6, "Lamp")]
+    assert rows[4:] == [(5, 7, "a"), (6, 8, ""), (7, 9, "Mug")]
