@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from serving.server.schemas import MAX_CHARACTERS
 from serving.server.uploaded_table import UploadedTable
+from stages.catalog.sources.readers.delimited import SEPARATOR_LINE
 from stages.common.errors import InputError
 
 _NAMES = {  # of the column that has a text, the preferred one first
@@ -32,12 +33,15 @@ _NO_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1", b"\x1f\x8b", b"%PDF")
 def read_uploaded_csv(content: bytes, *, max_rows: int) -> UploadedTable:
     """Read a CSV: UTF-8, UTF-16 or UTF-32 with a mark, else Windows-1252.
 
-    Cells are separated by what separates the header best: comma, semicolon, tab or bar. Raises
-    InputError where it is no CSV, has no column to read, no rows, or too many rows or cells.
+    Cells are separated by what the first line says (sep=;), else by what separates the header best:
+    comma, semicolon, tab or bar. Raises InputError where it is no CSV, has no column to read, no
+    rows, or too many rows or cells.
     """
     text, notes = _decode(content)
-    separator = _separator(text)
-    lines = list(_rows(text, separator, max_rows))
+    said = SEPARATOR_LINE.match(text)
+    separator = said[1] if said else _separator(text)
+    first = 2 if said else 1
+    lines = list(_rows(text[said.end() :] if said else text, first, separator, max_rows))
     if len(lines) < 2:
         raise InputError("the table has no rows: send a header and at least one product")
     (_, header), body = lines[0], lines[1:]
@@ -94,15 +98,15 @@ def _separator(text: str) -> str:
     return max(_SEPARATORS, key=n_columns)
 
 
-def _rows(text: str, separator: str, max_rows: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows, each with its line, the header first.
+def _rows(text: str, first: int, separator: str, max_rows: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows, each with its line, counted from `first`, the header first.
 
     A blank line is no row, but where the table has one column: there it is an empty cell, unless
     only blank lines follow.
     """
     csv.field_size_limit(sys.maxsize)  # or a cell of more than 128 KiB refuses the whole table
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    count, line, width, n_blank = 0, 1, 0, 0
+    count, line, width, n_blank = 0, first, 0, 0
     try:
         for cells in reader:
             if cells:
@@ -117,7 +121,7 @@ def _rows(text: str, separator: str, max_rows: int) -> Iterator[tuple[int, list[
                 yield line, cells
                 count += n_empty + 1
             n_blank = 0 if cells else n_blank + 1
-            line = reader.line_num + 1
+            line = reader.line_num + first
     except csv.Error as error:
         raise InputError(
             f"line {line} cannot be read ({error}): a cell with a separator, quote or line break "

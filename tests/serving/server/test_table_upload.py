@@ -71,6 +71,12 @@ def test_other_options_are_refused_and_named(client):
     assert "accuracy, accuracy" in refusal(client, content, accuracy=[0.9, 0.98])
 
 
+def test_a_line_that_names_the_separator_is_no_row_and_counts_as_a_line(client):
+    header, row, bad = sent(client, b"sep=;\nname;a,b,c\nKettle;1\nLamp\n")
+    assert header[:2] == ["name", "a,b,c"] and row[:3] == ["Kettle", "1", "Kettles"]
+    assert bad[-1].startswith("line 4: 1 cells for 2 columns")
+
+
 def test_an_empty_cell_of_the_only_column_comes_back_in_its_place(client):
     _, *rows = sent(client, b"name\r\nKettle\r\n\r\n\r\nLamp\r\nMug,1\r\n\r\n\r\n")
     assert [row[0] for row in rows] == ["Kettle", "", "", "Lamp", "Mug"]
@@ -86,8 +92,9 @@ def test_an_empty_cell_of_the_only_column_comes_back_in_its_place(client):
         "title\tnote\r\nKettle\té\r\n".encode("utf-16"),
         "\n\ntitle,note\rKettle,é".encode(),
         '"Title","note"\n"Kettle","é"\n'.encode(),
+        "sep=;\r\ntitle;note\r\nKettle;é\r\n".encode("utf-8-sig"),
     ],
-    ids=["Windows-1252", "with a mark", "UTF-16", "line ends of old", "quoted"],
+    ids=["Windows-1252", "with a mark", "UTF-16", "line ends of old", "quoted", "of Excel"],
 )
 def test_any_encoding_and_separator_is_read(client, content):
     header, row = sent(client, content)

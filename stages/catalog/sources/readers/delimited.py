@@ -5,6 +5,7 @@ never guesses a type, and knows the line number.
 """
 
 import csv
+import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from stages.common.file_content import open_text
 _IN_QUOTES = (
     "a cell with a delimiter, quote or line break has to be in quotes, its own quotes doubled"
 )
+# What Excel writes and reads before the header: which delimiter the file has, whatever its name.
+SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?(?:\r\n|\r|\n)', re.IGNORECASE)
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -43,7 +46,9 @@ def tsv_columns(path: Path) -> list[str]:
 
 def _columns(path: Path, delimiter: str) -> list[str]:
     with open_text(path, newline="") as file:
-        return _read_header(path, csv.reader(file, delimiter=delimiter, strict=True))
+        lines = _Lines(file)
+        delimiter = lines.delimiter() or delimiter
+        return _read_header(path, csv.reader(lines, delimiter=delimiter, strict=True))
 
 
 class _Lines:
@@ -66,6 +71,15 @@ class _Lines:
         self.number += 1
         return line
 
+    def delimiter(self) -> str | None:
+        """Return the delimiter that the first line names, and leave the line out; else None."""
+        line = next(self, None)
+        found = SEPARATOR_LINE.fullmatch(line or "")
+        if found is None and line is not None:
+            self.again.append(line)
+            self.number -= 1
+        return found[1] if found else None
+
     def start_row(self) -> int:
         """Return the number of the line with which a row starts: the next one."""
         self.row.clear()
@@ -82,6 +96,7 @@ def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # or a description of more than 128 KiB is refused
     with open_text(path, newline="") as file:
         lines = _Lines(file)
+        delimiter = lines.delimiter() or delimiter
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         header = _read_header(path, reader)
         check_columns(path, header, columns)

@@ -95,3 +95,14 @@ def test_a_blank_line_is_an_empty_cell_of_the_only_column(tmp_path, end):
     rows = [(row.number, row.line, row.cells.get("name")) for row in read_csv(path, ["name"])]
     assert rows[:4] == [(1, 3, "Kettle"), (2, 4, ""), (3, 5, ""), (4, 6, "Lamp")]
     assert rows[4:] == [(5, 7, "a"), (6, 8, ""), (7, 9, "Mug")]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.csv", ","), ("a.tsv", ";")])
+def test_the_delimiter_that_excel_writes_into_the_first_line_is_taken(
+    read, refusal, tmp_path, name, delimiter
+):
+    text = f"sep={delimiter}\r\n" + (HEADER + GOOD).replace(",", delimiter)
+    (product,) = read(name, b"\xef\xbb\xbf" + text.encode())
+    assert (product.sku, product.label) == ("1", "d")
+    assert columns_of(tmp_path / name, None) == HEADER.strip().split(",")
+    assert "row 2 (line 4): short" in refusal(name, (text + f"2{delimiter}a\n").encode())
