@@ -43,6 +43,7 @@ FORMATS = {
 }
 
 
+_NO_TABLES = (".", "_", "~$")
 _WITH_HEADER = (".csv", ".tsv")  # which a program that has no rows for a file may not write
 
 
@@ -63,13 +64,13 @@ def format_of(path: Path) -> Format:
 def files_of(path: Path) -> list[Path]:
     """Return the files of a table: one, or those of its folder in the order of their names.
 
-    Files whose names start with `_` or `.` hold no rows, as Spark names them, nor do empty files of
-    CSV or TSV. Raises InputError where the folder has no file, a folder, or files of several
-    formats.
+    Files whose names start with `_` or `.` hold no rows, as Spark names them, nor do those of an
+    open workbook (`~$`) and empty files of CSV or TSV. Raises InputError where the folder has no
+    file, a folder, or files of several formats.
     """
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.name[0] not in "._")
+    files = sorted(file for file in path.iterdir() if not file.name.startswith(_NO_TABLES))
     if not files:
         raise InputError(f"{path} has no files: put your table there or correct data.table.path")
     for file in files:

@@ -107,3 +107,10 @@ def test_merged_cells_without_a_value_beside_the_table_change_nothing(read):
     rows = [HEADER, *([str(i), f"n{i}", "b", "c", "d"] for i in range(3))]
     merged = xlsx({"P": rows}, merged=["H2:I3", "E4:F9", "A20:C24"])
     assert read("products.xlsx", merged) == read("plain.xlsx", xlsx({"P": rows}))
+
+
+def test_the_lock_file_of_an_open_workbook_is_no_part_of_a_folder(read, tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/~$products.xlsx").write_bytes(b"\x05owner")
+    read("tables/products.xlsx", xlsx({"Sheet": ROWS}))
+    assert read("tables") == read("tables/products.xlsx") != []
