@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from yarl import URL
 
@@ -15,16 +15,21 @@ _ESCAPED = re.compile(
     re.ASCII,
 )
 
+_OBJECT = re.compile(r"(?:s3|gs)://[^/?#]*", re.IGNORECASE)
+
 
 def mirrored(url: str, mirror: str | None) -> str:
     """Replace the scheme, host and user of `url` by the mirror's. Path and query stay.
 
-    The mirror's own path, if it has one, comes before that of `url`.
+    A bucket counts as a host; the key of an object, which is no URL, is escaped. The mirror's own
+    path, if it has one, comes before that of `url`.
     Raises RequestError where `url` is not a URL.
     """
     if mirror is None:
         return url
     host = urlsplit(mirror)
+    if found := _OBJECT.match(url):
+        url = found[0] + quote(url[found.end() :], errors="surrogatepass")
     try:
         parts = urlsplit(url)
     except ValueError:

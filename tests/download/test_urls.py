@@ -19,3 +19,11 @@ def test_a_mirror_may_have_a_path(mirror):
         "http://proxy.example/images/b/c.jpg?x=1"
     )
     assert mirrored("s3://bucket/c.jpg", mirror) == "http://proxy.example/images/c.jpg"
+
+
+def test_a_key_of_a_store_is_escaped_for_a_mirror():
+    mirror = "http://proxy.example"
+    assert mirrored("s3://shop/a#1.jpg", mirror) == "http://proxy.example/a%231.jpg"
+    assert mirrored("gs://shop/a b/50%.jpg?v=1", mirror) == (
+        "http://proxy.example/a%20b/50%25.jpg%3Fv%3D1"
+    )
