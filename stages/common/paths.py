@@ -46,4 +46,5 @@ def embeddings(modality: str, encoder: str) -> Path:
 
 def image_shards() -> list[Path]:
     """Return the shards of the images, in their order; none where they are not built."""
-    return sorted(IMAGES.glob("*.parquet"))
+    # From the 100,000th on, their numbers have more digits.
+    return sorted(IMAGES.glob("*.parquet"), key=lambda shard: (len(shard.name), shard.name))
