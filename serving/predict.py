@@ -19,7 +19,7 @@ SOME_WITHOUT_ANSWER = 3
 def main() -> None:
     """Predict as the command line says, and say in the last line what became of the rows."""
     from serving.batch.columns import parse_columns
-    from serving.batch.object_store import local_files
+    from serving.batch.object_store import local_files, without_query
     from serving.batch.options import Options
     from serving.batch.run import predict_table
     from serving.batch.wording import errors_in_flags
@@ -30,7 +30,7 @@ def main() -> None:
     with errors_in_flags():
         named = parse_columns(asked.pop("column"))
         table, output = asked.pop("table"), asked.pop("output")
-        options = Options(Path(table), Path(output), columns=named, **asked)
+        options = Options(Path(table), Path(without_query(output)), columns=named, **asked)
         options.check_flags()
         with local_files(table, output, options.overwrite) as (source, target):
             summary = predict_table(replace(options, table=source, output=target))

@@ -80,6 +80,11 @@ def is_remote(text: str) -> bool:
     return "://" in text
 
 
+def without_query(text: str) -> str:
+    """Return a URL without its query, which is no part of the file's name; a path as it is."""
+    return text.partition("?")[0] if is_remote(text) else text
+
+
 def _open(url: str) -> tuple[FileSystem, str]:
     """Return the store of a URL, and the path in it."""
     scheme, _, rest = url.partition("://")

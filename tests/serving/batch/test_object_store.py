@@ -58,6 +58,14 @@ def test_what_is_sent_is_what_is_written_to_a_path(run, store, tmp_path, ending)
     assert list(CACHE.iterdir()) == []
 
 
+def test_both_addresses_may_have_a_query(run, store):
+    query = "?use_mmap=false"
+    run(url(store / "new.csv") + query, url(store / "sent.parquet") + query)
+    assert len(read(store / "sent.parquet")) == 30
+    with pytest.raises(InputError, match=r"out: its name has to end in \.parquet or \.csv"):
+        run(store / "new.csv", url(store / "out") + "?a=b.csv")
+
+
 def test_a_folder_of_tables_is_fetched_whole(run, store, tmp_path):
     rows = products(20)
     write_csv(store / "new.csv", rows[:12])
