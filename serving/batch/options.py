@@ -56,6 +56,11 @@ class Options:
             raise InputError(f"--top is {self.top}: ask for 1 or more")
         if self.images is not None and not self.images.is_dir():
             raise InputError(f"--images is {self.images}, which is no folder")
+        if self.archive is not None and "image_url" in self.columns:
+            raise InputError(
+                "--archive is read by a column of names, and --column names image_url: leave one "
+                "of them out, or name the column with --column image_path=..."
+            )
         archive = self.archive or ""
         if is_url(archive) and "@" in archive.partition("://")[2].partition("/")[0]:
             raise InputError("--archive has a user or password in it: put them in ~/.netrc")

@@ -229,6 +229,7 @@ def test_an_output_that_is_there_is_kept_unless_it_is_to_be_replaced(tmp_path, p
         ({"archive": "gone.zip"}, "--archive is 'gone.zip'"),
         ({"archive": ""}, "--archive is '', which is no file"),
         ({"archive": "https://me:pw@x.example/a.zip"}, "~/.netrc"),
+        ({"archive": "new.csv", "columns": {"image_url": "sku"}}, "leave one of them out"),
         ({"table": "gone.csv"}, "gone.csv is not there"),
         ({"columns": {"name": "title"}}, "has no column 'title' (--column name=title)"),
     ],
