@@ -1,12 +1,14 @@
 """The server's settings: from the command line, else the environment, else as they are here."""
 
 import argparse
+import re
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,7 +35,18 @@ def _stripped(value: Any) -> Any:
     return value.strip(string.whitespace) if isinstance(value, str) else value
 
 
-Host = Annotated[str, Field(pattern=r"^([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$")]
+def _host(name: str) -> str:
+    """Return a host as URLs have it: in lower case."""
+    if not _HOST.fullmatch(name.lower()):
+        raise ValueError(
+            f"{name!r} is no host: write it as in cdn.example.com or host:port, without https:// "
+            "and path; letters beyond ASCII as xn--..."
+        )
+    return name.lower()
+
+
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+Host = Annotated[str, AfterValidator(_host)]
 
 
 class ServerSettings(BaseModel):

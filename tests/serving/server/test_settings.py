@@ -17,6 +17,16 @@ def test_hosts_are_listed_with_commas():
     assert settings.image_hosts == ("a.example", "b.example:8080", "[::1]")
 
 
+def test_hosts_may_have_underscores_and_capital_letters():
+    settings = read_settings(["--image-hosts", "Media_1:9000,CDN.Example.com"], {})
+    assert settings.image_hosts == ("media_1:9000", "cdn.example.com")
+
+
+def test_what_is_no_host_is_named_with_the_way_to_write_it():
+    with pytest.raises(InputError, match=r"'https://A\.example/' is no host: .*without https://"):
+        read_settings(["--image-hosts", "b.example,https://A.example/"], {})
+
+
 def test_an_empty_variable_counts_as_none():
     environment = {f"{PREFIX}IMAGE_HOSTS": "", f"{PREFIX}MAX_QUEUE": "", f"{PREFIX}HOST": "::"}
     assert read_settings([], environment) == ServerSettings(host="::")
