@@ -10,6 +10,7 @@ cosines with each class. So the centring is undone, and the cosines are those of
 vectors. The rest of a modality's blocks is not looked at, nor are the weights of blocks.
 """
 
+import sys
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -94,6 +95,16 @@ class Settings(ClassifierSettings):
                         f"the modality {modality} does not see {self.encoders[input]}: add it to "
                         f"modalities.{modality}.encoders"
                     )
+
+    def check_classes(self, classes: Collection[str]) -> None:
+        """Warn of names for labels that no product has: a typo, or a class that was too small."""
+        if unknown := sorted(set(self.names) - set(classes)):
+            print(
+                "classifiers.zero_shot.names has labels that no product has, and they change "
+                f"nothing: {', '.join(map(repr, unknown))}: correct them, unless their classes "
+                "were rejected",
+                file=sys.stderr,
+            )
 
     def prompts(self, classes: Collection[str]) -> tuple[str, ...]:
         """Return the prompt of each class."""

@@ -98,6 +98,7 @@ def fit_models(
     What `run` calls at the same time changes nothing in the models; `read` may be pickled. Raises
     InputError naming the fold where the products do not allow it.
     """
+    task.settings.check_classes(task.classes)
     turns_of = [np.unique(turns[roles[:, at] == VALIDATION, at]) for at in range(roles.shape[1])]
     takes_turns = max(map(len, turns_of)) > 1
     folds = []

@@ -130,3 +130,16 @@ def test_new_products_are_judged_as_those_for_testing_were(modality):
         assert {one.label: pytest.approx(one.probability, abs=1e-4) for one in answer.top} == dict(
             zip(CLASSES, row.tolist(), strict=True)
         )
+
+
+def test_a_name_for_a_label_that_no_product_has_is_warned_of_once(tmp_path, monkeypatch, capsys):
+    shutil.copytree(Path(), tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    params = json.loads(Path("params.yaml").read_text())
+    params["classifiers"] = {"zero_shot": {"names": {"bal": "a ball", "box": "a crate"}}}
+    Path("params.yaml").write_text(json.dumps(params))
+    monkeypatch.setattr(sys, "argv", ["train", "--classifier", "zero_shot"])
+    train.main()
+    said = capsys.readouterr().err
+    assert said.count("zero_shot.names has labels that no product has") == 1
+    assert "'bal'" in said and "'box'" not in said

@@ -63,6 +63,9 @@ class ClassifierSettings(Settings):
         each with its input, image or text.
         """
 
+    def check_classes(self, classes: Collection[str]) -> None:
+        """Warn on standard error of what is set for a class that is none of `classes`."""
+
 
 class Classifier(Protocol):
     """A classifier of products by their blocks."""
