@@ -136,8 +136,9 @@ def _interval(found: Mapping[str, Any], key: str) -> str:
 
 
 def _thresholds(model: ModelFile) -> str:
+    # As many digits as a float32 has: of four, 0.99996 would be a 1 that nothing reaches.
     rows = [
-        (f"{100 * float(target):g} %", "none is promised" if found is None else f"{found:.4f}")
+        (f"{100 * float(target):g} %", "none is promised" if found is None else f"{found:.7f}")
         for target, found in model.thresholds.items()
     ]
     table = tabulate(

@@ -6,7 +6,7 @@ from stages.fusion.model_file import ModelFile
 from stages.packaging.model_card import model_card
 
 
-def card(labels: list[str], sha256: str) -> str:
+def card(labels: list[str], sha256: str, threshold: float | None = None) -> str:
     """Return the card of a model of texts with one encoder."""
     weights = {"kind": "pretrained", "origin": "a hub", "revision": None, "sha256": sha256}
     encoder = {"kind": "huggingface_text", "model": "a/b"}
@@ -25,7 +25,7 @@ def card(labels: list[str], sha256: str) -> str:
                 **{"backend": "openvino", "precision": "float32"},
             }
         },
-        **{"image_size": None, "thresholds": {"0.95": None}, "versions": {}, "provenance": {}},
+        **{"image_size": None, "thresholds": {"0.95": threshold}, "versions": {}, "provenance": {}},
     }
     return model_card(ModelFile.model_validate(model), "table")
 
@@ -39,3 +39,8 @@ def test_classes_are_shown_apart_and_as_they_are():
     labels = ["TV, Audio & Video", "<img src=x>", "_a_", "*b*", "`c`"]
     shown = "`TV, Audio & Video`, `<img src=x>`, `_a_`, `*b*`, `` `c` ``."
     assert f"Classes: {shown}" in card(labels, "f" * 64)
+
+
+def test_a_threshold_below_1_is_not_shown_as_1():
+    for number, shown in ((0.99996, "0.9999600"), (0.99999994, "0.9999999")):
+        assert f"| 95 % | {shown} |" in " ".join(card(["a"], "f" * 64, number).split())
