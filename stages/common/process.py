@@ -41,9 +41,14 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
     except Exception as error:
         for one in _causes(error):
-            if _NOT_WRITTEN.search(str(one)):
+            if is_not_written(one):
                 sys.exit(f"error: a file cannot be written ({one}): see that the disk has room")
         raise
+
+
+def is_not_written(error: BaseException) -> bool:
+    """Return whether a library that is not of Python says by an error that it cannot write."""
+    return _NOT_WRITTEN.search(str(error)) is not None
 
 
 def print_any_character() -> None:

@@ -6,6 +6,7 @@ import pytest
 from helpers.text_networks import word_tokenizer, write_text_network
 
 from stages.common.errors import InputError
+from stages.common.process import run_stage
 from stages.encoders import huggingface_text
 from stages.encoders.backends.base import Backend
 from stages.encoders.huggingface_text import Settings as TextSettings
@@ -425,3 +426,16 @@ def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monke
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     with pytest.raises(InputError, match=r"tiny cannot be had .*error sending request for url"):
         obtain_weights("tiny", settings_for(None), tmp_path / "weights", "auto", 0)
+
+
+def test_a_full_disk_is_not_taken_for_a_hub_that_does_not_answer(tmp_path, monkeypatch):
+    def snapshot_download(*_, **__):  # as hf_xet says it
+        raise RuntimeError(
+            "Task error: File reconstruction error: IO Error: No space left on device (os error 28)"
+        )
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(SystemExit, match=r"^error: a file cannot be written \(.*No space left"):
+        run_stage(
+            lambda: obtain_weights("tiny", settings_for(None), tmp_path / "weights", "auto", 0)
+        )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from stages.common.errors import InputError
 from stages.common.huggingface import quiet
 from stages.common.images import DEFAULT_SIZE
+from stages.common.process import is_not_written
 from stages.encoders.weights.manifest import Manifest, check_sha256, digest, package_folder
 from stages.encoders.weights.unreachable import Unreachable
 
@@ -99,7 +100,8 @@ def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
 def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
     """Download a model from the hub, or find it in the hub's cache: its folder and its commit.
 
-    Raises InputError where the hub says no, Unreachable where it does not answer.
+    Raises InputError where the hub says no, Unreachable where it does not answer, and hf_xet's own
+    RuntimeError where its cache cannot be written.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -117,6 +119,8 @@ def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
         raise InputError(f"{model} is no name of a model on the hub: {error}") from None
     except (HTTPError, LocalEntryNotFoundError, RuntimeError) as error:
         # A RuntimeError is what hf_xet raises where the hub's store of large files does not answer.
+        if is_not_written(error):
+            raise
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
         reason = " ".join(str(cause or error).split()) or type(cause or error).__name__
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
