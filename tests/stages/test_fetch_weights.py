@@ -429,6 +429,15 @@ def test_what_cannot_be_kept_gives_way_to_random_weights_that_are_called_so(tmp_
     assert manifest(tmp_path)["kind"] == "random"
 
 
+@pytest.mark.parametrize("pin", [{"sha256": "0" * 64}, {"revision": "v2"}])
+def test_random_weights_do_not_stand_in_for_weights_that_are_pinned(tmp_path, pin, run):
+    write_params(tmp_path, "auto", mine=image(architecture="mobilenet_v1", **pin))
+    line = refused(run(tmp_path, "mine"))
+    assert "the weights of lab/model cannot be had (the hub does not answer: " in line
+    assert line.endswith(f"the encoder's `architecture`, and no `{next(iter(pin))}`")
+    assert not (tmp_path / "data" / "weights" / "mine").exists()
+
+
 def test_a_hash_that_kept_weights_lack_is_an_error(tmp_path, hub, run):
     fetch_from(run, hub, tmp_path)
     write_params(tmp_path, "pretrained", mine=image(sha256="0" * 64))

@@ -11,6 +11,8 @@ from stages.encoders.settings import EncoderSettings
 from stages.encoders.weights.manifest import Manifest, is_intact, read_manifest, write_manifest
 from stages.encoders.weights.unreachable import Unreachable
 
+PINS = ("revision", "sha256")  # settings by which an encoder asks for certain weights
+
 
 def obtain_weights(
     name: str, settings: EncoderSettings, folder: Path, policy: str, seed: int
@@ -18,7 +20,8 @@ def obtain_weights(
     """Put an encoder's weights into `folder` with their manifest, and return it.
 
     Where the network does not answer, what was fetched before for the same settings stays. Else,
-    if `policy` is auto and the encoder can do with them, random weights are drawn with `seed`.
+    if `policy` is auto and the encoder can do with them, random weights are drawn with `seed`:
+    unless the settings pin the weights, which then must be those or none.
     Raises InputError where neither is possible, or where what is found is not what params.yaml asks
     for; the folder then stays as it was.
     """
@@ -33,10 +36,11 @@ def obtain_weights(
         print(f"{name}: keep the weights that were fetched before ({unreachable.reason})")
         return kept
     with atomic_folder(folder) as new:
-        can_draw = policy == "auto" and hasattr(kind, "draw")
+        pins = _pins(settings) if hasattr(kind, "draw") else []
+        can_draw = policy == "auto" and hasattr(kind, "draw") and not pins
         drawn = kind.draw(settings, new, seed) if can_draw else None
         if drawn is None:
-            raise _unavailable(unreachable)
+            raise _unavailable(unreachable, pins)
         write_manifest(new, drawn, request)
     warn_random(unreachable.model, unreachable.reason)
     return read_manifest(folder)
@@ -56,10 +60,17 @@ def _fetched_before(settings: EncoderSettings, folder: Path) -> Manifest | None:
     return manifest if fits and is_intact(folder, manifest) else None
 
 
-def _unavailable(error: Unreachable) -> InputError:
+def _pins(settings: EncoderSettings) -> list[str]:
+    """Return the settings that pin the weights: PINS that are not as they are by default."""
+    fields = type(settings).model_fields
+    return [key for key in PINS if key in fields and getattr(settings, key) != fields[key].default]
+
+
+def _unavailable(error: Unreachable, pins: list[str]) -> InputError:
+    unpinned = f", and no `{'` and no `'.join(pins)}`" if pins else ""
     return InputError(
         f"the weights of {error.model} cannot be had ({error.reason}): connect to the network, "
-        f"give the encoder a `path` to them, or {error.remedy}"
+        f"give the encoder a `path` to them, or {error.remedy}{unpinned}"
     )
 
 
