@@ -9,6 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from serving.answers import Prediction
+from serving.encoders import settings_of
 from serving.predictor import Predictor
 from serving.products import Product
 from stages.common.devices import processor
@@ -16,7 +17,10 @@ from stages.common.errors import InputError
 from stages.common.files import sha256_of
 from stages.compute.base import Workers
 from stages.compute.loader import Loader
-from stages.fusion.model_file import FILE
+from stages.encoders.backends.openvino import MODEL_FILE
+from stages.encoders.backends.selection import select_backend
+from stages.encoders.fingerprint import gpu
+from stages.fusion.model_file import ENCODERS, FILE, ModelFile
 
 
 def predict_on(
@@ -49,8 +53,18 @@ def check_encoders(predictor: Predictor, model: Path) -> None:
 def _key_here(model: Path) -> str:
     """Return the hash of all that answers depend on beside the products, on this machine."""
     packages = sorted({f"{one.name} {one.version}" for one in distributions()})
-    parts = [sha256_of(model / FILE), processor(), packages]
+    parts = [sha256_of(model / FILE), processor(), packages, *_gpu_of(model)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _gpu_of(model: Path) -> list[str]:
+    """Return the GPU of this machine, by its model, where an encoder runs on it."""
+    devices = set()
+    for name, entry in ModelFile.load(model).encoders.items():
+        is_exported = (model / ENCODERS / name / MODEL_FILE).is_file()
+        backend = "openvino" if is_exported else "auto"
+        devices.add(select_backend(settings_of(name, entry, model), backend, "float32").device)
+    return gpu("cuda" if "cuda" in devices else "cpu")
 
 
 def _predict(

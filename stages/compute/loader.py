@@ -31,7 +31,7 @@ class Loader(Generic[Loaded]):
             if self.key_here() != self.key:
                 raise InputError(
                     "the machines of the cluster would give different results: they differ in "
-                    "processors, in versions of packages or in files of the project: take "
+                    "processors or GPUs, in versions of packages or in files of the project: take "
                     "machines of one kind, and one environment"
                 )
             _loaded.clear()
