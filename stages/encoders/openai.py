@@ -66,17 +66,13 @@ def fetch(settings: Settings, folder: Path) -> Manifest:
 def load(settings: Settings, folder: Path, backend: Backend) -> "OpenAIEncoder":
     """Make an encoder; it needs nothing of `folder`.
 
-    Raises InputError where the environment has no key for OpenAI's endpoint, or none that can be
-    one.
+    Raises InputError where a model is to predict with it and the environment has no key. Of a
+    table all vectors may be in the cache: there the key is missed by the first text that is not.
     """
-    key = os.environ.get(KEY, "").strip()
-    if not key and settings.base_url == OPENAI:
-        raise InputError(
-            f"{settings.model} needs a key of OpenAI: set the environment variable {KEY}"
-        )
-    if not key.isascii() or len(key.split()) > 1:
-        raise InputError(f"the environment variable {KEY} holds no key: set it anew")
-    return OpenAIEncoder(settings, key)
+    encoder = OpenAIEncoder(settings, os.environ.get(KEY, "").strip())
+    if backend.low_latency:
+        encoder.check_key()
+    return encoder
 
 
 class OpenAIEncoder:
@@ -114,13 +110,26 @@ class OpenAIEncoder:
         self._max_retries = self._client.max_retries = 0
         self._client.timeout = HURRIED_S
 
+    def check_key(self) -> None:
+        """Raise InputError where there is no key for OpenAI's endpoint, or none that can be one."""
+        if not self._key and self._settings.base_url == OPENAI:
+            raise InputError(
+                f"{self._settings.model} needs a key of OpenAI: set the environment variable {KEY}"
+            )
+        if not self._key.isascii() or len(self._key.split()) > 1:
+            raise InputError(f"the environment variable {KEY} holds no key: set it anew")
+
     def check_cost(self, texts: Sequence[str]) -> None:
         """Say what texts will cost; raise InputError where that is more than `max_usd`.
 
-        From then on the encoder stops where it has cost more than that.
+        From then on the encoder stops where it has cost more than that. Raises it as well where
+        there are texts and no key.
         """
         settings = self._settings
-        if not texts or settings.usd_per_million_tokens is None:
+        if not texts:
+            return
+        self.check_key()
+        if settings.usd_per_million_tokens is None:
             return
         self._is_limited = True
         cut = [text[: settings.max_chars] for text in texts]
@@ -143,10 +152,11 @@ class OpenAIEncoder:
         """Yield float32 (k, n_features): the vectors that each answer brings, in order.
 
         Raises InputError where an endpoint refuses, fails for good or answers with something else,
-        and where all that was asked for has cost too much.
+        where all that was asked for has cost too much, and where there is no key to ask with.
         """
         texts = (opened(one)[: self._settings.max_chars] for one in inputs)
         for batch in _batches(texts, self._settings.batch_size):
+            self.check_key()
             yield self._ask(batch)
         if self._is_limited:
             print(

@@ -24,6 +24,7 @@ from stages.common.paths import PRODUCTS, embeddings
 from stages.common.tables import PRODUCTS as SCHEMA
 from stages.common.tables import from_arrow, metadata_of, read_table, write_table
 from stages.encoders import openai as kind
+from stages.encoders.backends.base import Backend
 from stages.encoders.backends.selection import select_backend
 from stages.encoders.embedding_cache import Part
 from stages.encoders.openai import OpenAIEncoder, Settings
@@ -172,7 +173,7 @@ def test_a_key_is_not_shown_where_a_long_message_is_cut(api):
 def test_what_can_be_no_key_is_refused(api, monkeypatch, key):
     monkeypatch.setenv(kind.KEY, key)
     with pytest.raises(InputError, match=f"the environment variable {kind.KEY} holds no key"):
-        encoder_for(api)
+        encoder_for(api).encode(TEXTS)
     monkeypatch.setenv(kind.KEY, f"{SECRET}\n")
     encoder_for(api).encode(TEXTS)
     assert api.keys == [f"Bearer {SECRET}"]
@@ -187,7 +188,10 @@ def test_an_endpoint_that_does_not_answer_is_named(api, monkeypatch):
 def test_openai_needs_a_key_and_an_endpoint_of_one_s_own_does_not(api, monkeypatch):
     monkeypatch.delenv(kind.KEY)
     with pytest.raises(InputError, match=f"set the environment variable {kind.KEY}"):
-        encoder_for(api, base_url=f"{kind.OPENAI}/")
+        encoder_for(api, base_url=f"{kind.OPENAI}/").encode(TEXTS)
+    settings = settings_for(api, base_url=kind.OPENAI)
+    with pytest.raises(InputError, match=f"set the environment variable {kind.KEY}"):
+        kind.load(settings, Path(), Backend("openai", "float32", low_latency=True))  # to predict
     assert len(encoder_for(api).encode(TEXTS)) == len(TEXTS)
     assert api.keys == [None]
 
@@ -432,6 +436,21 @@ def test_the_stage_embeds_with_it_and_the_key_is_written_nowhere(api, monkeypatc
     written = [file for file in Path().rglob("*") if file.is_file()]
     assert any(cache_folder() in file.parents for file in written)
     assert not [file for file in written if SECRET.encode() in file.read_bytes()]
+
+
+def test_no_key_is_needed_where_all_vectors_are_in_the_cache(api, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage", "--encoder", "small"])
+    monkeypatch.setattr(kind, "OPENAI", api.url)
+    write_inputs(api, TEXTS)
+    embed_text.main()
+    monkeypatch.delenv(kind.KEY)
+    before = embeddings("text", "small").read_bytes()
+    embed_text.main()
+    assert embeddings("text", "small").read_bytes() == before and len(api.requests) == 1
+    write_inputs(api, [*TEXTS, "a new one"])
+    with pytest.raises(InputError, match=f"set the environment variable {kind.KEY}"):
+        embed_text.main()
+    assert len(api.requests) == 1
 
 
 def test_texts_that_are_alike_where_they_are_read_are_paid_for_once(api, monkeypatch, capsys):
