@@ -6,7 +6,7 @@ No vector depends on this module. It reads the tokeniser, which is cheap, and ne
 import json
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import repeat
@@ -23,7 +23,9 @@ from stages.encoders.settings import EncoderSettings
 
 UNREADABLE = 0.1  # a larger share of unknown tokens, or of characters in them, is unreadable
 TOLERATED = 0.05  # a larger share of texts that are unreadable or share a vector is a fault
-TOKENISED = 512  # texts at a time: a tokeniser's encodings take kilobytes each
+# Texts that are tokenised at a time, and their characters: an encoding takes 25 bytes for each.
+TOKENISED = 512
+MAX_CHARS = 2**19
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
 
 # A text: digests of what it is compared by and of its vector, and what its tokeniser made of it.
@@ -174,8 +176,7 @@ class TextCounter:
         if self._tokenizer is None:
             yield from repeat((0, 0, False), len(texts))
             return
-        for start in range(0, len(texts), TOKENISED):
-            part = texts[start : start + TOKENISED]
+        for part in _parts(texts):
             encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)
             for text, encoding in zip(part, encodings, strict=True):
                 ids = encoding.ids
@@ -190,6 +191,20 @@ class TextCounter:
     def _unknown_characters(self, encoding: Any) -> int:
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
         return sum(end - start for one, (start, end) in pairs if one == self._unknown)
+
+
+def _parts(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield at most TOKENISED texts at a time, and no more than MAX_CHARS of them."""
+    part: list[str] = []
+    n_chars = 0
+    for text in texts:
+        if part and (len(part) == TOKENISED or n_chars + len(text) > MAX_CHARS):
+            yield part
+            part, n_chars = [], 0
+        part.append(text)
+        n_chars += len(text)
+    if part:
+        yield part
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -127,6 +127,25 @@ def test_a_text_of_several_chunks_counts_once(tmp_path):
     assert counter.counts() == wanted
 
 
+def test_few_huge_texts_are_tokenised_at_a_time(tmp_path):
+    texts = [f"{'red ' * 50_000}{at}" for at in range(6)]
+    counts(tmp_path, [])
+    counter = TextCounter(settings(max_tokens=99_999), tmp_path)
+    tokenizer, sizes = counter._tokenizer, []
+
+    class Watched:
+        num_special_tokens_to_add = tokenizer.num_special_tokens_to_add
+
+        def encode_batch(self, part, **options):
+            sizes.append(sum(map(len, part)))
+            return tokenizer.encode_batch(part, **options)
+
+    counter._tokenizer = Watched()
+    counter.add(texts, np.arange(12, dtype=np.float32).reshape(-1, 2))
+    assert (counter.counts().texts, counter.counts().cut) == (6, 0)
+    assert sum(sizes) == sum(map(len, texts)) and max(sizes) < 600_000
+
+
 def test_the_marks_that_an_encoder_adds_count_as_tokens_that_it_takes(minilm_folder):
     counter = TextCounter(settings(max_tokens=256), minilm_folder)
     counter.add(["word " * 254, "word " * 255], np.eye(2, dtype=np.float32))
