@@ -28,6 +28,7 @@ ON_GPU = 2  # processes that share a GPU: one computes while the other prepares
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 QUIET = "ignore:resource_tracker"  # of warnings in processes that are started
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
+FILE_CACHE = ("active_file", "inactive_file")  # which gives way to what processes take
 
 Result = TypeVar("Result")
 
@@ -101,8 +102,20 @@ def free_memory() -> int:
 
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError):
-        free = min(free, int(MEMORY_LIMIT.read_text()))
+        limit = int(MEMORY_LIMIT.read_text())
+        free = max(0, min(free, limit - _taken(MEMORY_LIMIT.parent)))
     return free
+
+
+def _taken(group: Path) -> int:
+    """Return how many bytes processes of a container hold; 0 where it is not said."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+        counts = {name: int(count) for name, count in map(str.split, lines)}
+        taken = int((group / "memory.current").read_text())
+        return max(0, taken - sum(counts[name] for name in FILE_CACHE))
+    except (OSError, ValueError, LookupError):
+        return 0
 
 
 @dataclass(frozen=True)

@@ -174,3 +174,14 @@ def test_the_memory_of_a_container_is_its_limit(monkeypatch, tmp_path, content, 
         limit.write_text(content)
     monkeypatch.setattr(local, "MEMORY_LIMIT", limit)
     assert (local.free_memory() == 1000) == is_limited
+
+
+def test_what_is_in_use_in_a_container_is_not_free(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("10000000\n")
+    (tmp_path / "memory.current").write_text("7000000\n")
+    stat = "anon 5000000\nfile 2000000\ninactive_file 1500000\nactive_file 500000\n"
+    (tmp_path / "memory.stat").write_text(stat)
+    monkeypatch.setattr(local, "MEMORY_LIMIT", tmp_path / "memory.max")
+    assert local.free_memory() == 5_000_000  # what files are cached in gives way
+    (tmp_path / "memory.max").write_text("4000000\n")  # lowered while it is in use
+    assert local.free_memory() == 0
