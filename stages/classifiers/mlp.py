@@ -24,6 +24,7 @@ from stages.classifiers.base.epochs import (
 )
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.blocks import Blocks
+from stages.common.errors import InputError
 from stages.common.settings import Positive, PositiveFloat
 
 BATCH = 4096  # rows that probabilities are computed for at a time
@@ -64,7 +65,8 @@ class Classifier(ArrayClassifier):
         """Fit on the training products; stop when the loss on validation stops falling.
 
         The variables of the epoch that is best on validation are kept; without validation products
-        those of the last of `settings.max_epochs`.
+        those of the last of `settings.max_epochs`. Raises InputError where a loss is no number any
+        more.
         """
         assert self.settings is not None
         self.classes_ = sorted(set(y.tolist()))
@@ -112,10 +114,17 @@ class Classifier(ArrayClassifier):
                 right += int((logits.argmax(dim=1) == columns[rows]).sum())
             record(self.history_, "train", loss / len(y), right / len(y))
             self._variables = _variables(layers)
+            if validation is not None:
+                with np.errstate(over="ignore", invalid="ignore"):  # it is said below
+                    loss, accuracy = judge(self.predict_proba, self.classes_, *validation)
+                record(self.history_, "validation", loss, accuracy)
+            if not all(math.isfinite(curve[-1]) for curve in self.history_.values() if curve):
+                raise InputError(
+                    f"training went astray: in epoch {epoch + 1} a loss is no number; lower the "
+                    "classifier's learning_rate"
+                )
             if validation is None:
                 continue
-            loss, accuracy = judge(self.predict_proba, self.classes_, *validation)
-            record(self.history_, "validation", loss, accuracy)
             if loss < best_loss:
                 best_epoch, best_loss, best = epoch, loss, self._variables
             if epoch - best_epoch >= settings.patience:

@@ -215,3 +215,14 @@ def test_it_predicts_what_its_network_says_and_without_a_framework(tmp_path):
     said = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
     assert said == "\n"
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), reference, rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("has_validation", [True, False])
+@pytest.mark.parametrize("rate", [1e19, 1e300])
+def test_a_rate_at_which_training_goes_astray_is_said(rate, has_validation):
+    train, validation = products([20, 20, 20], 1, noise=2), products([12, 12, 12], 2, noise=2)
+    with pytest.raises(
+        InputError, match=r"in epoch [12] a loss .* the classifier's learning_rate$"
+    ):
+        fitted(settings(learning_rate=rate), train, validation if has_validation else None)
