@@ -33,7 +33,6 @@ SPACE = (
     "fusion.strategy=hybrid,early,late",
 )
 RANGE = re.compile(r"([\d.e+-]+):([\d.e+-]+)")
-SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not in a list
 SHOWN = 20  # trials in the table, the best
 
 Range = tuple[int, int] | tuple[float, float]
@@ -93,8 +92,25 @@ def read_space(texts: Sequence[str], params: Params) -> Space:
             is_integer = has_integers and type(_value(params, key)) is int
             space[key] = (int(low), int(high)) if is_integer else (low, high)
         else:
-            space[key] = SEPARATOR.split(values)
+            space[key] = _split(values)
     return space
+
+
+def _split(values: str) -> list[str]:
+    """Split values at commas, but not at those within lists, mappings and quotes."""
+    found, depth, quote = [""], 0, ""
+    for character in values:
+        if character == "," and not depth and not quote:
+            found.append("")
+            continue
+        found[-1] += character
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+    return found
 
 
 def _value(params: Any, key: str) -> Any:

@@ -73,9 +73,18 @@ def test_each_trial_is_an_experiment_up_to_the_evaluation(pipeline, monkeypatch)
     assert pipeline.commands[0] == ("dvc", "exp", "run", *options)
 
 
-def test_a_list_is_one_value(pipeline, monkeypatch):
-    start(monkeypatch, "--trials", "8", "--set", "encoders=[minilm],[minilm,ngrams]")
-    assert {each["encoders"] for each in pipeline.tried} == {"[minilm]", "[minilm,ngrams]"}
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["[minilm]", "[minilm,ngrams]"],
+        ["{kind: onnx, tta: [identity, hflip]}", "{kind: keras, model: ResNet50}"],
+        ["[[a, b], [c]]", "[[d], [e, f]]"],
+        ["'a, b'", '"c], d"', "e"],
+    ],
+)
+def test_a_list_a_mapping_or_a_text_in_quotes_is_one_value(pipeline, monkeypatch, values):
+    start(monkeypatch, "--trials", "16", "--set", f"encoders={','.join(values)}")
+    assert {each["encoders"] for each in pipeline.tried} == set(values)
 
 
 def test_without_a_model_the_best_of_all_counts(pipeline, monkeypatch, capsys):
