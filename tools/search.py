@@ -11,9 +11,11 @@ started again goes on with it. The exit code is 1 where a trial failed.
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from stages.common.errors import InputError
@@ -40,7 +42,7 @@ Space = dict[str, Range | list[str]]
 
 
 def main() -> None:
-    """Run the trials that are left, and print the best ones."""
+    """Search as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50, help="of the study, with earlier ones")
     about = "ranges and values, as in --set classifiers.svm.C=1:1000 fusion.strategy=early,late"
@@ -52,6 +54,26 @@ def main() -> None:
     params = load_params()
     check_model(asked.model, params)
     space = read_space(asked.set, params)
+    with alone(asked.study):
+        search(asked, space)
+
+
+def alone(path: Path) -> AbstractContextManager[Any]:
+    """Return a lock on a study; raise InputError where another search has it.
+
+    Each would take the other's trial for one that was killed.
+    """
+    try:
+        return FileLock(f"{path}.run.lock").acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another search is at work on {path}: wait for its end, or name another file with "
+            "--study"
+        ) from None
+
+
+def search(asked: argparse.Namespace, space: Space) -> None:
+    """Run the trials that are left of a study, and print the best ones."""
     study = open_study(asked.study, asked.set, asked.model)
     left = max(asked.trials - len(trials(study, "COMPLETE")) - len(trials(study, "FAIL")), 0)
     for i in tqdm(range(left), "trials", disable=None):

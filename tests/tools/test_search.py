@@ -114,6 +114,20 @@ def test_a_trial_that_was_killed_is_done_again(pipeline, monkeypatch):
     assert len(pipeline.tried) == 4 and pipeline.tried[1] == pipeline.tried[0]
 
 
+def test_a_second_search_at_the_same_time_leaves_the_study_to_the_first(pipeline, monkeypatch):
+    def searched_again(*command: str) -> str:
+        if command[0] == "dvc":
+            with pytest.raises(
+                InputError, match=r"another search is at work on search\.log: .*--study"
+            ):
+                start(monkeypatch, "--trials", "3", *SVM)
+        return pipeline.run(*command)
+
+    monkeypatch.setattr(experiments, "run", searched_again)
+    start(monkeypatch, "--trials", "2", *SVM)
+    assert len(pipeline.tried) == 2
+
+
 def test_a_failed_trial_is_told_and_the_others_go_on(pipeline, monkeypatch, capsys):
     pipeline.broken = {2}
     with pytest.raises(InputError, match="1 of 5 trials failed"):
