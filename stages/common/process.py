@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -38,6 +39,9 @@ def run_stage(main: Callable[[], None], go_on: str = GO_ON) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         # A full disk, a folder that may not be written to: the system's words say it all.
+        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+            _, place, reason = error.args[0][0]  # of each file of a folder the same
+            sys.exit(f"error: {place}: {reason}")
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
     except Exception as error:
         for one in _causes(error):

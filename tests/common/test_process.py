@@ -109,10 +109,18 @@ def test_a_stage_that_ends_well_says_nothing(tmp_path):
         with atomic_file(Path('out/a')) as part:
             save_file({'a': np.zeros(1_000_000)}, part)
         """,
+        """
+        import shutil
+        with atomic_folder(Path('out/a')) as folder:
+            shutil.copytree('in', folder / 'a')
+        """,
     ],
-    ids=["text", "table", "tokeniser", "OpenVINO", "PyTorch", "safetensors"],
+    ids=["text", "table", "tokeniser", "OpenVINO", "PyTorch", "safetensors", "folder"],
 )
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        (tmp_path / "in" / name).write_bytes(bytes(100_000))
     # A file may not grow beyond 64 KB here: the system refuses the write as it does on a full disk.
     limit = """
         import resource, signal
@@ -123,6 +131,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
     assert os.strerror(errno.EFBIG) in ended.stderr or "see that the disk has room" in ended.stderr
+    assert len(ended.stderr) < 300
     assert list((tmp_path / "out").iterdir()) == []
 
 
