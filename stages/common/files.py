@@ -37,8 +37,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes `path` if the block ends without an error.
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
-    Several processes may do so at once: the last one's stays.
+    Several processes may do so at once: the last one's stays. Raises InputError where something is
+    mounted at `path`, which then stays as it is: before the block where that can be seen.
     """
+    if path.is_mount():
+        raise _is_mounted(path)
     with _temporary_folder(path) as folder:
         part = folder / path.name
         part.mkdir()
@@ -46,7 +49,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         while True:
             # The old one is moved, for to remove it takes longer, and a kill would leave neither.
             if path.is_dir():
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError), _said_where_mounted(path):
                     path.replace(Path(tempfile.mkdtemp(dir=folder)) / path.name)
             try:
                 part.replace(path)
@@ -54,6 +57,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             except OSError as error:  # another process has put its own there meanwhile
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+
+
+def _is_mounted(path: Path) -> InputError:
+    return InputError(
+        f"{path} is written as a new folder in place of the old one, and cannot be, as something "
+        "is mounted there, such as a volume: mount the folder above it"
+    )
+
+
+@contextmanager
+def _said_where_mounted(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise _is_mounted(path) from None
+        raise
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A file or a folder is whole or absent, whatever happens while it is written."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from helpers.repository import TOP
 
+from stages.common.errors import InputError
 from stages.common.files import (
     atomic_file,
     atomic_folder,
@@ -174,6 +176,26 @@ def test_a_folder_is_never_gone_for_as_long_as_it_takes_to_remove_one(tmp_path, 
         (folder / "new").touch()
     assert there == [True]
     assert names(tmp_path) == ["d"]
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["a volume", "a folder of the same disk"])
+def test_a_folder_where_something_is_mounted_stays_and_it_is_said(tmp_path, monkeypatch, is_seen):
+    path, replace = tmp_path / "mounted", Path.replace
+    path.mkdir()
+    (path / "old").write_text("old")
+
+    def refused(self, target):  # as Linux does
+        if self == path:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    monkeypatch.setattr(Path, "is_mount", lambda self: is_seen and self == path)
+    said = "mounted is written .*: mount the folder above it"
+    with pytest.raises(InputError, match=said), atomic_folder(path):
+        assert not is_seen
+    assert [one.name for one in tmp_path.iterdir()] == ["mounted"]
+    assert (path / "old").read_text() == "old"
 
 
 def test_a_folder_replaces_the_old_one_whole(tmp_path):
