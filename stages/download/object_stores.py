@@ -43,7 +43,7 @@ class ObjectStores:
 
     def __init__(self, settings: DownloadSettings) -> None:
         self._settings = settings
-        self._lock = Lock()
+        self._locks: dict[tuple[str, str], Lock] = {}  # one for each bucket
         self._buckets: dict[tuple[str, str], FileSystem] = {}
         self._failures: dict[tuple[str, str], tuple[float, OSError]] = {}  # when, and why
         self._threads = ThreadPoolExecutor(settings.concurrency)  # to read an object blocks one
@@ -88,7 +88,7 @@ class ObjectStores:
     def _bucket(self, scheme: str, bucket: str) -> "FileSystem":
         """Return the store of a bucket; those that ask at the same time share a failure."""
         name, asked = (scheme, bucket), time.monotonic()
-        with self._lock:
+        with self._locks.setdefault(name, Lock()):
             if name not in self._buckets:
                 failure = self._failures.get(name)
                 if failure is not None and failure[0] > asked:

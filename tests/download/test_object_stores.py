@@ -3,6 +3,7 @@
 tests/torture/test_s3_remote.py does the same with a server that speaks all of S3.
 """
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,7 @@ from helpers.object_store import Store, serving_google_store, serving_store
 
 from stages.download.failures import Failure
 from stages.download.many import fetch_many
-from stages.download.object_stores import is_object
+from stages.download.object_stores import ObjectStores, is_object
 
 BODY = b"an image " * 50
 
@@ -106,6 +107,29 @@ def test_a_store_that_is_not_there_does_not_delay_the_others(store, monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     found = fetch("s3://shop/1.jpg", retries=1)
     assert found == {"s3://shop/1.jpg": Failure("no connection")}
+
+
+def test_a_bucket_whose_region_is_not_said_delays_no_other(store, monkeypatch):
+    store.objects |= {"slow/1.jpg": BODY, "shop/1.jpg": BODY}
+    others_are_there = threading.Event()
+    opened = ObjectStores._open
+
+    def hangs(self, scheme: str, bucket: str) -> Any:
+        if bucket == "slow":
+            assert others_are_there.wait(10)
+        return opened(self, scheme, bucket)
+
+    monkeypatch.setattr(ObjectStores, "_open", hangs)
+    found: list[str] = []
+
+    def keep(url: str, _: bytes | Failure) -> None:
+        found.append(url)
+        others_are_there.set()
+
+    urls = ["s3://slow/1.jpg", "s3://shop/1.jpg"]
+    with ThreadPoolExecutor(2) as threads:
+        fetch_many(urls, bytes, keep, mirror=None, settings=settings(), threads=threads)
+    assert found == urls[::-1]
 
 
 def test_a_mirror_stands_in_for_stores_too(store):
