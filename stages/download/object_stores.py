@@ -4,14 +4,15 @@ Keys and regions come from where the stores' own tools take them, such as the en
 """
 
 import asyncio
+import atexit
 import os
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from stages.download.client import Client
@@ -46,11 +47,14 @@ class ObjectStores:
         self._locks: dict[tuple[str, str], Lock] = {}  # one for each bucket
         self._buckets: dict[tuple[str, str], FileSystem] = {}
         self._failures: dict[tuple[str, str], tuple[float, OSError]] = {}  # when, and why
-        self._threads = ThreadPoolExecutor(settings.concurrency)  # to read an object blocks one
+        self._reads: set[Future[bytes]] = set()  # under way
 
     def close(self) -> None:
-        """End the threads, when they have read what they are reading."""
-        self._threads.shutdown(cancel_futures=True)
+        """Forget what is being read, as after Ctrl-C: a store may not answer for half a minute."""
+        if self._reads:
+            from pyarrow.fs import ensure_s3_finalized
+
+            atexit.unregister(ensure_s3_finalized)  # which would wait for them
 
     @asynccontextmanager
     async def get(self, url: str, client: Client) -> AsyncIterator[bytes]:
@@ -64,14 +68,31 @@ class ObjectStores:
         scheme, bucket, key = found[1].lower(), found[2], found[3]
         async with client.slot(bucket) as host:
             try:
-                content = await asyncio.get_running_loop().run_in_executor(
-                    self._threads, self._read, scheme, bucket, key
-                )
+                content = await asyncio.wrap_future(self._start_read(scheme, bucket, key))
             except RequestError as error:
                 host.has_answered |= error.reason != NO_CONNECTION
                 raise
             host.has_answered = True
             yield content
+
+    def _start_read(self, scheme: str, bucket: str, key: str) -> Future[bytes]:
+        """Read an object, which blocks, in a thread that the end of the process does not await."""
+        read: Future[bytes] = Future()
+        read.set_running_or_notify_cancel()
+        self._reads.add(read)
+
+        def run() -> None:
+            try:
+                content = self._read(scheme, bucket, key)
+            except BaseException as error:
+                self._reads.discard(read)
+                read.set_exception(error)
+            else:
+                self._reads.discard(read)
+                read.set_result(content)
+
+        Thread(target=run, daemon=True).start()
+        return read
 
     def _read(self, scheme: str, bucket: str, key: str) -> bytes:
         most = self._settings.max_bytes

@@ -3,7 +3,12 @@
 tests/torture/test_s3_remote.py does the same with a server that speaks all of S3.
 """
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +16,7 @@ from typing import Any
 import pytest
 from helpers.http_host import settings
 from helpers.object_store import Store, serving_google_store, serving_store
+from helpers.repository import TOP
 
 from stages.download.failures import Failure
 from stages.download.many import fetch_many
@@ -130,6 +136,42 @@ def test_a_bucket_whose_region_is_not_said_delays_no_other(store, monkeypatch):
     with ThreadPoolExecutor(2) as threads:
         fetch_many(urls, bytes, keep, mirror=None, settings=settings(), threads=threads)
     assert found == urls[::-1]
+
+
+INTERRUPTED = """
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from helpers.http_host import settings
+from stages.common.process import run_stage
+from stages.download.many import fetch_many
+
+def main():
+    urls = [f"s3://shop/{number}.jpg" for number in range(8)]
+    with ThreadPoolExecutor(2) as threads:
+        fetch_many(
+            urls, bytes, print, mirror=None, settings=settings(read_timeout_s=30), threads=threads
+        )
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+run_stage(main)
+"""
+
+
+def test_control_c_does_not_wait_for_a_store_that_hangs(store):
+    store.pause_s = 60.0
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TOP), str(TOP / "tests")])},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not store.asked and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - start < 5
+    assert said == "interrupted: run `dvc repro` again to go on\n"
 
 
 def test_a_mirror_stands_in_for_stores_too(store):
