@@ -84,14 +84,14 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, glob.escape(path.name))
-    while True:
-        folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
-        lock = FileLock(folder / LOCK)
-        # Until it is locked, another process may take it for what a killed one left.
-        with suppress(FileNotFoundError, FileExistsError):
-            lock.acquire()
-            break
+    folder = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
+    lock = FileLock(folder / LOCK)
     try:
+        while not lock.is_locked:
+            # Until it is locked, another process may take it for what a killed one left.
+            with suppress(FileNotFoundError, FileExistsError):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                lock.acquire()
         yield folder
     finally:
         lock.release()

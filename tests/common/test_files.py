@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from helpers.repository import TOP
 
 from stages.common.errors import InputError
@@ -161,6 +163,16 @@ def test_several_processes_may_write_one_place_again_and_again(tmp_path, script)
     ]
     assert [run.communicate(timeout=60)[1] for run in runs] == [""] * 3
     assert names(tmp_path) == ["one"]
+
+
+def test_a_place_that_cannot_be_locked_is_left_as_it_was(tmp_path, monkeypatch):
+    def refuse(lock):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EDQUOT))):
+        write_text(tmp_path / "one", "whole")
+    assert names(tmp_path) == []
 
 
 def test_a_folder_is_never_gone_for_as_long_as_it_takes_to_remove_one(tmp_path, monkeypatch):
