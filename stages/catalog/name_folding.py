@@ -12,6 +12,7 @@ from math import log
 
 import numpy as np
 
+from stages.catalog.labels import look
 from stages.catalog.tokens import Tokens, count_words, tokenize
 
 # Chosen by looking at what is learnt from the names of 1,800 real products.
@@ -61,12 +62,17 @@ def fold_names(
     slots = _Slots(tokens)
     variants = learn_variants(scopes, slots)
     siblings = {scope: _siblings(scope, rows, slots, variants) for scope, rows in scopes.items()}
-    own = {manufacturer: tokenize(manufacturer) for manufacturer in set(manufacturers)}
+    own = {manufacturer: _spelling(tokenize(manufacturer)) for manufacturer in set(manufacturers)}
     folded = []
     for name, row, label, manufacturer in zip(names, tokens, labels, manufacturers, strict=True):
         rest = _fold(name, row, variants, siblings[label, manufacturer].get(row, set()))
-        folded.append(" ".join(rest) if rest and rest != own[manufacturer] else None)
+        folded.append(" ".join(rest) if _spelling(rest) not in ("", own[manufacturer]) else None)
     return folded
+
+
+def _spelling(tokens: Tokens) -> str:
+    """Return tokens as they look: the name may have another width than the manufacturer."""
+    return look("".join(tokens))
 
 
 class _Slots:

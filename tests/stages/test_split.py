@@ -203,6 +203,15 @@ def test_what_is_shared_under_spellings_of_one_manufacturer_still_joins(run):
     assert len({groups[product["sku"]] for product, _ in family}) == 1
 
 
+@pytest.mark.parametrize("brand", ["ﾊﾟﾅｿﾆｯｸ", "ＳＯＮＹ", "دیجی\u200cکالا"])
+def test_names_of_the_manufacturer_alone_are_no_duplicates_however_it_is_written(run, brand):
+    rows = catalogue()
+    for product, _ in rows[60:63]:  # of no family
+        product.update(name=brand, manufacturer=brand)
+    table, _ = run(rows)
+    assert len({*table["group"].to_pylist()[60:63]}) == 3
+
+
 def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     rows = catalogue()
     alike = {"manufacturer": "one", "label": "Cards", "image": None}
