@@ -67,16 +67,14 @@ def convert(content: bytes | Failure, size: int) -> bytes | Failure:
 def path_inside(folder: Path, name: str) -> Path | None:
     """Return the path of `name` in `folder`, links resolved, or None where it is outside.
 
-    A link may lead to DVC's cache: `dvc add` makes such links where `cache.type` is symlink.
+    A file may be a link to DVC's cache: `dvc add` makes such links where `cache.type` is symlink.
     """
     root = folder.resolve()
     try:
-        path = (root / name).resolve()
+        path, above = (root / name).resolve(), (root / name).parent.resolve()
     except (OSError, ValueError, RuntimeError):  # links in a circle, a null character
         return None
-    given = PurePath(name)
-    is_below = not given.is_absolute() and ".." not in given.parts
-    is_of_dvc = is_below and _OF_DVC.search(path.as_posix())
+    is_of_dvc = above.is_relative_to(root) and _OF_DVC.search(path.as_posix())
     return path if path.is_relative_to(root) or is_of_dvc else None
 
 

@@ -362,7 +362,9 @@ def test_images_that_dvc_has_linked_to_its_cache_are_read(repository):
         ("ok", None),
         ("failed", "another reference fits the same file"),
     ]
-    for path in (f"../../{cached.relative_to(repository)}", str(cached)):
+    (repository / "data/catalogue/link").symlink_to(repository)
+    inner = cached.relative_to(repository)
+    for path in (f"../../{inner}", str(cached), f"link/{inner}"):
         assert outcomes(run([f"file:{path}"]))[0][0] == "failed"
 
 
