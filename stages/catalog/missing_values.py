@@ -16,6 +16,8 @@ _WORDS = re.compile(
     r"|not (?:available|applicable|specified|set)|unspecified|unassigned|unclassified"
     r"|uncategori[sz]ed|#(?:ref!|value!|name\?|div/0!|null!|num!|error!)"
 )
+# As a name is written, such as that of the bread, and no program writes a missing value.
+_NAMES = {"Nan", "Nat", "Null"}
 _IN_BRACKETS = re.compile(r"<[^<>/]+>")
 
 
@@ -27,7 +29,7 @@ def is_null(text: str) -> bool:
 def clean_text(text: str | None) -> str:
     """Return `text` as plain text, empty also where it stands for a missing value."""
     cleaned = clean(text)
-    return "" if is_null(cleaned) else cleaned
+    return "" if is_null(cleaned) and cleaned not in _NAMES else cleaned
 
 
 def looks_missing(text: str) -> bool:

@@ -89,3 +89,10 @@ def test_a_missing_value_is_no_text(text):
     products = [clean_product(raw) for raw in raws]
     assert {(one.name, one.description, one.manufacturer) for one in products} == {("", "", "")}
     assert [one.reason for one in reject_invalid(products, 3)[1]] == ["no text and no image"] * 3
+
+
+@pytest.mark.parametrize("text", ["Nan", " Null", "Nat", "NA-KD", "Nonesuch", "N"])
+def test_a_name_that_is_much_like_a_missing_value_is_kept(text):
+    product = clean_product(RawProduct("1", text, "", text, "a", None))
+    assert product.name == product.manufacturer == text.strip()
+    assert reject_invalid([product], 1)[0] == [product]
