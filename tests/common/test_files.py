@@ -136,13 +136,13 @@ WRITERS = {
     "file": """
 from pathlib import Path
 from stages.common.files import write_text
-for _ in range(300):
+for _ in range(100):
     write_text(Path("one"), "whole")
 """,
     "folder": """
 from pathlib import Path
 from stages.common.files import atomic_folder
-for _ in range(300):
+for _ in range(100):
     with atomic_folder(Path("one")) as folder:
         (folder / "file").touch()
 """,
