@@ -37,7 +37,7 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"{folder} has files and is no model: name another folder")
     if Path.cwd().is_relative_to(target):  # whoever works there would be left in a removed folder
         raise InputError(f"{folder} is where you are, and would be replaced: name another folder")
-    with atomic_folder(target) as new:  # a link to it stays
+    with atomic_folder(folder) as new:
         shutil.copytree(model / file.folder, new / file.folder)
         for part in (FILE, NEIGHBORS, CARD):
             if (model / part).is_file():

@@ -37,9 +37,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes `path` if the block ends without an error.
 
     A folder that was at `path` before is replaced; what a killed run left beside it is removed.
-    Several processes may do so at once: the last one's stays. Raises InputError where something is
-    mounted at `path`, which then stays as it is: before the block where that can be seen.
+    Several processes may do so at once: the last one's stays. Where `path` is a link, such as to
+    another disk, the folder that it leads to is replaced. Raises InputError where something is
+    mounted there, which then stays as it is: before the block where that can be seen.
     """
+    path = path.resolve()
     if path.is_mount():
         raise _is_mounted(path)
     with _temporary_folder(path) as folder:

@@ -221,6 +221,16 @@ def test_a_folder_replaces_the_old_one_whole(tmp_path):
     assert names(path.parent) == ["folder"]
 
 
+def test_a_link_to_a_folder_stays_and_leads_to_the_new_one(tmp_path):
+    (tmp_path / "disk" / "folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/folder")
+    with atomic_folder(tmp_path / "link") as part:
+        (part / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "disk" / "folder") == ["new"]
+    assert (names(tmp_path), names(tmp_path / "disk")) == (["disk", "link"], ["folder"])
+
+
 @pytest.mark.parametrize("end", ENDS, ids=repr)
 def test_a_failed_folder_leaves_the_old_one_and_no_debris(tmp_path, end):
     path = tmp_path / "folder"
