@@ -84,6 +84,17 @@ class Params(Settings):
     ensemble: EnsembleSettings
 
     @model_validator(mode="after")
+    def _columns_to_group_by_are_read(self) -> "Params":
+        # Without this, it is the split that says so, after all images were downloaded.
+        for name in self.split.group_by if self.data.source == "table" else []:
+            if getattr(self.data.table, name) is None:
+                raise ValueError(
+                    f"split.group_by names {name}, but data.table.{name} is null: name the column, "
+                    "or empty split.group_by"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Params":
         for section in ("image", "text"):
             names = getattr(self, section).encoders

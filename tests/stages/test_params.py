@@ -340,6 +340,15 @@ def test_columns_to_group_by_need_groups():
     assert "params.yaml: split: group_by needs the strategy grouped" in refusal(content)
 
 
+def test_a_table_without_the_column_to_group_by_is_refused_before_images_are_fetched():
+    content = changed("split.group_by", ["manufacturer"])
+    content["data"]["table"]["manufacturer"] = None
+    parse_params(content)  # the demo has manufacturers
+    content["data"]["source"] = "table"
+    said = refusal(content)
+    assert "split.group_by names manufacturer, but data.table.manufacturer is null" in said
+
+
 def test_every_fault_is_named_at_once():
     content = changed("seed", "x")
     content["split"]["test"] = 2
