@@ -108,6 +108,9 @@ class Params(Settings):
         _check_names("ensemble.classifiers", pooled, kinds, "the kinds are")
         if len(set(pooled)) < len(pooled):
             raise ValueError(f"ensemble.classifiers names one classifier twice: {pooled}")
+        for name in self.classifiers:
+            if name in (paths.ENSEMBLE_NAME, "weights"):
+                raise ValueError(f"classifiers.{name} needs another name: metrics use it")
         for name, modality in self.modalities.items():
             if name in RESERVED:
                 raise ValueError(f"modalities.{name} needs another name: metrics use it")

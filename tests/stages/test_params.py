@@ -15,6 +15,7 @@ from stages.common.settings import Settings
 from stages.encoders.text_counts import MULTILINGUAL
 from stages.fusion.settings import block_weights
 from stages.params import Params, load_params, parse_params
+from stages.params import _module_of as module_of
 
 CONTENT = YAML(typ="safe").load(TOP / "params.yaml")
 
@@ -59,6 +60,20 @@ def test_the_repository_s_own_params_are_good():
         for modality in CONTENT["modalities"]
         for classifier in [*CONTENT["classifiers"], "ensemble"]
     ]
+
+
+@pytest.mark.parametrize("name", ["ensemble", "weights"])
+def test_a_new_kind_of_classifier_has_no_name_that_metrics_use(monkeypatch, name):
+    monkeypatch.setattr(
+        "stages.params._module_of", lambda section, kind: found(section, kind, name)
+    )
+    said = refusal(changed(f"classifiers.{name}", CONTENT["classifiers"]["svm"]))
+    assert said == f"params.yaml: classifiers.{name} needs another name: metrics use it"
+
+
+def found(section, kind, name):
+    """Return the module of a kind, where a new one of a name is like svm."""
+    return module_of(section, "svm" if kind == name else kind)
 
 
 def test_an_ensemble_needs_two_classifiers_that_are_trained_and_known():
