@@ -143,6 +143,14 @@ def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_
         assert f"<td>{one.name}</td>" in row and row.count("<img") == 1
 
 
+def test_names_of_thousands_of_characters_leave_the_report_short_enough_for_a_comment():
+    changed = [
+        ChangedPrediction(f"{i}", 700 * "word " + "end", "2", "2", "1", 0.5) for i in range(50)
+    ]
+    table = changed_table(state(2), changed)
+    assert len(table) < 65_536 / 3 and table.count("…") == table.count("word end") == len(changed)
+
+
 def test_the_files_are_those_that_the_last_line_names(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "check_is_built", lambda: None)
     monkeypatch.setattr(command, "own_state", lambda: state(3))

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from markdown_it import MarkdownIt
 from tabulate import tabulate
 
+from stages.reporting.names import shortened
 from stages.reporting.results_text import differences
 from tools.review.comparison import METRICS, ChangedPrediction, Comparison
 from tools.review.state import State, metrics_diff, params_diff
 
 LISTED = 50  # changed predictions
+NAME = 100  # columns; GitHub takes a comment of 65,536 characters, and names may have thousands
 # The cell of a sku: what is written like it elsewhere, such as a name or a parameter, is none.
 SKU = re.compile(r"<td>(?:now|still) (?:right|wrong)</td>\n<td>(.*)(?=</td>)")
 STYLE = """
@@ -122,7 +124,7 @@ def _changed_table(ours: State, changed: Sequence[ChangedPrediction]) -> str:
         (
             one.outcome,
             _cell(one.sku),
-            _cell(one.name),
+            _cell(shortened(one.name, NAME)),
             _cell(one.label),
             _cell(one.before),
             _cell(one.after),
