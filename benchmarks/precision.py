@@ -1,9 +1,11 @@
 """What a lower precision changes: the pipeline in each, vectors and predictions compared.
 
 Run as `python -m benchmarks.precision`, for the demo, or with `--set KEY=VALUE` for another
-catalogue: each sets a key of params.yaml, such as `--set data.source=table`. Compares int8, and
-bfloat16 where the processor computes in it, with float32: each encoder's vectors by their cosines,
-and each model's test products by the class that they are put into, accuracy and macro F1.
+catalogue: each sets a key of params.yaml, such as `--set data.source=table`. The pipeline runs in
+clones of the last commit, which lack your table: give the whole path of its folder, as in
+`--set data.folder=/home/me/catalogue`. Compares int8, and bfloat16 where the processor computes in
+it, with float32: each encoder's vectors by their cosines, and each model's test products by the
+class that they are put into, accuracy and macro F1.
 """
 
 import argparse
