@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import nbformat
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from helpers.copies import Copy
@@ -197,6 +199,17 @@ def test_names_of_a_catalogue_are_no_markup(executed):
     assert not any("<Brand>" in table for table in tables)
     assert all(name in "".join(tables) for name in ("$x$ &lt;Brand&gt;", *NAMES[1:]))
     assert all("no image" in table for table in shown(notebook, "text/html", "products"))
+
+
+def test_classes_that_are_numbers_keep_their_zeros_among_the_mistakes(tmp_path):
+    (cell,) = (cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.id == "errors")
+    table = tmp_path / "evaluation/confused_pairs.csv"
+    table.parent.mkdir()
+    table.write_text("label,prediction,products\n007,0010,3\n", encoding="utf-8")
+    displayed: list[pd.DataFrame] = []
+    names = {"pd": pd, "paths": SimpleNamespace(PLOTS=tmp_path), "display": displayed.append}
+    exec(cell.source, names | {"Image": lambda filename: None})
+    assert displayed[0].iloc[0].tolist() == ["007", "0010", "3"]
 
 
 def test_where_nothing_is_built_it_says_what_to_run(tmp_path):
