@@ -34,7 +34,8 @@ def main() -> None:
         options.check_flags()
         with local_files(table, output, options.overwrite) as (source, target):
             summary = predict_table(replace(options, table=source, output=target))
-    print(f"predict: {summary.words()}; {time.monotonic() - start:.1f} s, {output}")
+    seconds = time.monotonic() - start
+    print(f"predict: {summary.words()}; {seconds:.1f} s, {without_query(output)}")
     if summary.errors:
         sys.exit(SOME_WITHOUT_ANSWER)
 

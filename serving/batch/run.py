@@ -24,7 +24,7 @@ from stages.catalog.settings import TableColumns
 from stages.catalog.sources.readers.formats import files_of, format_of
 from stages.catalog.sources.readers.parquet import read_parquet
 from stages.catalog.sources.table import columns_of
-from stages.common.errors import InputError
+from stages.common.errors import InputError, without_secrets
 from stages.common.files import sha256_of
 from stages.common.image_ref import is_url
 from stages.compute.base import Workers
@@ -96,7 +96,7 @@ def _predict_rows(
         is_parquet = format_of(files_of(options.table)[0]).read is read_parquet
         if images and (columns.archive or is_parquet) and not parts.all_unpacked.exists():
             if columns.archive:
-                _say(f"unpacks the images in {columns.archive}")
+                _say(f"unpacks the images in {without_secrets(columns.archive)}")
             images.unpack(read_input(options.table, columns, folder))
             parts.all_unpacked.touch()
         bar = tqdm(initial=parts.n_rows, desc="predict", unit=" rows", disable=None)

@@ -55,7 +55,7 @@ def test_images_by_path(tmp_path, predict):
 
 
 @pytest.mark.parametrize("kind", ["path", "url"])
-def test_images_in_an_archive(tmp_path, predict, kind):
+def test_images_in_an_archive(tmp_path, predict, kind, capsys):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in contents(20).items():
@@ -63,8 +63,10 @@ def test_images_in_an_archive(tmp_path, predict, kind):
     write_csv(tmp_path / "new.csv", rows_with("image_path", [f"photos/{i}.jpg" for i in range(20)]))
     if kind == "url":
         with serving() as host:
-            host.answers["/a.zip"] = [file.getvalue()]
-            rows, summary = predict("new.csv", archive=f"{host.url}/a.zip")
+            host.answers["/a.zip?signature=topsecret"] = [file.getvalue()]
+            rows, summary = predict("new.csv", archive=f"{host.url}/a.zip?signature=topsecret")
+        said = capsys.readouterr().err
+        assert f"unpacks the images in {host.url}/a.zip\n" in said and "topsecret" not in said
     else:
         (tmp_path / "a.zip").write_bytes(file.getvalue())
         rows, summary = predict("new.csv", archive="a.zip")

@@ -60,7 +60,8 @@ def test_what_is_sent_is_what_is_written_to_a_path(run, store, tmp_path, ending)
 
 def test_both_addresses_may_have_a_query(run, store):
     query = "?use_mmap=false"
-    run(url(store / "new.csv") + query, url(store / "sent.parquet") + query)
+    said = run(url(store / "new.csv") + query, url(store / "sent.parquet") + query)
+    assert said.strip().endswith(f"s, {url(store)}/sent.parquet")  # a query may hold a secret
     assert len(read(store / "sent.parquet")) == 30
     with pytest.raises(InputError, match=r"out: its name has to end in \.parquet or \.csv"):
         run(store / "new.csv", url(store / "out") + "?a=b.csv")
