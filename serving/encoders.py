@@ -72,8 +72,8 @@ def load_encoders(
     were computed in float32 computes in float32, one of bfloat16 in what the hardware offers, and
     one of int8 in int8, in which it then is in any case.
     Raises InputError where there is no such precision, where an encoder's weights cannot be had or
-    are not the model's, or where it is asked for int8 and was not trained so, or the other way
-    round.
+    are not the model's, where it is asked for int8 and was not trained so, or the other way round,
+    or where a package that runs the encoder is not installed.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}")
@@ -104,8 +104,14 @@ def _load_encoder(
         )
     if backend == "auto" and (weights / MODEL_FILE).is_file():
         backend = "openvino"  # all that an exported encoder has is OpenVINO's network
-    chosen = replace(select_backend(settings, backend, precision), low_latency=True)
-    return settings, load_encoder(settings, weights, chosen)
+    try:
+        chosen = replace(select_backend(settings, backend, precision), low_latency=True)
+        return settings, load_encoder(settings, weights, chosen)
+    except ModuleNotFoundError as error:  # requirements_serving.txt has no framework
+        raise InputError(
+            f"{name} needs the package {error.name}, which is not installed: export the model "
+            "where it is (python -m serving.export), or install requirements.txt"
+        ) from None
 
 
 def settings_of(name: str, entry: SavedEncoder, folder: Path) -> EncoderSettings:

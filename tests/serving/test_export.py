@@ -61,6 +61,15 @@ def of_pytorch(tmp_path_factory):
         yield make_model(top / "model", image=settings)
 
 
+def test_a_model_that_was_not_exported_says_which_package_it_lacks(
+    of_pytorch, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(openvino, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setitem(sys.modules, "transformers", None)  # requirements_serving.txt lacks it
+    with pytest.raises(InputError, match=r"colour needs the package transformers.*serving\.export"):
+        Predictor.load(of_pytorch)
+
+
 def test_it_needs_none_of_the_frameworks_and_gives_the_same_answers(of_pytorch, tmp_path):
     export(of_pytorch, tmp_path / "out")
     found = Predictor.load(of_pytorch).predict([row_of(label, 9) for label in LABELS])
