@@ -58,7 +58,7 @@ def experiments() -> dict[str, str]:
 
 def result_of(experiment: str, commit: str, overrides: str, model: str | None = None) -> Result:
     """Return the best model of an experiment, or `model`; raise InputError where it has none."""
-    models: dict[str, Any] = json.loads(run("git", "show", f"{commit}:{MODELS}"))
+    models: dict[str, Any] = json.loads(run("git", "show", f"{commit}:./{MODELS}"))
     validation = {
         f"{modality}-{name}": of["validation"]
         for modality, entries in models.items()

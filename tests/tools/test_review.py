@@ -2,17 +2,21 @@
 
 import base64
 import dataclasses
+import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from helpers.held_out_products import held_out
 
 from stages.common.errors import InputError
 from stages.evaluation.metrics import LabeledPredictions
 from stages.evaluation.predictions import Model, PredictionSet
 from tools.review import __main__ as command
+from tools.review import state as state_of
 from tools.review.comparison import ChangedPrediction, changed_predictions, compare_modalities
 from tools.review.page import _changed_table as changed_table
 from tools.review.page import _sentence as sentence
@@ -149,6 +153,27 @@ def test_names_of_thousands_of_characters_leave_the_report_short_enough_for_a_co
     ]
     table = changed_table(state(2), changed)
     assert len(table) < 65_536 / 3 and table.count("…") == table.count("word end") == len(changed)
+
+
+def test_a_project_in_a_folder_of_a_larger_repository_has_a_past_too(tmp_path, monkeypatch):
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=me", "-c", "user.email=me@example.com")
+        return subprocess.check_output(["git", *who, *arguments], text=True)
+
+    project = tmp_path / "shop" / "classifier"
+    (project / "models").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    git("init", "--quiet", str(tmp_path))
+    with Repo.init(".", subdir=True) as repository:
+        (project / "models/a.parquet").write_text("predictions")
+        repository.add("models/a.parquet")
+    (project / "metrics.json").write_text('{"accuracy": 0.5}')
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    commit = git("rev-parse", "HEAD").strip()
+    assert state_of._json_of(commit, Path("metrics.json")) == {"accuracy": 0.5}
+    state_of._fetch(commit, Path("models/a.parquet"), tmp_path / "fetched")
+    assert (tmp_path / "fetched/models/a.parquet").read_text() == "predictions"
 
 
 def test_the_files_are_those_that_the_last_line_names(tmp_path, monkeypatch, capsys):

@@ -67,7 +67,7 @@ def committed_state(revision: str) -> Iterator[State]:
     """
     commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     headline = _known(_json_of(commit, HEADLINE), HEADLINE)
-    outputs = _outputs(_git("show", f"{commit}:{LOCK}"))
+    outputs = _outputs(_git("show", f"{commit}:./{LOCK}"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = {}
@@ -108,7 +108,7 @@ def _known(headline: Any, path: Path) -> dict[str, Any]:
 
 def _json_of(commit: str, path: Path) -> Any:
     try:
-        return json.loads(_git("show", f"{commit}:{path}"))
+        return json.loads(_git("show", f"{commit}:./{path}"))
     except ValueError:
         raise InputError(f"{path} of {commit[:7]} is no JSON: rebuild it there") from None
 
@@ -123,8 +123,10 @@ def _fetch(commit: str, path: Path, folder: Path) -> None:
     from dvc.api import DVCFileSystem
 
     (folder / path).parent.mkdir(parents=True)
+    place = _git("rev-parse", "--show-prefix").strip()  # of the project in its repository
     try:
-        DVCFileSystem(".", rev=commit).get_file(path.as_posix(), str(folder / path))
+        repository = DVCFileSystem(".", rev=commit, subrepos=True)
+        repository.get_file(f"{place}{path.as_posix()}", str(folder / path))
     except Exception as error:  # of DVC, or of one of its remotes
         raise InputError(
             f"{path} of {commit[:7]} cannot be had ({type(error).__name__}): `dvc pull` what it "
