@@ -32,7 +32,7 @@ class Pipeline:
             return f"Ran experiment(s): trial-{len(self.tried) - 1}\nApply it"
         if command[1] == "for-each-ref":
             return "\n".join(f"refs/exps/a/b/trial-{i} c{i}" for i in range(len(self.tried)))
-        i = int(re.fullmatch(r"c(\d+):metrics/models\.json", command[2])[1])
+        i = int(re.fullmatch(r"c(\d+):\./metrics/models\.json", command[2])[1])
         score = 1 - abs(math.log10(float(self.tried[i].get("svm.C", 1))) - 1) / 4
         on = {"macro_f1": score, "accuracy": 0.5, "share_with_input": 1.0}
         svm = {"validation": on, "macro_f1": 1 - score}
