@@ -6,6 +6,7 @@ import glob
 import hashlib
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     mounted there, which then stays as it is: before the block where that can be seen.
     """
     path = path.resolve()
-    if path.is_mount():
+    if os.path.ismount(path):  # unlike Path.is_mount, also while another process replaces it
         raise _is_mounted(path)
     with _temporary_folder(path) as folder:
         part = folder / path.name

@@ -202,7 +202,7 @@ def test_a_folder_where_something_is_mounted_stays_and_it_is_said(tmp_path, monk
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", refused)
-    monkeypatch.setattr(Path, "is_mount", lambda self: is_seen and self == path)
+    monkeypatch.setattr(os.path, "ismount", lambda given: is_seen and given == path)
     said = "mounted is written .*: mount the folder above it"
     with pytest.raises(InputError, match=said), atomic_folder(path):
         assert not is_seen
