@@ -27,10 +27,14 @@ from stages.packaging.neighbors import (
 )
 from stages.params import load_params
 
+NOT_COLUMNS = {"path", "sheet", "archive"}  # an archive's URL may be signed: a model goes round
+
 
 def main() -> None:
     """Write models/best/."""
     params = load_params()
+    data = params.data
+    columns = data.table.model_dump(exclude=NOT_COLUMNS) if data.source == "table" else None
     modality, classifier = read_json(paths.METRICS / "summary.json")["best_model"].split("-")
     source = paths.model(classifier, modality)
     model = ModelFile.load(source)
@@ -38,9 +42,7 @@ def main() -> None:
     model = model.model_copy(
         update={
             "evaluation": read_json(paths.METRICS / "models.json")[modality][classifier],
-            "table": (
-                params.data.table.model_dump(mode="json") if params.data.source == "table" else None
-            ),
+            "table": columns,
             "provenance": {**model.provenance, products: md5_of(paths.PRODUCTS)},
         }
     )
@@ -54,7 +56,7 @@ def main() -> None:
             shutil.copytree(weights, folder / ENCODERS / name)
         n_neighbors = write_neighbors(model, folder)
         model.save(folder)
-        write_text(folder / "README.md", model_card(model, params.data.source))
+        write_text(folder / "README.md", model_card(model, data.source))
     print(
         f"{paths.BEST_MODEL}: {model.name}, {len(model.labels)} classes, {n_neighbors:,} neighbours"
     )

@@ -11,6 +11,7 @@ import pytest
 from helpers.models import IMAGE_SIZE, LABELS, image_of, make_model, row_of
 from helpers.repository import TOP
 from huggingface_hub import ModelCard
+from ruamel.yaml import YAML
 
 from serving import Predictor
 from stages import package
@@ -122,6 +123,18 @@ def test_a_model_of_all_products_may_show_all_of_them(trained):
     assert read_table(paths.BEST_MODEL / "neighbors.parquet")["sku"].to_pylist() == SKUS
     card = (paths.BEST_MODEL / "README.md").read_text(encoding="utf-8")
     assert "none is left to test it with" in " ".join(card.split())
+
+
+def test_the_model_names_the_columns_and_not_where_the_catalogue_was(trained):
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    params["data"]["source"] = "table"
+    archive = "https://shop.example/all.zip?X-Signature=5ec4e7"
+    params["data"]["table"] |= {"path": "items.csv", "image_path": "photo", "archive": archive}
+    Path("params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    package.main()
+    said = (paths.BEST_MODEL / "model.json").read_text(encoding="utf-8")
+    assert json.loads(said)["table"]["image_path"] == "photo"
+    assert "5ec4e7" not in said and "items.csv" not in said
 
 
 def test_the_card_is_one_that_the_hub_reads_and_warns_of_the_demo(trained):
