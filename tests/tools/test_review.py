@@ -131,6 +131,14 @@ def test_products_whose_prediction_changed_are_listed_the_worst_first():
     assert "http" not in page
 
 
+def test_a_name_mentions_nobody_where_the_report_is_a_comment():
+    [one] = changed_predictions(state(0), state(1), {"s00": "TV @sony #12 a@b # 3"})
+    table = changed_table(state(1), [dataclasses.replace(one, sku="#7")])
+    assert "TV @<!-- -->sony #<!-- -->12 a@<!-- -->b # 3" in table
+    page = to_html(table, {"#7": b"jpeg"})
+    assert "<td>TV @sony #12 a@b # 3</td>" in page and page.count("<img") == 1
+
+
 def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_its_sku():
     changed = [
         ChangedPrediction(sku, name, "2", "2", "1", 0.5)

@@ -17,6 +17,8 @@ LISTED = 50  # changed predictions
 NAME = 100  # columns; GitHub takes a comment of 65,536 characters, and names may have thousands
 # The cell of a sku: what is written like it elsewhere, such as a name or a parameter, is none.
 SKU = re.compile(r"<td>(?:now|still) (?:right|wrong)</td>\n<td>(.*)(?=</td>)")
+# A forge makes links of @name, whom it tells, and of #1, unless this stands between.
+APART = "<!-- -->"
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
@@ -76,7 +78,7 @@ def to_html(text: str, images: Mapping[str, bytes]) -> str:
         source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
         return f'{found[0]}<img alt="" src="{source}">'
 
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text.replace(APART, ""))
     body = SKU.sub(with_image, body)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Review</title>'
@@ -139,11 +141,11 @@ def _changed_table(ours: State, changed: Sequence[ChangedPrediction]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as a cell of a table of Markdown: nothing in it is markup."""
+    """Return a text as a cell of a table of Markdown: nothing in it is markup or a mention."""
     cell = html.escape(_words(text), quote=False)
     for sign in "\\`*_{}[]|~":
         cell = cell.replace(sign, "\\" + sign)
-    return cell
+    return re.sub(r"[@#](?=\w)", rf"\g<0>{APART}", cell)
 
 
 def _words(text: str) -> str:
