@@ -27,8 +27,19 @@ TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 ON_GPU = 2  # processes that share a GPU: one computes while the other prepares
 SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
 QUIET = "ignore:resource_tracker"  # of warnings in processes that are started
-MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
+CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of a container
 FILE_CACHE = ("active_file", "inactive_file")  # which gives way to what processes take
+# Where the limit, what is in use and its statistics are, and what stands before names in these: in
+# control groups of version 2, whose limit may be "max", and of version 1.
+GROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", ""),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_",
+    ),
+)
 
 Result = TypeVar("Result")
 
@@ -101,19 +112,20 @@ def free_memory() -> int:
     import psutil
 
     free = psutil.virtual_memory().available
-    with suppress(OSError, ValueError):
-        limit = int(MEMORY_LIMIT.read_text())
-        free = max(0, min(free, limit - _taken(MEMORY_LIMIT.parent)))
-    return free
+    for limit, taken, statistics, prefix in GROUP_FILES:
+        with suppress(OSError, ValueError):
+            bytes_allowed = int((CONTROL_GROUPS / limit).read_text())
+            free = min(free, bytes_allowed - _taken(taken, statistics, prefix))
+    return max(0, free)
 
 
-def _taken(group: Path) -> int:
+def _taken(taken: str, statistics: str, prefix: str) -> int:
     """Return how many bytes processes of a container hold; 0 where it is not said."""
     try:
-        lines = (group / "memory.stat").read_text().splitlines()
+        lines = (CONTROL_GROUPS / statistics).read_text().splitlines()
         counts = {name: int(count) for name, count in map(str.split, lines)}
-        taken = int((group / "memory.current").read_text())
-        return max(0, taken - sum(counts[name] for name in FILE_CACHE))
+        in_use = int((CONTROL_GROUPS / taken).read_text())
+        return max(0, in_use - sum(counts[f"{prefix}{name}"] for name in FILE_CACHE))
     except (OSError, ValueError, LookupError):
         return 0
 

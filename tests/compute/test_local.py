@@ -169,10 +169,9 @@ def test_where_memory_has_no_room_it_is_said(monkeypatch, sizes, said):
     ("content", "is_limited"), [("1000\n", True), ("max\n", False), (None, False)]
 )
 def test_the_memory_of_a_container_is_its_limit(monkeypatch, tmp_path, content, is_limited):
-    limit = tmp_path / "memory.max"
     if content:
-        limit.write_text(content)
-    monkeypatch.setattr(local, "MEMORY_LIMIT", limit)
+        (tmp_path / "memory.max").write_text(content)
+    monkeypatch.setattr(local, "CONTROL_GROUPS", tmp_path)
     assert (local.free_memory() == 1000) == is_limited
 
 
@@ -181,7 +180,24 @@ def test_what_is_in_use_in_a_container_is_not_free(monkeypatch, tmp_path):
     (tmp_path / "memory.current").write_text("7000000\n")
     stat = "anon 5000000\nfile 2000000\ninactive_file 1500000\nactive_file 500000\n"
     (tmp_path / "memory.stat").write_text(stat)
-    monkeypatch.setattr(local, "MEMORY_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(local, "CONTROL_GROUPS", tmp_path)
     assert local.free_memory() == 5_000_000  # what files are cached in gives way
     (tmp_path / "memory.max").write_text("4000000\n")  # lowered while it is in use
     assert local.free_memory() == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"), [("10000000", 5_000_000), ("9223372036854771712", None)]
+)
+def test_a_container_may_have_control_groups_of_version_1(monkeypatch, tmp_path, limit, free):
+    group = tmp_path / "memory"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (group / "memory.usage_in_bytes").write_text("7000000\n")
+    files = (
+        "inactive_file 1\nactive_file 1\ntotal_inactive_file 1500000\ntotal_active_file 500000\n"
+    )
+    (group / "memory.stat").write_text(files)
+    monkeypatch.setattr(local, "CONTROL_GROUPS", tmp_path)
+    found = local.free_memory()
+    assert found == free if free is not None else found > 10_000_000
