@@ -240,8 +240,8 @@ def calibrate(
 
     Its classes are those of the products that its members were fitted on. A pool is fitted to the
     products whose label its members knew when they predicted them: of another, the members that
-    know it now would have said something else. Raises InputError where no product has all that a
-    pool is for.
+    know it now would have said something else. So it is of a product whose label only some knew.
+    Raises InputError where no product has all that a pool is for.
     """
     members = task.plan[modality]
     used = rows_by_pool(
@@ -260,9 +260,12 @@ def calibrate(
                 f"{modality}: no validation product has both image and text: give both to more "
                 f"products, or in params.yaml raise split.validation or drop modalities.{modality}"
             )
-        was_known = usable & out_of_fold.knows_label([members[one] for one in names], task.classes)
-        kept = was_known if was_known.any() else usable
-        lost = np.setdiff1d(out_of_fold.labels[usable], out_of_fold.labels[kept])
+        own = [members[one] for one in names]
+        was_known = usable & out_of_fold.knows_label(own, task.classes)
+        known = was_known if was_known.any() else usable
+        lost = np.setdiff1d(out_of_fold.labels[usable], out_of_fold.labels[known])
+        by_all = known & _knew_what_they_know(fitted, out_of_fold, own, task.classes)
+        kept = by_all if by_all.any() else known
         fitted_on = np.searchsorted(classes, fitted.labels[used[pool]])
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
         given = {
@@ -279,6 +282,19 @@ def calibrate(
         )
         pools[pool] = replace(found, frequencies=frequencies.tolist())
     return classes, pools
+
+
+def _knew_what_they_know(
+    fitted: FittedMembers, out_of_fold: OutOfFold, members: Sequence[Member], classes: Sequence[str]
+) -> np.ndarray:
+    """Return of which products each member that knows the label now knew it then, boolean (n,)."""
+    return np.logical_and.reduce(
+        [
+            out_of_fold.knows_label([member], classes)
+            | ~np.isin(out_of_fold.labels, fitted.labels[fitted.used[member]])
+            for member in members
+        ]
+    )
 
 
 def _without_unknown(found: Predictions, known: np.ndarray) -> Predictions:

@@ -418,6 +418,24 @@ def test_in_turns_a_class_of_one_product_is_never_predicted_for_it_but_known_in_
     assert found.probabilities[0, 3] > 0.1
 
 
+def test_in_turns_a_class_with_images_in_one_turn_alone_costs_no_trust_in_images():
+    features = catalogue(n=450)
+    in_turns = np.arange(450) % 3 + 1
+    rare = np.flatnonzero((features.labels == "d") & features.has_all_modalities())
+    in_one = rare[in_turns[rare] == 1]
+    trust = []
+    for kept in (rare[: len(in_one)], in_one):
+        has = (features.labels != "d") | np.isin(np.arange(450), kept)
+        found = replace(
+            features,
+            present={**features.present, "photo": features.present["photo"] & has},
+            blocks={**features.blocks, "photo": features.blocks["photo"] * has[:, None]},
+        )
+        model = trained(settings(), "late", 3, found, in_turns).model
+        trust.append(model.pools["both"].weights["image"])
+    assert trust[1] > 0.8 * trust[0] > 0
+
+
 def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
     features = catalogue()
     alone = ~features.has_modality("text") & (features.labels == "d")
