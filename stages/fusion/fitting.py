@@ -90,20 +90,18 @@ class FittedMembers:
 class OutOfFold:
     """What members predict for products that they were not fitted on.
 
-    `rows` are the products' row numbers, int of shape (n,), and `labels` their labels. `known` says
-    of each member which classes it was fitted on when it predicted a product, boolean of shape (n,
-    classes): a class that is in one turn of validation alone was unknown in that turn.
+    `rows` are the products' row numbers, int of shape (n,), and `labels` their labels. A class that
+    is in one turn of validation alone was unknown to the members in that turn.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     predictions: dict[Member, MemberPredictions]
-    known: dict[Member, np.ndarray]
 
     def knows_label(self, members: Iterable[Member], classes: Sequence[str]) -> np.ndarray:
         """Return whether one of `members` was fitted on the product's label, boolean (n,)."""
         at = np.arange(len(self.labels)), np.searchsorted(classes, self.labels)
-        return np.logical_or.reduce([self.known[member][at] for member in members])
+        return np.logical_or.reduce([self.predictions[one].known[at] for one in members])
 
 
 @dataclass(frozen=True)
@@ -124,11 +122,7 @@ class CrossFit:
         found = [one.out_of_fold for one in parts]
         fitted = [one.fitted for one in parts if one.fitted]
         return cls(
-            replace(
-                found[0],
-                predictions=_union(one.predictions for one in found),
-                known=_union(one.known for one in found),
-            ),
+            replace(found[0], predictions=_union(one.predictions for one in found)),
             [_union(one.histories[0] for one in parts)],
             FittedMembers.of_members(fitted) if fitted else None,
         )
@@ -146,13 +140,13 @@ class CrossFit:
             member: MemberPredictions(
                 join(one.predictions[member].sees for one in found),
                 join(one.predictions[member].probabilities for one in found),
+                join(one.predictions[member].known for one in found),
             )
             for member in found[0].predictions
         }
         rows, labels = join(one.rows for one in found), join(one.labels for one in found)
-        known = {member: join(one.known[member] for one in found) for member in predictions}
         return cls(
-            OutOfFold(rows, labels, predictions, known),
+            OutOfFold(rows, labels, predictions),
             [history for part in parts for history in part.histories],
             parts[0].fitted if len(parts) == 1 else None,
         )
@@ -191,12 +185,8 @@ def fit_turn(
         for member, classifier in fitted.classifiers.items()
     }
     histories = own or {one: fitted.classifiers[one].history_ for one in task.members}
-    known = {
-        member: np.tile(np.isin(task.classes, classifier.classes_), (is_validation.sum(), 1))
-        for member, classifier in fitted.classifiers.items()
-    }
     rows = np.flatnonzero(is_validation)
-    out_of_fold = OutOfFold(rows, validation.labels, predictions, known)
+    out_of_fold = OutOfFold(rows, validation.labels, predictions)
     return CrossFit(out_of_fold, [histories], None if takes_turns else fitted)
 
 

@@ -30,14 +30,22 @@ class Member:
 
 @dataclass(frozen=True)
 class MemberPredictions:
-    """A member's probabilities, float32 (n, classes): zeros unless `sees`, boolean (n,), holds."""
+    """A member's probabilities, float32 (n, classes): zeros unless `sees`, boolean (n,), holds.
+
+    `known` says which classes it was fitted on when it predicted a product, boolean (n, classes).
+    """
 
     sees: np.ndarray
     probabilities: np.ndarray
+    known: np.ndarray
 
-    def select(self, rows: np.ndarray, columns: np.ndarray) -> "MemberPredictions":
+    def select(
+        self, rows: np.ndarray, columns: np.ndarray | slice = slice(None)
+    ) -> "MemberPredictions":
         """Return the predictions for some products, boolean (n,), and classes, int."""
-        return MemberPredictions(self.sees[rows], self.probabilities[rows][:, columns])
+        return MemberPredictions(
+            self.sees[rows], self.probabilities[rows][:, columns], self.known[rows][:, columns]
+        )
 
 
 def plan_members(metadata: FeaturesMetadata, strategy: str) -> dict[str, dict[str, Member]]:
@@ -113,11 +121,31 @@ def predict_member(
     classes = list(classes)
     sees = features.has_all_modalities()
     probabilities = np.zeros((len(sees), len(classes)), dtype=np.float32)
+    columns = np.searchsorted(classes, classifier.classes_)
+    known = np.zeros(len(classes), dtype=bool)
+    known[columns] = True
     if sees.any():
-        columns = np.searchsorted(classes, classifier.classes_)
         found = classifier.predict_proba(features.select_rows(sees).X)
         probabilities[np.ix_(sees, columns)] = found
-    return MemberPredictions(sees, probabilities)
+    return MemberPredictions(sees, probabilities, np.broadcast_to(known, probabilities.shape))
+
+
+def neutral_where_unknown(
+    members: Mapping[str, MemberPredictions], frequencies: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the members' probabilities as they are pooled, float32 of shape (n, classes).
+
+    A member says nothing for or against a class that it was not fitted on: where another member
+    was, the class gets its share in `frequencies`, of shape (classes,), and the member's own
+    classes what is left. Its 0 would rule the class out, such as that of all products whose images
+    failed, as soon as one of them has an image.
+    """
+    by_any = np.logical_or.reduce([one.known for one in members.values()])
+    found = {}
+    for name, one in members.items():
+        shares = np.where(by_any & ~one.known, frequencies, 0).astype(np.float32)
+        found[name] = one.probabilities * (1 - shares.sum(axis=1, keepdims=True)) + shares
+    return found
 
 
 def pool_names(members: Mapping[str, Any], strategy: str) -> dict[str, list[str]]:

@@ -21,7 +21,13 @@ from stages.common.errors import InputError
 from stages.common.files import write_json
 from stages.fusion.calibration import LogOpinionPool, even_pool
 from stages.fusion.features import Features
-from stages.fusion.members import BOTH, MemberPredictions, predict_member, rows_by_pool
+from stages.fusion.members import (
+    BOTH,
+    MemberPredictions,
+    neutral_where_unknown,
+    predict_member,
+    rows_by_pool,
+)
 from stages.fusion.preprocessing import BlockPreprocessor
 
 BUILD_FILE = "fusion.json"
@@ -147,7 +153,10 @@ def pool_predictions(
     found = Predictions(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     rows = rows_by_pool({name: one.sees for name, one in members.items()}, np.logical_and)
     for name, chosen in rows.items():  # both comes last, and replaces the others
-        given = {member: members[member].probabilities[chosen] for member in pools[name].weights}
+        given = neutral_where_unknown(
+            {member: members[member].select(chosen) for member in pools[name].weights},
+            np.array(pools[name].frequencies),
+        )
         found.probabilities[chosen] = pools[name].predict_proba(given)
         found.uncalibrated[chosen] = even_pool(given)
     return found

@@ -30,7 +30,13 @@ from stages.fusion.fitting import (
     in_fold,
     refit,
 )
-from stages.fusion.members import BOTH, Member, pool_names, rows_by_pool
+from stages.fusion.members import (
+    BOTH,
+    Member,
+    neutral_where_unknown,
+    pool_names,
+    rows_by_pool,
+)
 from stages.fusion.model import FusedModel, Predictions, pool_predictions
 
 ONE_BY_ONE: RunUnits = Processes(1)
@@ -219,11 +225,10 @@ def _put_together(
             {name: fitted.classifiers[member] for name, member in members.items()},
             pools,
         )
+        judged = {name: one.select(seen, columns) for name, one in own.items()}
         validation = _without_unknown(
-            pool_predictions({name: one.select(seen, columns) for name, one in own.items()}, pools),
-            np.logical_or.reduce(
-                [out_of_fold.known[one] & own[name].sees[:, None] for name, one in members.items()]
-            )[np.ix_(seen, columns)],
+            pool_predictions(judged, pools),
+            np.logical_or.reduce([one.known & one.sees[:, None] for one in judged.values()]),
         )
         history = part.histories[0][next(iter(members.values()))]
         n_products = np.logical_or.reduce([fitted.used[one] for one in members.values()]).sum()
@@ -268,10 +273,10 @@ def calibrate(
         kept = by_all if by_all.any() else known
         fitted_on = np.searchsorted(classes, fitted.labels[used[pool]])
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
-        given = {
-            name: out_of_fold.predictions[members[name]].select(kept, columns).probabilities
-            for name in names
-        }
+        given = neutral_where_unknown(
+            {name: out_of_fold.predictions[members[name]].select(kept, columns) for name in names},
+            frequencies,
+        )
         found = fit_pool(
             given,
             np.searchsorted(classes, out_of_fold.labels[kept]),

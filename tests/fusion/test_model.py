@@ -436,6 +436,25 @@ def test_in_turns_a_class_with_images_in_one_turn_alone_costs_no_trust_in_images
     assert trust[1] > 0.8 * trust[0] > 0
 
 
+@pytest.mark.parametrize("strategy", ["hybrid", "late"])
+def test_a_class_without_images_in_training_is_found_by_its_text_beside_an_image(strategy):
+    """As where all images of a category failed, and those of its new products do not."""
+    features, new = catalogue(n=450), catalogue(n=450, seed=2)
+    has = features.labels != "d"
+    found = replace(
+        features,
+        present={**features.present, "photo": features.present["photo"] & has},
+        blocks={**features.blocks, "photo": features.blocks["photo"] * has[:, None]},
+    )
+    model = trained(settings(), strategy, 3, found, np.arange(450) % 3 + 1).model
+    chosen = new.select_rows(new.has_all_modalities() & (new.labels == "d"))
+    right = [
+        np.mean(model.predict_proba(one).probabilities.argmax(axis=1) == 2)
+        for one in (chosen, without(chosen, "image"))
+    ]
+    assert right[0] > right[1] - 0.05 > 0.8
+
+
 def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
     features = catalogue()
     alone = ~features.has_modality("text") & (features.labels == "d")
