@@ -46,11 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=50, help="of the study, with earlier ones")
     about = "ranges and values, as in --set classifiers.svm.C=1:1000 fusion.strategy=early,late"
-    parser.add_argument("--set", nargs="+", default=SPACE, metavar="KEY=VALUES", help=about)
+    parser.add_argument("--set", nargs="+", action="extend", metavar="KEY=VALUES", help=about)
     model = "the model to be good, as text-svm; else the best of all"
     parser.add_argument("--model", help=model)
     parser.add_argument("--study", type=Path, default=Path("search.log"), help="its file")
     asked = parser.parse_args()
+    asked.set = asked.set or SPACE
     params = load_params()
     check_model(asked.model, params)
     space = read_space(asked.set, params)

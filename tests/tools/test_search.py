@@ -87,6 +87,13 @@ def test_a_list_a_mapping_or_a_text_in_quotes_is_one_value(pipeline, monkeypatch
     assert {each["encoders"] for each in pipeline.tried} == set(values)
 
 
+def test_each_set_is_searched_together_with_the_others(pipeline, monkeypatch):
+    start(
+        monkeypatch, "--trials", "2", "--set", "svm.C=1:10", "--set", "strategy=early,late", "a=x"
+    )
+    assert [set(tried) for tried in pipeline.tried] == [{"svm.C", "strategy", "a"}] * 2
+
+
 def test_without_a_model_the_best_of_all_counts(pipeline, monkeypatch, capsys):
     start(monkeypatch, "--trials", "2", "--set", "svm.C=1:10")
     assert "text-mlp" in capsys.readouterr().out.splitlines()[2]
