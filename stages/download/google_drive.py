@@ -1,8 +1,8 @@
 """Fetch a file that is shared on Google Drive, which needs more than one request."""
 
-import tempfile
 from pathlib import Path
 
+from stages.common.files import atomic_file
 from stages.download.failures import RequestError
 from stages.download.progress import byte_bar
 from stages.download.settings import DownloadSettings
@@ -26,16 +26,14 @@ def fetch_from_drive(
 
     if parse_url(url)[0] is None:
         raise RequestError("it is a link to Google Drive, but not to a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    limit = SizeLimit(path.parent, max_bytes)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, byte_bar("Google Drive") as bar:
+    with atomic_file(path) as part, byte_bar("Google Drive") as bar:
+        limit = SizeLimit(path.parent, max_bytes)
 
         def show(done: int, total: int | None) -> None:
             limit.check(max(done, total or 0))
             bar.total = total
             bar.update(done - bar.n)
 
-        part = Path(folder) / "file"
         try:
             gdown.download(
                 url,
@@ -51,4 +49,3 @@ def fetch_from_drive(
                 f"Google Drive refuses it ({type(error).__name__}): share it with anyone who has "
                 "the link, or download it by hand into data.folder"
             ) from None
-        part.replace(path)

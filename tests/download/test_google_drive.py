@@ -1,5 +1,8 @@
 """Links to Google Drive."""
 
+import os
+from multiprocessing import get_context
+from pathlib import Path
 from unittest.mock import create_autospec
 
 import gdown
@@ -37,6 +40,25 @@ def test_a_google_drive_link_goes_through_gdown_once(tmp_path, monkeypatch):
     assert get(DRIVE, tmp_path) == path
     assert download.call_count == 1
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_part_of_a_google_drive_file_that_a_killed_run_left_is_removed(tmp_path, monkeypatch):
+    def killed(url, output, **_):
+        Path(output).write_bytes(BODY)
+        os._exit(9)
+
+    def give(url, output, **_):
+        Path(output).write_bytes(BODY)
+
+    download = create_autospec(gdown.download, side_effect=killed)
+    monkeypatch.setattr(gdown, "download", download)
+    run = get_context("fork").Process(target=get, args=(DRIVE, tmp_path))
+    run.start()
+    run.join()
+    assert run.exitcode == 9 and list(tmp_path.rglob("*"))
+    download.side_effect = give
+    path = get(DRIVE, tmp_path)
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
