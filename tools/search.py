@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from stages.common.errors import InputError
+from stages.common.files import json_hash, sha256_of
 from stages.common.paths import ENSEMBLE_NAME
 from stages.common.process import run_stage
 from stages.params import Params, load_params
@@ -56,7 +57,7 @@ def main() -> None:
     check_model(asked.model, params)
     space = read_space(asked.set, params)
     with alone(asked.study):
-        search(asked, space)
+        search(asked, space, params)
 
 
 def alone(path: Path) -> AbstractContextManager[Any]:
@@ -73,9 +74,9 @@ def alone(path: Path) -> AbstractContextManager[Any]:
         ) from None
 
 
-def search(asked: argparse.Namespace, space: Space) -> None:
+def search(asked: argparse.Namespace, space: Space, params: Params) -> None:
     """Run the trials that are left of a study, and print the best ones."""
-    study = open_study(asked.study, asked.set, asked.model)
+    study = open_study(asked.study, asked.set, asked.model, products_of(params))
     left = max(asked.trials - len(trials(study, "COMPLETE")) - len(trials(study, "FAIL")), 0)
     for i in tqdm(range(left), "trials", disable=None):
         if not try_one(study, space, asked.model) and i == 0:
@@ -144,11 +145,26 @@ def _value(params: Any, key: str) -> Any:
     return params
 
 
-def open_study(path: Path, texts: Sequence[str], model: str | None) -> "Study":
+def products_of(params: Params) -> str:
+    """Return a hash of what decides on which products models are validated.
+
+    That is the seed, the settings of the data and the split, and the data that DVC tracks.
+    """
+    data = params.data
+    tracked = [*data.folder.rglob("*.dvc"), *data.folder.parent.glob(f"{data.folder.name}.dvc")]
+    return json_hash(
+        params.seed,
+        data.model_dump(mode="json"),
+        params.split.model_dump(mode="json"),
+        sorted((file.as_posix(), sha256_of(file)) for file in tracked),
+    )
+
+
+def open_study(path: Path, texts: Sequence[str], model: str | None, products: str) -> "Study":
     """Return the study in a file, which is made where there is none.
 
     A trial that an earlier search did not finish is queued again. Raises InputError where the study
-    is of other parameters or of another model.
+    is of other parameters, of another model, or of other products, whose scores say nothing here.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -163,7 +179,13 @@ def open_study(path: Path, texts: Sequence[str], model: str | None) -> "Study":
     known = study.user_attrs.setdefault("about", about)
     if known != about:
         raise InputError(f"{path} searches {known}: name another file with --study")
+    if study.user_attrs.get("products", products) != products:
+        raise InputError(
+            f"{path} searches other products: seed, data or split in params.yaml, or the data that "
+            "DVC tracks, have changed since: name another file with --study"
+        )
     study.set_user_attr("about", about)
+    study.set_user_attr("products", products)
     study.sampler = optuna.samplers.TPESampler(multivariate=True, seed=len(study.trials))
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)

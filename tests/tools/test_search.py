@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 from shutil import copyfile
 
 import pytest
@@ -162,6 +163,21 @@ def test_a_study_of_something_else_is_not_mixed_up(pipeline, monkeypatch):
         with pytest.raises(InputError, match=r"search\.log searches text-svm by .*--study"):
             start(monkeypatch, "--trials", "2", *other)
     start(monkeypatch, "--trials", "1", "--study", "other.log", "--set", "a=x")
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "data/catalogue/products.csv.dvc"])
+def test_trials_on_other_products_are_not_mixed_up(pipeline, monkeypatch, file):
+    tracked = Path("data/catalogue/products.csv.dvc")
+    tracked.parent.mkdir(parents=True)
+    tracked.write_text("outs:\n- md5: a\n  path: products.csv\n")
+    start(monkeypatch, "--trials", "1", *SVM)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("jobs: auto", "jobs: 1"))
+    start(monkeypatch, "--trials", "2", *SVM)
+    changed = Path(file).read_text().replace("md5: a", "md5: b").replace("seed: 42", "seed: 43")
+    Path(file).write_text(changed)
+    with pytest.raises(InputError, match=r"search\.log searches other products: .*--study"):
+        start(monkeypatch, "--trials", "3", *SVM)
+    assert len(pipeline.tried) == 2
 
 
 @pytest.mark.parametrize("text", ["svm.C", "svm.C=", "=1:2", "C=0:10", "C=10:1", "C=1:e"])
