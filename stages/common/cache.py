@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from stages.common.files import remove_leftovers
+
 
 def cache_folder() -> Path:
     """Return `.cache` at the top of the repository.
@@ -23,9 +25,11 @@ def cache_folder() -> Path:
 def remove_unused(used: Path, kept: int) -> None:
     """Note that a file or folder of the cache is used; of its kind, keep those used last.
 
-    Its kind is all that lies beside it and has no dot in front of its name. Other processes may do
-    the same meanwhile.
+    Its kind is all that lies beside it and has no dot in front of its name. What killed runs left
+    there half-written is removed: its name is a hash, which may never be written to again. Other
+    processes may do the same meanwhile.
     """
+    remove_leftovers(used.parent)
     last_use = {}
     with suppress(FileNotFoundError):
         now = time.time_ns()  # finer than the clock of the file system
