@@ -10,7 +10,7 @@ import aiohttp
 
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
-from stages.common.files import atomic_file, write_json
+from stages.common.files import atomic_file, remove_leftovers, write_json
 from stages.download.client import Client, check_status, open_session
 from stages.download.failures import DiskFullError, RequestError
 from stages.download.google_drive import DRIVE_HOSTS, fetch_from_drive
@@ -43,6 +43,7 @@ def fetch_file(
         source = mirrored(url, mirror)
         host = parse_http_url(source).host
         path = (cache or cache_folder() / "files") / file_name(source)
+        remove_leftovers(path.parent)  # of killed runs, whose URL may have been another one
         if host in DRIVE_HOSTS:
             fetch_from_drive(source, path, settings, max_bytes)
         else:

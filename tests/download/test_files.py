@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import shutil
 import time
+from multiprocessing import get_context
 
 import pytest
 from helpers.http_host import BODY, cut_short, endless, hang_up, settings, trickle
@@ -60,6 +62,22 @@ def test_files_of_two_urls_do_not_mix(host, tmp_path):
     host.answers = {"/f?v=1": [b"one"], "/f?v=2": [b"two"]}
     assert get(f"{host.url}/f?v=1", tmp_path).read_bytes() == b"one"
     assert get(f"{host.url}/f?v=2", tmp_path).read_bytes() == b"two"
+
+
+def test_a_part_of_another_url_s_file_that_a_killed_run_left_is_removed(
+    host, tmp_path, monkeypatch
+):
+    """As where a link is signed anew each day, so that no two runs ask for one URL."""
+    host.answers = {"/f.zip?signed=monday": [BODY], "/f.zip?signed=tuesday": [BODY]}
+    with monkeypatch.context() as killed:
+        killed.setattr(files.SizeLimit, "check", lambda *_: os._exit(9))
+        address = f"{host.url}/f.zip?signed=monday"
+        run = get_context("fork").Process(target=get, args=(address, tmp_path))
+        run.start()
+        run.join()
+    assert run.exitcode == 9 and cached(tmp_path / "files")
+    path = get(f"{host.url}/f.zip?signed=tuesday", tmp_path)
+    assert path.read_bytes() == BODY and cached(tmp_path / "files") == []
 
 
 @pytest.mark.parametrize("fault", [503, 429, cut_short, hang_up])
