@@ -9,6 +9,8 @@ started again goes on with it. The exit code is 1 where a trial failed.
 """
 
 import argparse
+import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -171,6 +173,7 @@ def open_study(path: Path, texts: Sequence[str], model: str | None, products: st
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    drop_cut_line(path)
     storage = JournalStorage(JournalFileBackend(str(path)))
     study = optuna.create_study(
         storage=storage, study_name="search", direction="maximize", load_if_exists=True
@@ -191,6 +194,24 @@ def open_study(path: Path, texts: Sequence[str], model: str | None, products: st
         study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
         study.enqueue_trial(trial.params)
     return study
+
+
+def drop_cut_line(path: Path) -> None:
+    """Take the last line off a study's file where a kill or a full disk has cut it.
+
+    Optuna would go on within that line. Raises InputError where the file is no study, which then
+    stays as it is.
+    """
+    content = path.read_bytes() if path.is_file() else b""
+    *lines, cut = content.split(b"\n")
+    try:
+        is_study = all("op_code" in json.loads(line) for line in lines or [cut] if line)
+    except (ValueError, TypeError):
+        is_study = False
+    if not is_study:
+        raise InputError(f"{path} is no study, or damaged: name another file with --study")
+    if cut:
+        os.truncate(path, len(content) - len(cut))
 
 
 def try_one(study: "Study", space: Space, model: str | None) -> bool:

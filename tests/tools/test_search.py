@@ -122,6 +122,25 @@ def test_a_trial_that_was_killed_is_done_again(pipeline, monkeypatch):
     assert len(pipeline.tried) == 4 and pipeline.tried[1] == pipeline.tried[0]
 
 
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_study_whose_last_line_was_cut_goes_on_with_the_others(pipeline, monkeypatch, cut):
+    start(monkeypatch, "--trials", "3", *SVM)
+    study = Path("search.log")
+    study.write_bytes(study.read_bytes()[:-cut])  # as by a kill, or on a full disk
+    start(monkeypatch, "--trials", "4", *SVM)
+    start(monkeypatch, "--trials", "5", *SVM)
+    # The end of the third was cut off: it is done again.
+    assert len(pipeline.tried) == 6 and pipeline.tried[3] == pipeline.tried[2]
+
+
+@pytest.mark.parametrize("content", ["a note", "a note\n", "[1]\n", "1\n", "{}\n{}"])
+def test_a_file_that_is_no_study_stays_as_it_is(pipeline, monkeypatch, content):
+    Path("notes.txt").write_text(content)
+    with pytest.raises(InputError, match=r"notes\.txt is no study, or damaged: .*--study"):
+        start(monkeypatch, "--study", "notes.txt", *SVM)
+    assert Path("notes.txt").read_text() == content and pipeline.tried == []
+
+
 def test_a_second_search_at_the_same_time_leaves_the_study_to_the_first(pipeline, monkeypatch):
     def searched_again(*command: str) -> str:
         if command[0] == "dvc":
