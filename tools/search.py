@@ -98,7 +98,7 @@ def check_model(model: str | None, params: Params) -> None:
 
 
 def read_space(texts: Sequence[str], params: Params) -> Space:
-    """Return the ranges and values by parameter. Raises InputError naming what is neither.
+    """Return the ranges and values by parameter. Raises InputError naming what is neither or twice.
 
     A range is one of integers where both ends, and the value in `params`, are integers.
     """
@@ -107,6 +107,8 @@ def read_space(texts: Sequence[str], params: Params) -> Space:
         key, _, values = text.partition("=")
         if not key or not values:
             raise InputError(f"--set {text}: give a range, as in KEY=1:1000, or values, KEY=a,b")
+        if key in space:
+            raise InputError(f"--set {text}: {key} is set twice, give all its values at once")
         if found := RANGE.fullmatch(values):
             try:
                 low, high = map(float, found.groups())

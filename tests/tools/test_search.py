@@ -206,6 +206,12 @@ def test_what_is_no_range_and_no_values_is_refused(pipeline, monkeypatch, text):
     assert pipeline.tried == []
 
 
+def test_a_parameter_that_is_set_twice_is_refused(pipeline, monkeypatch):
+    with pytest.raises(InputError, match="--set a=y: a is set twice"):
+        start(monkeypatch, "--trials", "1", "--set", "a=x", "--set", "a=y")
+    assert pipeline.tried == []
+
+
 def test_a_parameter_that_takes_integers_gets_integers(pipeline, monkeypatch):
     key = "classifiers.svm.n_components"
     start(monkeypatch, "--trials", "8", "--set", f"{key}=500:20000", "classifiers.svm.C=1:1000")
