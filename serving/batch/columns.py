@@ -46,8 +46,9 @@ def choose_columns(
     """Return the columns to read of a table that has the columns `found`.
 
     What `named` does not say is taken from the table that the model was trained on, or else the
-    column that is named for what it holds. Raises InputError where a column that is named is not
-    there, and where there is none that the model reads.
+    column that is named for what it holds, unless that is known to hold something else. Raises
+    InputError where a column that is named is not there, and where there is none that the model
+    reads.
     """
     for key, column in named.items():
         if column not in found:
@@ -57,8 +58,10 @@ def choose_columns(
             )
     wanted = _texts_read(model) + [*IMAGES] * _sees_images(model)
     own = model.table or {}
+    known = {key: named.get(key) or own.get(key) for key in KEYS}
+    known = {key: name for key, name in known.items() if name in found}
     chosen = {
-        key: next((name for name in (named.get(key), own.get(key), key) if name in found), None)
+        key: known.get(key, key if key in found and key not in known.values() else None)
         for key in ("sku", *wanted)
     }
     _keep_one_image(chosen, named, own, archive)

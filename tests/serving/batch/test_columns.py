@@ -50,6 +50,16 @@ def test_a_column_that_the_new_table_lacks_is_looked_for_by_what_it_holds(choose
     assert choose(["name", "photo"], own=OWN) == {"name": "name", "image_url": "photo"}
 
 
+def test_a_column_that_holds_one_thing_is_not_read_as_another_by_its_name(choose):
+    own = OWN | {"name": "description", "description": None}
+    assert choose(["id", "description"], own=own) == {"sku": "id", "name": "description"}
+    assert choose(["description"], ["name=description"]) == {"name": "description"}
+    assert choose(["name", "title"], ["sku=name", "description=title"]) == {
+        "sku": "name",
+        "description": "title",
+    }
+
+
 def test_the_command_line_comes_first(choose):
     found = ["id", "title", "heading", "photo", "file"]
     named = ["name=heading", "image_path=file"]
