@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from serving.server.bodies import read_predict_request
 from serving.server.errors import Refusal, response_to_wrong_option
 from serving.server.guard import Guard, HungUp
-from serving.server.metrics import MeasuredApp
+from serving.server.metrics import HUNG_UP, MeasuredApp
 from serving.server.openapi import REFUSALS, request_body, routes_page
 from serving.server.page import mount_page
 from serving.server.schemas import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HUNG_UP = 499  # in /metrics: the client did not wait
 TITLE = "Product classifier"
 DESCRIPTION = (
     "Sorts products into classes by their image and their text, and says of each how sure it is."

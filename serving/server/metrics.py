@@ -17,6 +17,7 @@ PREFIX = "product_classifier"
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 UNKNOWN = "other"
+HUNG_UP = 499  # the client did not wait
 
 
 class Metrics:
@@ -66,7 +67,7 @@ class MeasuredApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), 0
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -76,8 +77,9 @@ class MeasuredApp:
 
         try:
             await self._app(scope, receive, watch)
+            status = status or HUNG_UP  # nobody else gets no answer
         finally:
             # Only paths that exist: any other would make a label that stays for ever.
             route = getattr(scope.get("route"), "path", None) or UNKNOWN
-            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.requests.labels(route, str(status or 500)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

@@ -197,6 +197,18 @@ def test_a_client_that_hangs_up_leaves_the_queue(predictor):
     assert held.batches == [1, 1]
 
 
+def test_a_client_that_hangs_up_before_its_body_has_come_is_no_fault_of_the_server(predictor):
+    with running(predictor) as port:
+        for length in (b"Content-Length: 1000", b"Content-Length: 1000000000"):
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(HEAD + length + b"\r\n\r\n" + LAMP)
+        metrics = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        until = time.monotonic() + 60
+        while b'other",status="499"} 2.0' not in (found := send(port, metrics)):
+            assert b'status="500"' not in found and time.monotonic() < until
+            time.sleep(0.01)
+
+
 def test_connections_over_the_limit_are_closed_and_those_below_answered(predictor):
     with running(predictor, max_connections=3) as port:
         held = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
