@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def _file_of(image: PIL.Image.Image) -> bytes:
     """Return a Pillow image as a file that keeps all its values; raise ImageError if damaged."""
     file = io.BytesIO()
     try:
-        image = PIL.ImageOps.exif_transpose(image)
+        with suppress(Exception):  # damaged EXIF data turn nothing, as in the pipeline
+            image = PIL.ImageOps.exif_transpose(image)
         if image.mode in _IN_NO_FILE:
             image = image.convert(_IN_NO_FILE[image.mode])
         image.save(file, "PNG" if image.mode in _PNG_MODES else "TIFF", compress_level=1)

@@ -115,6 +115,15 @@ def test_a_photograph_that_lies_on_its_side_is_turned():
     assert left[2] > 200 > 60 > left[0] and right[0] > 200 > 60 > right[2]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_pillow_s_image_with_damaged_exif_data_is_read_as_its_file_is(kind):
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (50, 80), "navy").save(file, kind, exif=b"no exif data")
+    as_file = read_product({"image": file.getvalue()}, BOTH, 32)
+    assert as_file.jpeg is not None
+    assert read_product({"image": PIL.Image.open(file)}, BOTH, 32) == as_file
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
