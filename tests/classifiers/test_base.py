@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.mutations import mutations
 from sklearn.linear_model import LogisticRegression
 
 from stages.classifiers.base.estimators import MODEL_FILE
@@ -53,6 +54,20 @@ def test_a_file_that_holds_no_classifier_is_refused(tmp_path, planted):
     (tmp_path / MODEL_FILE).write_bytes(planted)
     with pytest.raises(InputError, match=r"model\.skops holds no classifier"):
         Classifier.load(tmp_path)
+
+
+def test_a_file_that_was_damaged_on_its_way_is_loaded_or_refused(tmp_path):
+    estimator = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
+    content = dumps({"block_weights": {"minilm": 1.0}, "estimator": estimator})
+    n_refused = 0
+    for damaged in mutations(content, 200, seed=1):
+        (tmp_path / MODEL_FILE).write_bytes(damaged)
+        try:
+            Classifier.load(tmp_path)
+        except InputError as error:
+            assert "model.skops" in str(error)
+            n_refused += 1
+    assert n_refused > 100
 
 
 def test_an_estimator_without_its_block_weights_is_refused(tmp_path):

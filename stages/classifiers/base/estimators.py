@@ -92,8 +92,12 @@ class SklearnClassifier:
         except UntrustedTypesFoundException as error:
             found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
             raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
-        except (zipfile.BadZipFile, KeyError, TypeError):
-            raise InputError(f"{path} holds no classifier: `dvc repro -f` rebuilds it") from None
+        except PermissionError:
+            raise
+        except Exception as error:  # skops and zipfile raise nearly anything on damaged data
+            raise InputError(
+                f"{path} holds no classifier ({type(error).__name__}): `dvc repro -f` rebuilds it"
+            ) from None
         return classifier
 
 
