@@ -63,8 +63,11 @@ def _plain(value: Any) -> Any:
 
 def _text(row: Mapping[Any, Any], key: str) -> tuple[str | None, str | None]:
     """Return a text of a row, or why it cannot be read."""
+    value = _plain(row.get(key))
+    if isinstance(value, np.ndarray):  # what pandas makes of a list in a Parquet file
+        value = value.tolist()
     try:
-        return to_text(_plain(row.get(key))), None
+        return to_text(value), None
     except RowError as error:
         return None, f"{key} {error.reason}: {error.fix}"
 

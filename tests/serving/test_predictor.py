@@ -188,6 +188,13 @@ def test_missing_cells_of_a_frame_are_missing_inputs(predictor):
     ]
 
 
+def test_a_list_of_texts_says_the_same_in_a_frame_and_in_arrow(text_predictor):
+    table = pa.table({"name": ["Lamp 7"], "description": [["made of glass", "one of our lamps"]]})
+    wanted, found = text_predictor.predict(table), text_predictor.predict(table.to_pandas())
+    assert found["error"].tolist() == wanted["error"].to_pylist() == [None]
+    assert found["probability"].tolist() == wanted["probability"].to_pylist()
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, pa.table])
 def test_a_table_without_a_column_to_read_is_refused(predictor, text_predictor, make):
     table = make({"title": ["Lamp"], "sku": ["1"]})

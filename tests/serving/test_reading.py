@@ -47,6 +47,7 @@ def test_texts_are_cleaned_as_the_pipeline_cleans_them():
         (pd.NaT, ""),
         (True, "true"),
         (["a", "b"], "a b"),
+        (np.array(["a", None, "b"], dtype=object), "a b"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
         (b"caf\xc3\xa9", "café"),
         ("Lamp \ud83d", "Lamp \ufffd"),  # an emoji that was cut
