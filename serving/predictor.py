@@ -13,7 +13,7 @@ from serving.answer_table import to_frame, to_table
 from serving.answers import ASK, FILE, Candidate, Prediction
 from serving.model import Answers, ServedModel
 from serving.products import Product
-from serving.reading import read_product
+from serving.reading import fields_read, read_product
 from serving.rows import Rows, is_frame, rows_of
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
@@ -37,6 +37,7 @@ class Predictor:
         self.inputs: frozenset[str] = model.inputs
         self._thresholds = {float(key): value for key, value in self.file.thresholds.items()}
         self.accuracies: list[float] = sorted(self._thresholds)
+        self._fields = fields_read(self.file)
 
     @classmethod
     def load(
@@ -113,11 +114,11 @@ class Predictor:
 
     def read(self, row: Any) -> Product:
         """Return the product of a row, read as the model needs it; see `read_product`."""
-        return read_product(row, self.inputs, self.file.image_size)
+        return read_product(row, self.inputs, self.file.image_size, self._fields)
 
     def _batches(self, products: Rows) -> Any:
         """Yield the products of rows of any form, so many at a time."""
-        rows = rows_of(products, self.inputs)
+        rows = rows_of(products, self.inputs, self._fields)
         for start in range(0, len(rows), BATCH):
             yield [self.read(row) for row in rows[start : start + BATCH]]
 

@@ -16,6 +16,7 @@ from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.rows import RowError
 from stages.common.image_ref import is_url
 from stages.download.image_conversion import ImageError, to_jpeg
+from stages.fusion.model_file import ModelFile
 
 TEXT_KEYS = ("name", "description", "manufacturer")
 KEYS = ("sku", *TEXT_KEYS, "image")
@@ -25,12 +26,18 @@ _PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 _IN_NO_FILE = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA"}  # modes, and those that files have
 
 
-def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> Product:
+def read_product(
+    row: Any,
+    inputs: Collection[str],
+    image_size: int | None,
+    fields: Collection[str] = TEXT_KEYS,
+) -> Product:
     """Return a product, its texts cleaned and its image converted as the pipeline does both.
 
     `row` is a mapping with any of KEYS. Its image is the bytes of a file, a Pillow image or the
-    path of a file. `inputs` says what the model sees: what it does not see is not read, so it never
-    fails. Nothing is raised for a faulty row: `error` or `image_error` says what is wrong with it.
+    path of a file. `inputs` says what the model sees, and `fields` which texts: what it does not
+    see is not read, so it never fails. Nothing is raised for a faulty row: `error` or `image_error`
+    says what is wrong with it.
     """
     if not isinstance(row, Mapping):
         return Product(error=f"the row is a {type(row).__name__}, not a mapping of {_KEY_LIST}")
@@ -38,7 +45,7 @@ def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> P
     sku = (sku or "").strip() or None
     texts: dict[str, str] = {}
     if "text" in inputs:
-        for key in TEXT_KEYS:
+        for key in fields:
             text, fault = _text(row, key)
             texts[key] = clean_text(text)
             error = error or fault
@@ -51,6 +58,12 @@ def read_product(row: Any, inputs: Collection[str], image_size: int | None) -> P
         except ImageError as fault:
             image_error = str(fault)
     return Product(sku=sku, jpeg=jpeg, image_error=image_error, **texts)
+
+
+def fields_read(model: ModelFile) -> list[str]:
+    """Return the texts of a product that a model's encoders read."""
+    fields = {field for encoder in model.encoders.values() for field in encoder.fields}
+    return [key for key in TEXT_KEYS if key in fields]
 
 
 def _plain(value: Any) -> Any:

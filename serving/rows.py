@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import pyarrow as pa
 
-from serving.reading import KEYS, TEXT_KEYS
+from serving.reading import KEYS
 from stages.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ def _columns_of(table: Any) -> Sequence[Any]:
     return table.columns if is_frame(table) else table.column_names
 
 
-def rows_of(products: Rows, inputs: Collection[str]) -> Sequence[Any]:
+def rows_of(products: Rows, inputs: Collection[str], fields: Sequence[str]) -> Sequence[Any]:
     """Return the rows of products in any form; a row may be anything.
 
     Raises InputError where a table has none of the columns that a model of `inputs`, image and
-    text, reads, and where `products` are no sequence of rows.
+    text, reads, of the texts `fields`, and where `products` are no sequence of rows.
     """
     if isinstance(products, pa.Table) or is_frame(products):
         names = list(_columns_of(products))
         known = [key for key in KEYS if key in names]
-        wanted = [*TEXT_KEYS] * ("text" in inputs) + ["image"] * ("image" in inputs)
+        wanted = [*fields] * ("text" in inputs) + ["image"] * ("image" in inputs)
         if not set(known) & set(wanted):
             raise InputError(
                 f"the table has the columns {', '.join(map(str, names)) or 'none'}, and the model "

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from serving.reading import TEXT_KEYS, fields_read
 from stages.catalog.settings import TableColumns
 from stages.common.errors import InputError
 from stages.fusion.model_file import ModelFile
 
-TEXTS = ("name", "description", "manufacturer")
 IMAGES = ("image_path", "image_url")
-KEYS = ("sku", *TEXTS, *IMAGES)
+KEYS = ("sku", *TEXT_KEYS, *IMAGES)
 N_LISTED = 30  # columns that a message lists
 
 
@@ -56,7 +56,7 @@ def choose_columns(
                 f"{table} has no column {column!r} (--column {key}={column}); it has "
                 f"{_listed(found)}"
             )
-    wanted = _texts_read(model) + [*IMAGES] * _sees_images(model)
+    wanted = fields_read(model) + [*IMAGES] * _sees_images(model)
     own = model.table or {}
     known = {key: named.get(key) or own.get(key) for key in KEYS}
     known = {key: name for key, name in known.items() if name in found}
@@ -77,12 +77,6 @@ def choose_columns(
     columns = dict.fromkeys(KEYS) | chosen
     in_archive = archive if chosen.get("image_path") else None
     return TableColumns(sheet=sheet, label=None, archive=in_archive, **columns)
-
-
-def _texts_read(model: ModelFile) -> list[str]:
-    """Return the texts of a product that the model's encoders read."""
-    fields = {field for encoder in model.encoders.values() for field in encoder.fields}
-    return [name for name in TEXTS if name in fields]
 
 
 def _sees_images(model: ModelFile) -> bool:

@@ -117,6 +117,16 @@ def test_a_model_of_text_never_looks_at_an_image(text_predictor):
     assert text_predictor.inputs == {"text"}
 
 
+def test_a_text_that_no_encoder_reads_is_not_read_and_never_fails(text_predictor):
+    row = without(row_of("Towels", 3), "image")
+    wanted, *found = text_predictor.predict(
+        [row, row | {"manufacturer": {"id": 7}}, row | {"manufacturer": b"\xff"}]
+    )
+    assert found == [wanted] * 2 and wanted.label == "Towels"
+    with pytest.raises(InputError, match="manufacturer, and the model reads name, description"):
+        text_predictor.predict(pd.DataFrame({"manufacturer": ["Acme"]}))
+
+
 def test_a_product_alone_gets_the_answer_that_it_gets_among_many(predictor):
     rows = rows_of(200)
     rows[5] = without(rows[5], "image")
@@ -199,10 +209,10 @@ def test_a_list_of_texts_says_the_same_in_a_frame_and_in_arrow(text_predictor):
 def test_a_table_without_a_column_to_read_is_refused(predictor, text_predictor, make):
     table = make({"title": ["Lamp"], "sku": ["1"]})
     with pytest.raises(
-        InputError, match=r"columns title, sku, .*name, description, manufacturer, image"
+        InputError, match=r"columns title, sku, .*reads name, description, image: rename"
     ):
         predictor.predict(table)
-    with pytest.raises(InputError, match="reads name, description, manufacturer: rename"):
+    with pytest.raises(InputError, match="reads name, description: rename"):
         text_predictor.predict(make({"image": ["lamp.jpg"]}))
 
 
