@@ -70,7 +70,8 @@ class ServedModel:
         """Load the model in `folder`; raises InputError where something is missing or damaged."""
         file = ModelFile.load(folder)
         fitted = load_fitted(folder / file.folder)
-        if fitted.classes != file.labels or fitted.inputs != _inputs(file):
+        is_like = fitted.classes == file.labels and fitted.inputs == _inputs(file)
+        if not is_like or not file.blocks.keys() <= fitted.preprocessor.means.keys():
             raise InputError(f"{folder / file.folder} is of another model: copy the model anew")
         encoders = load_encoders(file, folder, backend, precision)
         index = NeighborIndex.load(folder / NEIGHBORS, list(file.blocks))

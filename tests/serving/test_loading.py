@@ -175,6 +175,13 @@ def test_the_arrays_of_another_model_are_refused(copy, model_folders):
         Predictor.load(copy)
 
 
+def test_the_preprocessing_of_another_model_is_refused(copy, model_folders):
+    other = model_folders["text"] / "fold-1" / "preprocessing.safetensors"
+    shutil.copy(other, copy / "fold-1" / "preprocessing.safetensors")
+    with pytest.raises(InputError, match="fold-1 is of another model: copy the model anew"):
+        Predictor.load(copy)
+
+
 def test_neighbours_are_not_needed_but_must_be_of_the_model(copy, model_folders):
     shutil.copy(model_folders["text"] / "neighbors.parquet", copy / "neighbors.parquet")
     with pytest.raises(InputError, match="is no index of this model"):
