@@ -44,6 +44,7 @@ def read_input(
 
 def _input_row(raw: RawProduct | RowError, sku: str | None) -> InputRow:
     if isinstance(raw, RowError):
+        sku = (raw.sku or "").strip() or sku
         return InputRow(Product(sku=sku, error=in_flags(f"{raw.reason}: {raw.fix}")), None)
     clean = clean_product(raw)
     product = Product(clean.sku or sku, clean.name, clean.description, clean.manufacturer)

@@ -142,7 +142,8 @@ def _texts(
             else:
                 text[name] = to_text(cell, " > " if name == settings.label else " ")
         except RowError as error:
-            raise RowError(f"{name} {error.reason}", error.fix) from None
+            sku = text.get(settings.sku)  # the first column, if there is one
+            raise RowError(f"{name} {error.reason}", error.fix, sku) from None
     return text
 
 

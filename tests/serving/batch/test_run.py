@@ -117,6 +117,17 @@ def test_bad_rows_among_a_thousand_harm_no_other(tmp_path, predict, monkeypatch)
     assert "4 without an answer (" in summary.words()
 
 
+def test_a_row_with_a_cell_that_cannot_be_read_keeps_its_sku(tmp_path, predict):
+    entries = products(4)
+    entries[1]["name"] = {"en": "Lamp"}
+    entries[2]["sku"] = {"id": 7}
+    (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    rows, summary = predict("new.jsonl", "text")
+    assert [row["sku"] for row in rows] == [entries[0]["sku"], entries[1]["sku"], None, "T3"]
+    assert rows[1]["error"].startswith("name is an object with the keys 'en'")
+    assert summary.errors.total() == 2
+
+
 @pytest.mark.parametrize("name", ["new.jsonl", "new.json"])
 def test_an_entry_that_is_no_product_is_a_row_with_an_error(tmp_path, predict, name):
     entries = [json.dumps(row) for row in products(3)]

@@ -7,12 +7,16 @@ from typing import Any
 
 
 class RowError(ValueError):
-    """A row or a cell cannot be read: `reason` says why, `fix` what the user can do."""
+    """A row or a cell cannot be read: `reason` says why, `fix` what the user can do.
 
-    def __init__(self, reason: str, fix: str) -> None:
+    `sku` is that of the row, where it is known.
+    """
+
+    def __init__(self, reason: str, fix: str, sku: str | None = None) -> None:
         super().__init__(f"{reason}: {fix}")
         self.reason = reason
         self.fix = fix
+        self.sku = sku
 
 
 @dataclass(frozen=True)
