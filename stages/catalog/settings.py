@@ -47,7 +47,6 @@ class TableSettings(TableColumns):
 
     path: Name
     sku: Name
-    name: Name
     label: Name
 
 

@@ -244,6 +244,15 @@ def test_a_product_with_only_an_image_is_kept_and_counted(run):
     assert metrics()["products"]["without_text"] == 1
 
 
+def test_a_table_of_images_alone_needs_no_column_of_names(run, capsys):
+    table = YAML(typ="safe").load(TOP / "params.yaml")["data"]["table"]
+    labels = ["Audio"] * 3 + ["TV"] * 3
+    rows = [(str(n), "x", "x", "x", one, f"http://x/{n}.jpg") for n, one in enumerate(labels)]
+    run(rows, table=table | dict.fromkeys(("name", "description", "manufacturer")))
+    assert {(row["name"], row["description"]) for row in kept()} == {("", "")}
+    assert "no product has a text: only image models will be trained" in capsys.readouterr().out
+
+
 def test_rounded_skus_are_refused_before_anything_is_written(run):
     rows = [("4.00638E+12", f"Radio {n}", "", "", "Audio", "") for n in range(3)]
     with pytest.raises(InputError, match="3 of 10 SKUs look as if a spreadsheet had rounded them"):
