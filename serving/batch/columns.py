@@ -112,9 +112,12 @@ def _note(found: Sequence[str]) -> str:
     return f" (separated by {separator!r}: .csv has commas, .tsv tabs)" if separator else ""
 
 
-def say_columns(columns: TableColumns) -> str:
-    """Return which columns are read, in words."""
-    said = columns.model_dump(include=set(KEYS))
-    return ", ".join(
-        key if column == key else f"{column} as {key}" for key, column in said.items() if column
-    )
+def say_columns(columns: TableColumns, model: ModelFile) -> str:
+    """Return which columns are read, in words, and how to name those of an input that has none."""
+    found = {key: name for key, name in columns.model_dump(include=set(KEYS)).items() if name}
+    words = ", ".join(key if name == key else f"{name} as {key}" for key, name in found.items())
+    if _sees_images(model) and found.keys().isdisjoint(IMAGES):
+        words += "; no images: name their column, if there is one, in --column image_path=..."
+    if (texts := _texts_read(model)) and found.keys().isdisjoint(texts):
+        words += f"; no texts: name their column, if there is one, in --column {texts[0]}=..."
+    return words

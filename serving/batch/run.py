@@ -52,7 +52,7 @@ def predict_table(options: Options) -> Summary:
     )
     run, folder = _describe(options, columns), folder_of(options.output)
     _check_output(options, is_of_run(folder, run))
-    _say(f"reads {say_columns(columns)}")
+    _say(f"reads {say_columns(columns, model)}")
     predictor = Predictor.load(options.model)
     workers = select_workers(options.compute, use_gpus=True, reads=[options.model])
     if workers is not None:

@@ -36,6 +36,16 @@ def test_every_row_has_its_prediction_in_its_place(tmp_path, predict):
     assert summary.words().startswith("21 rows: 21 filed, 0 for a person to decide, 0 without")
 
 
+def test_an_input_whose_column_is_not_known_is_said_with_how_to_name_it(tmp_path, predict, capsys):
+    rows = [row | {"photo": "a.jpg"} for row in products(2)]
+    write_csv(tmp_path / "new.csv", rows)
+    predict("new.csv")
+    assert "no images: name their column, if there is one, in --column" in capsys.readouterr().err
+    predict("new.csv", columns={"image_path": "photo"}, overwrite=True)
+    predict("new.csv", "text", overwrite=True)
+    assert "name their column" not in capsys.readouterr().err
+
+
 def in_json(rows):
     return json.dumps({"products": rows}).encode()
 
