@@ -120,7 +120,11 @@ class Params(Settings):
                 f"modalities.{name}.encoders", modality.encoders or [], there, "its folder has"
             )
             if not self.blocks_of(name):
-                raise ValueError(f"modalities.{name} has no encoder left to see with")
+                raise ValueError(
+                    f"modalities.{name} has no encoder left to see with: name one in "
+                    "image.encoders or text.encoders, or keep only the modality of the input that "
+                    "is left"
+                )
         used = {name: self.encoders[name] for name in (*self.image.encoders, *self.text.encoders)}
         seen = {name: list(self.blocks_of(name).values()) for name in self.modalities}
         for name, classifier in self.classifiers.items():

@@ -324,7 +324,12 @@ def test_a_missing_key_is_named(place):
             {"embeddings": "data/embeddings"},
             "modalities.coverage needs another name",
         ),
-        ("text.encoders", [], "modalities.text has no encoder left"),
+        (
+            "text.encoders",
+            [],
+            "modalities.text has no encoder left to see with: name one in image.encoders or "
+            "text.encoders, or keep only the modality of the input that is left",
+        ),
         (
             "encoders.Bert-Base",
             {"kind": "keras", "model": "ResNet50"},
