@@ -70,7 +70,8 @@ def choose_columns(
     if not any(chosen.get(key) for key in wanted):
         raise InputError(
             f"{table} has the columns {_listed(found)}, and the model reads {', '.join(wanted)}: "
-            f"say which is which, as in --column {wanted[0]}=title"
+            f"say which is which, as in --column {wanted[0]}="
+            + ("photo" if wanted[0] in IMAGES else "title")
         )
     if archive is not None and _sees_images(model) and chosen["image_path"] is None:
         raise InputError(

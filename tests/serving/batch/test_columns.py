@@ -99,6 +99,11 @@ def test_a_table_without_a_column_to_read_is_refused_with_what_it_has(choose):
         assert part in str(caught.value)
 
 
+def test_where_images_alone_are_read_the_example_names_a_column_of_images(choose):
+    with pytest.raises(InputError, match="as in --column image_path=photo"):
+        choose(["sku", "foto"], own=OWN | {"name": None, "description": None})
+
+
 @pytest.mark.parametrize(("separator", "said"), [(";", "';'"), ("|", r"'\|'"), ("\t", r"'\\t'")])
 def test_a_table_with_another_separator_is_refused_with_its_name(choose, separator, said):
     for named in ([], ["name=name"]):
