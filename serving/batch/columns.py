@@ -119,6 +119,6 @@ def say_columns(columns: TableColumns, model: ModelFile) -> str:
     words = ", ".join(key if name == key else f"{name} as {key}" for key, name in found.items())
     if _sees_images(model) and found.keys().isdisjoint(IMAGES):
         words += "; no images: name their column, if there is one, in --column image_path=..."
-    if (texts := _texts_read(model)) and found.keys().isdisjoint(texts):
+    if (texts := fields_read(model)) and found.keys().isdisjoint(texts):
         words += f"; no texts: name their column, if there is one, in --column {texts[0]}=..."
     return words
