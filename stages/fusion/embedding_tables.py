@@ -23,6 +23,8 @@ from stages.common.tables import (
 )
 from stages.fusion.features import check_skus, unit_length
 
+DESKTOP_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}  # as in .dvcignore
+
 
 @dataclass(frozen=True)
 class EmbeddingTable:
@@ -46,7 +48,7 @@ def remove_orphans(files: Collection[Path]) -> None:
     for folder in EMBEDDINGS.glob("*"):
         remove_leftovers(folder)  # of a killed run: no later one writes to an unnamed place
     for file in sorted(EMBEDDINGS.rglob("*")):
-        if file.is_dir() or file in files:
+        if file.is_dir() or file in files or file.name in DESKTOP_FILES:
             continue
         metadata = metadata_of(read_schema(file)) if file.suffix == ".parquet" else {}
         if metadata.get("encoder") != file.stem:

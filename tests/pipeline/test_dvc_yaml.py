@@ -1,6 +1,8 @@
 """dvc.yaml names the scripts and rooms that each stage imports, no more and no less."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,10 @@ def test_a_stage_has_at_most_five_code_dependencies_in_alphabetical_order(name):
 def test_how_requests_are_sent_reruns_only_the_stage_that_fetches_images():
     stages = {name: stage.get("do", stage).get("params", []) for name, stage in STAGES.items()}
     assert [name for name, keys in stages.items() if "download" in keys] == ["download_images"]
+
+
+def test_what_a_desktop_leaves_in_a_folder_reruns_nothing():
+    left = ["data/catalogue/.DS_Store", "data/images/Thumbs.db", "data/embeddings/desktop.ini"]
+    command = [sys.executable, "-m", "dvc", "check-ignore", *left, "data/catalogue/products.csv"]
+    found = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    assert found.stdout.splitlines() == left

@@ -275,6 +275,15 @@ def test_an_encoder_that_params_no_longer_name_is_removed_with_a_message(catalog
     assert (TEXT / "minilm.parquet").exists()
 
 
+def test_what_a_desktop_leaves_in_a_folder_that_is_opened_is_no_encoder_s(catalogue, run):
+    catalogue.write()
+    left = [IMAGE / ".DS_Store", TEXT / "Thumbs.db", TEXT.parent / "desktop.ini"]
+    for file in left:
+        file.write_bytes(b"icons")
+    run()
+    assert all(file.is_file() for file in left)
+
+
 def write_notes(path: Path) -> None:
     path.write_text("mine")
 
