@@ -61,9 +61,13 @@ def read_product(
 
 
 def fields_read(model: ModelFile) -> list[str]:
-    """Return the texts of a product that a model's encoders read."""
+    """Return the texts of a product that a model reads: those that it was trained with.
+
+    Its probabilities, and what they promise, hold without a text that its table of products lacked.
+    """
     fields = {field for encoder in model.encoders.values() for field in encoder.fields}
-    return [key for key in TEXT_KEYS if key in fields]
+    columns = model.table or {}
+    return [key for key in TEXT_KEYS if key in fields and columns.get(key, key)]
 
 
 def _plain(value: Any) -> Any:

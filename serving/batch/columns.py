@@ -46,10 +46,9 @@ def choose_columns(
     """Return the columns to read of a table that has the columns `found`.
 
     What `named` does not say is taken from the table that the model was trained on, or else the
-    column that is named for what it holds, unless that is known to hold something else. A text
-    that the model was trained without is left out: its probabilities, and what they promise, hold
-    without it. Raises InputError where a column that is named is not there, and where there is none
-    that the model reads.
+    column that is named for what it holds, unless that is known to hold something else. Raises
+    InputError where a column that is named is not there, or holds a text that the model was trained
+    without, and where there is none that the model reads.
     """
     for key, column in named.items():
         if column not in found:
@@ -58,10 +57,15 @@ def choose_columns(
                 f"{_listed(found)}"
             )
     own = model.table or {}
+    for key, column in named.items():
+        if key in TEXT_KEYS and own.get(key, key) is None:
+            raise InputError(
+                f"--column {key}={column}: the model was trained without a {key}; leave it out, or "
+                f"name its column in data.table.{key} and train anew"
+            )
     known = {key: named.get(key) or own.get(key) for key in KEYS}
     known = {key: name for key, name in known.items() if name in found}
-    texts = [key for key in fields_read(model) if key in named or own.get(key, key)]
-    wanted = texts + [*IMAGES] * _sees_images(model)
+    wanted = fields_read(model) + [*IMAGES] * _sees_images(model)
     chosen = {
         key: known.get(key, key if key in found and key not in known.values() else None)
         for key in ("sku", *wanted)

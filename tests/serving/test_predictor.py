@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import pytest
 from helpers.models import FIELDS, IMAGE_SIZE, LABELS, THRESHOLDS, image_of, row_of
 from helpers.repository import TOP
 
+from serving import Predictor
 from serving.answer_table import SCHEMA
 from stages.common.errors import InputError
 from stages.common.images import open_jpeg
@@ -24,6 +26,7 @@ from stages.common.texts import texts_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.base import module_of
 from stages.encoders.table_encoder import load_encoder
+from stages.fusion.model_file import ModelFile
 
 
 def rows_of(count):
@@ -196,6 +199,16 @@ def test_missing_cells_of_a_frame_are_missing_inputs(predictor):
     assert found["sku"].tolist()[2] == "3" and found["error"].notna().tolist() == [False] * 3 + [
         True
     ]
+
+
+def test_a_text_that_the_model_was_trained_without_is_not_read(model_folders, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_folders["text"], folder)
+    columns = {"name": "title", "description": None}
+    ModelFile.load(folder).model_copy(update={"table": columns}).save(folder)
+    row = row_of(LABELS[0], 1) | {"description": None}
+    predictor = Predictor.load(folder)
+    assert predictor.predict([row | {"description": "one of ours"}]) == predictor.predict([row])
 
 
 def test_a_list_of_texts_says_the_same_in_a_frame_and_in_arrow(text_predictor):

@@ -60,11 +60,11 @@ def test_a_column_that_holds_one_thing_is_not_read_as_another_by_its_name(choose
     }
 
 
-def test_a_text_that_the_model_was_trained_without_is_read_only_where_it_is_named(choose):
+def test_a_text_that_the_model_was_trained_without_is_left_out_or_refused(choose):
     found, own = ["title", "description"], OWN | {"description": None}
     assert choose(found, own=own) == {"name": "title"}
-    named = ["description=description"]
-    assert choose(found, named, own=own) == {"name": "title", "description": "description"}
+    with pytest.raises(InputError, match="description=description: the model was trained without"):
+        choose(found, ["description=description"], own=own)
 
 
 def test_the_command_line_comes_first(choose):
