@@ -1,7 +1,7 @@
 """How many products have an image, none, or one that failed, and why."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ class Outcome:
     """What became of the images: how many are there, how many products have none, which failed.
 
     `guessed` counts the paths and names that were no exact ones, by how they were guessed.
+    `imageless` has the number of products of each class that has no image, where others have one.
     `n_not_retried` counts the URLs that failed in an earlier run and were not requested again.
     """
 
@@ -33,6 +34,7 @@ class Outcome:
     n_none: int
     failed: Sequence[FailedImage]
     guessed: Counter[str]
+    imageless: Mapping[str, int]
     n_not_retried: int = 0
 
     @cached_property
@@ -46,6 +48,7 @@ class Outcome:
             "products": {"ok": self.n_ok, "failed": len(self.failed), "none": self.n_none},
             "failed": self.reasons,
             "guessed": _by_count(self.guessed),
+            "classes_without_image": _by_count(self.imageless),
         }
 
     def words(self) -> str:
@@ -64,6 +67,11 @@ class Outcome:
             words += (
                 f"; {self.guessed.total():,} matched by a guess, the only file that fits "
                 f"({_listed(_by_count(self.guessed))})"
+            )
+        if self.imageless:
+            words += (
+                f"; classes of which no product has an image: {len(self.imageless):,} "
+                f"({_listed(_by_count(self.imageless))})"
             )
         return words
 
@@ -101,7 +109,7 @@ def _examples(outcome: Outcome) -> list[FailedImage]:
     return [*(first[reason] for reason in outcome.reasons), *others][:N_EXAMPLES]
 
 
-def _by_count(counts: Counter[str]) -> dict[str, int]:
+def _by_count(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
 
 

@@ -58,12 +58,17 @@ def write_product_images(
                 unpacked = ImageCache(scratch, size)
                 loader.unpack(references, unpacked)
                 load = partial(loader.load, caches=[fetched, unpacked])
-                counts, failed = _write_shards(
+                counts, failed, imageless = _write_shards(
                     part, products, references, load, settings.shard_rows, size
                 )
             shutil.rmtree(part / "scratch")
             outcome = Outcome(
-                counts["ok"], counts["none"], failed, loader.guessed, loader.n_not_retried
+                counts["ok"],
+                counts["none"],
+                failed,
+                loader.guessed,
+                imageless,
+                loader.n_not_retried,
             )
             report(outcome)
     return outcome
@@ -76,32 +81,37 @@ def _write_shards(
     load: Callable[[Sequence[Reference]], Iterator[Result | None]],
     shard_rows: int,
     size: int,
-) -> tuple[Counter[str], list[FailedImage]]:
+) -> tuple[Counter[str], list[FailedImage], dict[str, int]]:
     """Write the results of `load` for each product to images-00000.parquet and so on.
 
     There is at least one shard, also if there are no products. Return the number of products by
-    status, and those whose image failed.
+    status, those whose image failed, and the number of products of each class that has no image,
+    where others have one.
     """
     counts: Counter[str] = Counter()
+    with_image: set[str] = set()
     failed = []
     with image_bar("writing", len(products)) as show:
         for number, start in enumerate(range(0, max(len(products), 1), shard_rows)):
             shard = products.slice(start, shard_rows)
             rows = []
-            for sku, text, result in zip(
-                shard["sku"].to_pylist(),
-                shard["image"].to_pylist(),
+            for sku, text, label, result in zip(
+                *(shard[name].to_pylist() for name in ("sku", "image", "label")),
                 load(references[start : start + shard_rows]),
                 strict=True,
             ):
                 rows.append(_row(sku, result))
                 if isinstance(result, Failure):
                     failed.append(FailedImage(sku, _as_in_the_catalogue(text), result.reason))
+                elif result is not None:
+                    with_image.add(label)
                 show(result)
             file = folder / f"images-{number:05}.parquet"
             write_table(file, pa.Table.from_pylist(rows, schema=IMAGES), {"size": size})
             counts.update(row["status"] for row in rows)
-    return counts, failed
+    by_class = products["label"].value_counts().to_pylist() if with_image else []
+    lacking = [one for one in by_class if one["values"] not in with_image]
+    return counts, failed, {one["values"]: one["counts"] for one in lacking}
 
 
 def parse_reference(text: str | None) -> Reference:

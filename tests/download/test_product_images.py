@@ -290,6 +290,7 @@ def test_each_failed_image_is_listed_with_what_the_catalogue_says(repository, se
             "no such file": 1,
         },
         "guessed": {},
+        "classes_without_image": {},
     }
     run([f"{server.url}/ok/1"])
     assert failed_images() == []
@@ -502,6 +503,23 @@ def test_every_image_of_the_sample_comes_from_a_host_with_faults(repository):
     assert Counter(outcomes(rows)) == {("ok", None): 1818, ("failed", "HTTP 404"): 28}
 
 
+def test_classes_without_any_image_are_said(repository, server, capsys):
+    references = [f"{server.url}/ok/1", None, f"{server.url}/gone", f"{server.url}/gone", None]
+    labels = ["Radios", "Radios", "Lamps", "Lamps", "TVs"]
+    products(references)
+    table = read_table(Path("data/products.parquet"))
+    place = table.schema.get_field_index("label")
+    table = table.set_column(place, table.schema.field(place), pa.array(labels))
+    write_table(Path("data/products.parquet"), table)
+    download_images.main()
+    said = "classes of which no product has an image: 2 (Lamps: 2; TVs: 1)"
+    assert said in capsys.readouterr().out
+    metrics = json.loads(Path("metrics/images.json").read_text(encoding="utf-8"))
+    assert metrics["classes_without_image"] == {"Lamps": 2, "TVs": 1}
+
+
 def test_a_catalogue_without_images_is_no_error(repository):
     params(max_failed=0.0)
     assert outcomes(run([None, None])) == [("none", None)] * 2
+    metrics = json.loads(Path("metrics/images.json").read_text(encoding="utf-8"))
+    assert metrics["classes_without_image"] == {}  # where none has one it is no news
