@@ -143,8 +143,10 @@ def neutral_where_unknown(
     by_any = np.logical_or.reduce([one.known for one in members.values()])
     found = {}
     for name, one in members.items():
-        shares = np.where(by_any & ~one.known, frequencies, 0).astype(np.float32)
-        found[name] = one.probabilities * (1 - shares.sum(axis=1, keepdims=True)) + shares
+        found[name] = one.probabilities
+        if (missing := by_any & ~one.known).any():
+            shares = np.where(missing, frequencies.astype(np.float32), np.float32(0))
+            found[name] = found[name] * (1 - shares.sum(axis=1, keepdims=True)) + shares
     return found
 
 
