@@ -18,7 +18,8 @@ from scipy.special import betainc
 TARGETS = (0.9, 0.95, 0.98, 0.99, 0.995)  # accuracies that are promised
 CONFIDENCE = 0.95
 FIRST_SHARE = 0.5  # of the level of all tests, for the first of them; the others share the rest
-STEP = 1.25  # how many times as many products the next test accepts
+STEP = 1.25  # how many times as many products the next test with a level of its own accepts
+BETWEEN = 10  # steps from one of them to the next, on the level that is passed on alone
 
 Thresholds = Mapping[float, float | None]  # by target accuracy; None where nothing is promised
 
@@ -51,11 +52,9 @@ def _promised_row(
 ) -> int | None:
     """Return the last row, the most confident being first, that is promised to reach `target`."""
     level = 1 - CONFIDENCE
-    tested = _tested(sizes, ends, math.log(level * FIRST_SHARE, target))
-    first = FIRST_SHARE if len(tested) > 1 else 1.0
+    tests = _tests(sizes, ends, math.log(level * FIRST_SHARE, target))
     found, passed_on = None, 0.0
-    for number, i in enumerate(tested):
-        share = (1 - first) / (len(tested) - 1) if number else first
+    for i, share in tests.items():
         its_level = level * share + passed_on
         holds = _p_value(accuracy[i], sizes[i], target) <= its_level
         found, passed_on = (i, its_level) if holds else (found, 0.0)
@@ -99,18 +98,26 @@ def _ends(confidence: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True)[: len(confidence)])
 
 
-def _tested(sizes: np.ndarray, ends: np.ndarray, smallest: float) -> list[int]:
-    """Return the rows up to which products are accepted in the tests, from few to all.
+def _tests(sizes: np.ndarray, ends: np.ndarray, smallest: float) -> dict[int, float]:
+    """Return the rows up to which products are accepted, from few to all, and each test's share.
 
-    In the first test they stand for `smallest` products at least. Mistakes have no part in it.
+    In the first test they stand for `smallest` products at least. The shares of the level of all
+    tests add up to 1; those between the steps have none. Mistakes have no part in it.
     """
     if not len(ends):
-        return []
+        return {}
     largest = np.maximum.accumulate(sizes[ends])
     n_steps = int(math.log(max(largest[-1] / smallest, 1)) / math.log(STEP))
-    wanted = largest[-1] / STEP ** np.arange(n_steps, -1, -1)
-    rows = np.append(ends[np.searchsorted(largest, wanted)], ends[-1])
-    return np.unique(rows[sizes[rows] >= smallest]).tolist()
+    before_last = np.arange(n_steps * BETWEEN, -1, -1)
+    rows = ends[np.searchsorted(largest, largest[-1] / STEP ** (before_last / BETWEEN))]
+    rows, with_share = np.append(rows, ends[-1]), np.append(before_last % BETWEEN == 0, True)
+    enough = sizes[rows] >= smallest
+    steps = np.unique(rows[enough & with_share]).tolist()
+    first = FIRST_SHARE if len(steps) > 1 else 1.0
+    shares = {
+        i: (1 - first) / (len(steps) - 1) if number else first for number, i in enumerate(steps)
+    }
+    return {i: shares.get(i, 0.0) for i in np.unique(rows[enough]).tolist()}
 
 
 def _p_value(accuracy: float, size: float, target: float) -> float:

@@ -42,10 +42,19 @@ def test_few_products_promise_nothing_however_right_they_are():
 
 
 def test_mistakes_below_the_threshold_do_no_harm():
-    correct = [True] * 150 + [False] * 150
+    correct, confidence = np.repeat([True, False], 150), np.linspace(1, 0.5, 300)
     found = promised(correct)
-    confidence = np.linspace(1, 0.5, 300)
-    assert confidence[149] <= found <= confidence[90]
+    assert found <= confidence[145]
+    assert correct[confidence >= found].mean() >= 0.95
+
+
+def test_a_promise_reaches_far_where_accuracy_falls_at_the_end():
+    # Of the last tenth every second one is wrong; with all of it, it would be too many mistakes.
+    correct = np.append(np.repeat(True, 900), np.arange(100) % 2 == 0)
+    confidence = np.linspace(1, 0.5, 1000)
+    found = promised(correct, confidence, target=0.98)
+    assert promised(correct, confidence, target=0.95) < found <= confidence[900]
+    assert correct[confidence >= found].mean() >= 0.98
 
 
 def test_near_duplicates_count_as_one_product():
