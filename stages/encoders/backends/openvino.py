@@ -4,7 +4,6 @@ A row is never put into a batch with others: on a processor a few asynchronous r
 are as fast as a batch, need no padding, and make a row's vector a function of that row alone.
 """
 
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from stages.common.cache import cache_folder
+from stages.common.cache import cache_folder, remove_unused
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder
 from stages.common.openvino import import_openvino
@@ -149,10 +148,7 @@ def converted(key: str, convert: Callable[[Path], Any]) -> tuple[Any, Path]:
                 ov.save_model(convert(part), part / MODEL_FILE, compress_to_fp16=False)
             # What is run is what is kept, so that the first run gives the bits of all others.
             model = ov.Core().read_model(folder / MODEL_FILE)
-        folder.touch()
-        by_use = sorted(networks.glob("[!.]*"), key=lambda found: found.stat().st_mtime_ns)
-        for old in by_use[:-MAX_CONVERTED]:
-            shutil.rmtree(old)
+        remove_unused(folder, MAX_CONVERTED)
     return model, folder
 
 

@@ -178,6 +178,14 @@ def test_the_networks_that_were_used_last_are_kept(own_cache):
     assert names == {"often", *(f"network{i}" for i in range(3, MAX_CONVERTED + 2))}
 
 
+def test_what_a_killed_conversion_left_goes_with_the_next_network(own_cache):
+    left = own_cache / "networks" / ".killed.x1.part" / "killed"
+    left.mkdir(parents=True)
+    (left / "model.bin").write_bytes(b"half of a network")
+    converted("another", lambda _: doubling_model())
+    assert not left.parent.exists()
+
+
 def test_a_conversion_that_fails_leaves_nothing(own_cache):
     def broken(folder):
         (folder / "beside").touch()
