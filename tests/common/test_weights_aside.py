@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -41,6 +42,28 @@ def test_an_experiment_that_runs_elsewhere_does_not_take_the_only_ones(tmp_path,
     shutil.rmtree(experiment)  # as DVC does once the experiment has ended
     take_back(FOLDER)
     assert (FOLDER / "manifest.json").read_text() == "mine"
+
+
+def test_two_that_are_put_aside_at_once_do_not_mix(tmp_path, monkeypatch):
+    other = tmp_path / "experiment" / FOLDER
+    other.mkdir(parents=True)
+    (other / "manifest.json").write_text("other")
+    second = Thread(target=set_aside, args=(other,))
+    move = shutil.move
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(shutil, "move", move)
+        second.start()
+        second.join(0.5)  # it ends only where it does not wait for its turn
+        move(*arguments)
+
+    write("mine")
+    monkeypatch.setattr(shutil, "move", meanwhile)
+    set_aside(FOLDER)
+    second.join()
+    take_back(FOLDER)
+    assert [file.name for file in FOLDER.iterdir()] == ["manifest.json"]
+    assert (FOLDER / "manifest.json").read_text() == "other"
 
 
 def test_others_that_are_there_stay():
