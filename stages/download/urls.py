@@ -15,6 +15,15 @@ _ESCAPED = re.compile(
     re.ASCII,
 )
 
+# Of the query of a link that is signed, what is new where the same file is signed anew, by Amazon's
+# S3 and CloudFront, Google or Azure.
+_SIGNED = re.compile(r"(?:^|&)(?:x-(?:amz|goog)-signature|signature|sig)=", re.IGNORECASE)
+_OF_SIGNING = re.compile(
+    r"(?:^|&)(?:x-(?:amz|goog)-(?:credential|date|expires|security-token|signature)"
+    r"|awsaccesskeyid|expires|policy|signature|se|sig|ske|skt|st)=[^&#]*",
+    re.IGNORECASE,
+)
+
 _OBJECT = re.compile(r"(?:s3|gs)://[^/?#]*", re.IGNORECASE)
 
 
@@ -58,6 +67,12 @@ def parse_http_url(url: str, base: URL | None = None) -> URL:
 
 
 def file_name(url: str) -> str:
-    """Return a unique file name for a URL. It ends like the URL's path, for people who look."""
+    """Return a unique file name for a URL. It ends like the URL's path, for people who look.
+
+    A link that was signed anew keeps its name.
+    """
     end = re.sub(r"[^\w.-]", "_", urlsplit(url).path.rpartition("/")[2], flags=re.ASCII)
+    path, _, query = url.partition("?")
+    if _SIGNED.search(query):
+        url = f"{path}?{_OF_SIGNING.sub('', query)}"
     return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{end[-80:]}"

@@ -58,25 +58,51 @@ def test_a_cached_file_that_was_changed_is_fetched_anew(host, tmp_path):
     assert "If-None-Match" not in host.seen[1][1]
 
 
-def test_files_of_two_urls_do_not_mix(host, tmp_path):
-    host.answers = {"/f?v=1": [b"one"], "/f?v=2": [b"two"]}
-    assert get(f"{host.url}/f?v=1", tmp_path).read_bytes() == b"one"
-    assert get(f"{host.url}/f?v=2", tmp_path).read_bytes() == b"two"
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("v=1", "v=2"), ("st=1", "st=2"), ("sig=a&versionId=1", "sig=b&versionId=2")],
+)
+def test_files_of_two_urls_do_not_mix(host, tmp_path, one, two):
+    host.answers = {f"/f?{one}": [b"one"], f"/f?{two}": [b"two"]}
+    paths = [get(f"{host.url}/f?{query}", tmp_path) for query in (one, two)]
+    assert [path.read_bytes() for path in paths] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=K%2F2026110{0}%2Fs3&X-Amz-Date={0}"
+        "&X-Amz-Expires=9&X-Amz-SignedHeaders=host&X-Amz-Security-Token={0}&X-Amz-Signature={0}",
+        "response-content-type=a&AWSAccessKeyId={0}&Signature={0}%3D&Expires={0}",
+        "Expires={0}&Signature={0}&Key-Pair-Id=K",
+        "Policy={0}&Signature={0}&Key-Pair-Id=K",
+        "X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Credential={0}&X-Goog-Date={0}"
+        "&X-Goog-Expires=9&X-Goog-SignedHeaders=host&X-Goog-Signature={0}",
+        "sp=r&st={0}&se={0}&skt={0}&ske={0}&spr=https&sv=2024-11-04&sr=b&sig={0}%2B",
+    ],
+)
+def test_a_file_whose_link_was_signed_anew_is_asked_for_only_if_changed(host, tmp_path, query):
+    monday, tuesday = (f"/f.zip?{query.format(day)}" for day in (1, 2))
+    host.answers = {monday: [(200, BODY, {"ETag": '"1"'})], tuesday: [304]}
+    path = get(f"{host.url}{monday}", tmp_path)
+    assert get(f"{host.url}{tuesday}", tmp_path) == path
+    assert path.read_bytes() == BODY
+    assert host.seen[1][1]["If-None-Match"] == '"1"'
 
 
 def test_a_part_of_another_url_s_file_that_a_killed_run_left_is_removed(
     host, tmp_path, monkeypatch
 ):
-    """As where a link is signed anew each day, so that no two runs ask for one URL."""
-    host.answers = {"/f.zip?signed=monday": [BODY], "/f.zip?signed=tuesday": [BODY]}
+    """As where a link has another key each day, so that no two runs ask for one URL."""
+    host.answers = {"/f.zip?key=monday": [BODY], "/f.zip?key=tuesday": [BODY]}
     with monkeypatch.context() as killed:
         killed.setattr(files.SizeLimit, "check", lambda *_: os._exit(9))
-        address = f"{host.url}/f.zip?signed=monday"
+        address = f"{host.url}/f.zip?key=monday"
         run = get_context("fork").Process(target=get, args=(address, tmp_path))
         run.start()
         run.join()
     assert run.exitcode == 9 and cached(tmp_path / "files")
-    path = get(f"{host.url}/f.zip?signed=tuesday", tmp_path)
+    path = get(f"{host.url}/f.zip?key=tuesday", tmp_path)
     assert path.read_bytes() == BODY and cached(tmp_path / "files") == []
 
 
