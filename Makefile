@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # What is imported is compiled then, and kept: pip would compile all, which takes minutes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run serve test torture review sweep lint plots requirements
+.PHONY: run serve test torture review sweep lint plots requirements interpreter
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
@@ -58,7 +58,13 @@ requirements: $(INSTALLED)
 	$(COMPILE) pyproject.toml --extra dev --extra mac --constraint requirements.txt --output-file requirements_mac.txt
 	$(COMPILE) --group serving --constraint requirements.txt --output-file requirements_serving.txt
 
-$(INSTALLED): $(REQUIREMENTS)
+# A .venv that is there keeps the interpreter that it was made with.
+interpreter:
+ifeq ($(origin PYTHON),command line)
+	@test ! -x $(VENV)/bin/python || test "$$($(PYTHON) -V)" = "$$($(VENV)/bin/python -V)" || { echo "error: $(PYTHON) is not the $$($(VENV)/bin/python -V) that is in $(VENV): remove $(VENV) and try again, or leave out PYTHON"; exit 1; }
+endif
+
+$(INSTALLED): $(REQUIREMENTS) | interpreter
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { echo "error: $(CURDIR) is in no Git repository, which DVC needs: clone the repository, or run git init, git add --all and git commit here"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11, 5) <= v[:3] < (3, 14) else "error: Python 3.11.5 to 3.13 is needed and $(PYTHON) is %d.%d.%d: name another, as in make $(MAKECMDGOALS) PYTHON=python3.12" % v[:3])'
 	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(None if free > 8 else "error: the packages and the data need 8 GB of disk and %.1f GB are free in $(CURDIR): make room there" % free)'

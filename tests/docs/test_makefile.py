@@ -17,9 +17,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make_run(folder: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def installed(folder: Path) -> Path:
+    """Such a folder with a .venv, where a program that says "ran" is in the place of DVC."""
+    programs = folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "dvc").write_text("#!/bin/sh\necho ran\n")
+    (programs / "dvc").chmod(0o755)
+    (folder / ".venv/.installed-requirements.txt").touch()
+    return folder
+
+
+def make_run(folder: Path, *variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", "--no-print-directory", "run"],
+        ["make", "--no-print-directory", "run", *variables],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -38,18 +50,23 @@ def test_a_folder_without_git_is_refused_before_anything_is_installed(folder):
 
 
 @pytest.mark.parametrize("left", ["", '{"write": {"data/ima'])
-def test_the_part_of_a_lock_that_a_kill_leaves_is_removed(folder, left):
-    programs = folder / ".venv/bin"
-    programs.mkdir(parents=True)
-    (programs / "python").symlink_to(sys.executable)
-    (programs / "dvc").write_text("#!/bin/sh\necho ran\n")  # in the place of the real one
-    (programs / "dvc").chmod(0o755)
-    (folder / ".venv/.installed-requirements.txt").touch()
-    lock = folder / ".dvc/tmp/rwlock"
+def test_the_part_of_a_lock_that_a_kill_leaves_is_removed(installed, left):
+    lock = installed / ".dvc/tmp/rwlock"
     lock.parent.mkdir(parents=True)
     lock.write_text(left)
-    assert make_run(folder).stdout.splitlines()[-1] == "ran"
+    assert make_run(installed).stdout.splitlines()[-1] == "ran"
     assert not lock.exists()
     lock.write_text("{}")  # one that DVC holds
-    make_run(folder)
+    make_run(installed)
     assert lock.exists()
+
+
+def test_an_interpreter_that_is_not_the_one_that_is_installed_is_refused(installed):
+    other = installed / "python3.99"
+    other.write_text("#!/bin/sh\necho Python 3.99.0\n")
+    other.chmod(0o755)
+    done = make_run(installed, f"PYTHON={other}")
+    assert done.returncode != 0 and "ran" not in done.stdout.splitlines()
+    assert "python3.99 is not the Python 3." in done.stdout
+    assert "that is in .venv: remove .venv" in done.stdout
+    assert "ran" in make_run(installed, f"PYTHON={sys.executable}").stdout.splitlines()
