@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # What is imported is compiled then, and kept: pip would compile all, which takes minutes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run serve test torture review sweep lint plots requirements interpreter
+.PHONY: run serve test torture review sweep lint plots requirements interpreter programs
 
 # Another processor rounds differently, so a first run there changes dvc.lock, metrics/ and plots/ in Git.
 run: $(INSTALLED)
@@ -57,6 +57,11 @@ requirements: $(INSTALLED)
 	$(COMPILE) pyproject.toml --extra dev --extra cpu --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --extra mac --constraint requirements.txt --output-file requirements_mac.txt
 	$(COMPILE) --group serving --constraint requirements.txt --output-file requirements_serving.txt
+
+# A program in .venv names the interpreter there by its path.
+run review sweep lint plots: programs
+programs: $(INSTALLED)
+	@test ! -e $(VENV)/bin/dvc || test -x "$$(sed -n '1s/^#! *\([^ ]*\).*/\1/p' $(VENV)/bin/dvc)" || { echo "error: $(VENV)/bin/dvc names an interpreter that is not there, as where the project was moved: remove $(VENV) and try again"; exit 1; }
 
 # A .venv that is there keeps the interpreter that it was made with.
 interpreter:

@@ -70,3 +70,12 @@ def test_an_interpreter_that_is_not_the_one_that_is_installed_is_refused(install
     assert "python3.99 is not the Python 3." in done.stdout
     assert "that is in .venv: remove .venv" in done.stdout
     assert "ran" in make_run(installed, f"PYTHON={sys.executable}").stdout.splitlines()
+
+
+def test_a_venv_that_was_moved_is_refused(installed):
+    (installed / ".venv/bin/dvc").write_text(f"#!{installed}/.venv/bin/python\nprint('ran')\n")
+    assert "ran" in make_run(installed).stdout.splitlines()
+    moved = installed.rename(installed.with_name("moved"))
+    done = make_run(moved)
+    assert done.returncode != 0
+    assert "as where the project was moved: remove .venv and try again" in done.stdout
