@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages.common.cache import cache_folder
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder
+from stages.common.files import atomic_folder, remove_leftovers
 from stages.encoders.base import module_of
 from stages.encoders.settings import EncoderSettings
 from stages.encoders.weights.manifest import Manifest, is_intact, read_manifest, write_manifest
@@ -41,6 +41,7 @@ def find_weights(
     request = json.dumps([settings.weights_request(), seed, wanted.sha256])
     place = cache_folder() / "weights" / hashlib.sha256(request.encode()).hexdigest()
     if not _is_kept(place, wanted):
+        remove_leftovers(place.parent)  # of killed programs, which may have asked for others
         manifest = _obtain(name, settings, wanted, place, seed)
         _check(name, manifest.origin, manifest, wanted)
     return place

@@ -89,6 +89,16 @@ def test_weights_that_the_folder_lacks_are_obtained_again_and_kept(copy, monkeyp
     assert fetched == ["colour"]
 
 
+def test_what_a_killed_program_left_of_other_weights_is_removed(copy, monkeypatch):
+    monkeypatch.setattr(serving.weights, "cache_folder", lambda: copy.parent / "cache")
+    shutil.rmtree(copy / "encoders")
+    left = copy.parent / "cache/weights/.other.x1.part/other"
+    left.mkdir(parents=True)
+    (left / "model.onnx").write_bytes(b"half of a network")
+    Predictor.load(copy)
+    assert not left.parent.exists()
+
+
 def test_other_weights_are_refused(copy, monkeypatch):
     monkeypatch.setattr(serving.weights, "cache_folder", lambda: copy.parent / "cache")
 
