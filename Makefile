@@ -73,7 +73,7 @@ $(INSTALLED): $(REQUIREMENTS) | interpreter
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { echo "error: $(CURDIR) is in no Git repository, which DVC needs: clone the repository, or run git init, git add --all and git commit here"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11, 5) <= v[:3] < (3, 14) else "error: Python 3.11.5 to 3.13 is needed and $(PYTHON) is %d.%d.%d: name another, as in make $(MAKECMDGOALS) PYTHON=python3.12" % v[:3])'
 	@$(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(None if free > 8 else "error: the packages and the data need 8 GB of disk and %.1f GB are free in $(CURDIR): make room there" % free)'
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)  # which puts pip there last
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25'
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $(REQUIREMENTS)
 	@$(VENV)/bin/python -m tools.offline_plots

@@ -49,6 +49,20 @@ def test_a_folder_without_git_is_refused_before_anything_is_installed(folder):
     assert not (folder / ".venv").exists()
 
 
+def test_a_venv_that_was_cut_short_is_completed(folder):
+    """As by Ctrl-C, or where Debian's python3-venv is missing: it has a Python and no pip."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    programs = folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    for python in (folder / "python", programs / "python"):  # both say what they are asked for
+        python.write_text('#!/bin/sh\ncase "$*" in *venv*|*pip*) echo "$@" ;; esac\n')
+        python.chmod(0o755)
+    lines = make_run(folder, "PYTHON=./python").stdout.splitlines()
+    assert lines.index("-m venv .venv") < lines.index(
+        "-m pip install --quiet --no-compile --requirement requirements.txt"
+    )
+
+
 @pytest.mark.parametrize("left", ["", '{"write": {"data/ima'])
 def test_the_part_of_a_lock_that_a_kill_leaves_is_removed(installed, left):
     lock = installed / ".dvc/tmp/rwlock"
