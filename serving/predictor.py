@@ -1,7 +1,7 @@
 """The Predictor: a trained model that says where new products belong, and how sure that is."""
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -75,9 +75,12 @@ class Predictor:
         classes are named, `neighbors` how many of the training products most like it: none for one
         without an input, or where the model came without its index. A faulty row has an `error`
         and harms no other. Raises InputError for an `accuracy` that the model has no threshold for,
-        and for a table without a column to read.
+        for a `top` or `neighbors` that is no count, and for a table without a column to read.
         """
         self.threshold(accuracy)
+        for name, count in (("top", top), ("neighbors", neighbors)):
+            if not isinstance(count, Integral) or count < 0:
+                raise InputError(f"{name} is {count!r}: give a whole number, 0 or more")
         found: list[Prediction] = []
         for batch in self._batches(products):
             found += self.predict_products(batch, accuracy=accuracy, top=top, neighbors=neighbors)

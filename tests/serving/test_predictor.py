@@ -267,6 +267,14 @@ def test_as_many_classes_are_named_as_were_asked_for(predictor, top, count):
     assert len(found.top) == count and found.top[0].label == found.label
 
 
+@pytest.mark.parametrize("name", ["top", "neighbors"])
+@pytest.mark.parametrize("count", [-1, 2.5, "3", None])
+def test_a_count_that_is_none_is_refused(predictor, name, count):
+    with pytest.raises(InputError, match=f"{name} is {count!r}: give a whole number, 0 or more"):
+        predictor.predict([row_of("Lamps")], **{name: count})
+    assert predictor.predict([row_of("Lamps")], **{name: np.int64(2)})[0].label == "Lamps"
+
+
 def test_an_image_may_be_bytes_a_path_or_one_of_pillow_s(predictor, tmp_path):
     picture = PIL.Image.new("RGB", (90, 60), (30, 60, 200))
     file = io.BytesIO()
