@@ -69,6 +69,7 @@ class ServedModel:
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
         """Load the model in `folder`; raises InputError where something is missing or damaged."""
         file = ModelFile.load(folder)
+        file.check_sums(folder)
         fitted = load_fitted(folder / file.folder)
         is_like = fitted.classes == file.labels and fitted.inputs == _inputs(file)
         if not is_like or not file.blocks.keys() <= fitted.preprocessor.means.keys():

@@ -55,7 +55,7 @@ def main() -> None:
                 raise InputError(f"{weights} are not the weights of {model.name}: run `dvc repro`")
             shutil.copytree(weights, folder / ENCODERS / name)
         n_neighbors = write_neighbors(model, folder)
-        model.save(folder)
+        model.with_sums(folder).save(folder)
         write_text(folder / "README.md", model_card(model, data.source))
     print(
         f"{paths.BEST_MODEL}: {model.name}, {len(model.labels)} classes, {n_neighbors:,} neighbours"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from stages.common.errors import InputError
-from stages.common.files import write_json
+from stages.common.files import sha256_of, write_json
 from stages.common.settings import Name, Positive, Settings, Slug
 
 FILE = "model.json"
@@ -62,7 +62,8 @@ class ModelFile(Settings):
     `thresholds` has by target accuracy the lowest probability above which it is promised, null
     where nothing is. `image_size` is the side in pixels of the squares that images
     are stored as. `evaluation` has the metrics on the test products, null where none were put in.
-    `reads_inputs_of` names the encoders whose texts or images the classifier reads itself.
+    `reads_inputs_of` names the encoders whose texts or images the classifier reads itself. `files`
+    has the SHA-256 of each file of a packaged model, but for its encoders, which have manifests.
     """
 
     format: Literal[1]
@@ -83,11 +84,29 @@ class ModelFile(Settings):
     reads_inputs_of: list[Slug] = Field(default=[])
     table: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    files: dict[str, str] = Field(default={})
 
     @property
     def name(self) -> str:
         """The model's name in metrics and plots, such as multimodal-svm."""
         return f"{self.modality}-{self.classifier['kind']}"
+
+    def with_sums(self, folder: Path) -> "ModelFile":
+        """Return it with the `files` in `folder`."""
+        paths = [folder / NEIGHBORS, *sorted((folder / self.folder).rglob("*"))]
+        files = [path for path in paths if path.is_file()]
+        sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+        return self.model_copy(update={"files": sums})
+
+    def check_sums(self, folder: Path) -> None:
+        """Raise InputError where a file in `folder` is not the one that was packaged.
+
+        One that is missing is for those who load it: the neighbours are not needed.
+        """
+        for name, wanted in self.files.items():
+            path = folder / name
+            if path.is_file() and sha256_of(path) != wanted:
+                raise InputError(f"{path} is not the file that was packaged: copy the model anew")
 
     def save(self, folder: Path) -> None:
         """Write model.json into `folder`."""

@@ -106,6 +106,23 @@ def test_the_packaged_model_is_whole(trained, model, tmp_path):
     assert found == Predictor.load(model).predict(rows)
 
 
+@pytest.mark.parametrize("name", ["fold-1/preprocessing.safetensors", "neighbors.parquet"])
+def test_a_packaged_file_that_was_copied_in_part_is_refused(trained, name):
+    package.main()
+    whole = (paths.BEST_MODEL / name).read_bytes()
+    half = len(whole) // 2  # its end is there: a copy that was resumed in the wrong place
+    (paths.BEST_MODEL / name).write_bytes(whole[:half] + bytes(half // 2) + whole[half * 3 // 2 :])
+    with pytest.raises(InputError, match=f"{name} is not the file that was packaged: copy the mod"):
+        Predictor.load(paths.BEST_MODEL)
+
+
+def test_a_packaged_model_may_leave_its_neighbours_behind(trained):
+    package.main()
+    (paths.BEST_MODEL / "neighbors.parquet").unlink()
+    [found] = Predictor.load(paths.BEST_MODEL).predict([row_of(LABEL[1], 1)], neighbors=1)
+    assert (found.label, found.neighbors) == (LABEL[1], [])
+
+
 def test_the_index_has_the_training_products_alone_with_small_images(trained):
     package.main()
     table = read_table(paths.BEST_MODEL / "neighbors.parquet")
