@@ -342,6 +342,16 @@ def test_values_that_do_not_go_together_are_refused(place, value, said):
     assert f"params.yaml: {said}" in refusal(changed(place, value))
 
 
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
+def test_int8_of_a_backend_that_has_none_is_refused(backend):
+    content = changed("backend", backend) | {"precision": "int8"}
+    said = f"params.yaml: precision: int8 is for openvino alone, and {backend} was to run the enco"
+    assert said in refusal(content)
+    content["modalities"] = {"text": content["modalities"]["text"]}
+    content["image"]["encoders"], content["text"]["encoders"] = [], ["ngrams"]  # no network
+    assert parse_params(content).precision == "int8"
+
+
 def test_with_folds_it_is_they_that_say_the_share_for_test():
     content = changed("split.validation", 0.6)
     content["split"] |= {"test": 0.1, "folds": 2}

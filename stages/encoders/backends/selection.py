@@ -28,11 +28,7 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
     device = torch_device() if is_by_torch else "cpu"
     if backend == "auto":
         backend = "openvino" if device == "cpu" else "torch"
-    if precision == "int8" and backend != "openvino":
-        raise InputError(
-            f"precision: int8 is for openvino alone, and {backend} was to run the encoder: set "
-            "`backend: openvino`, or precision to auto"
-        )
+    check_precision(settings, backend, precision)
     if precision == "auto":
         is_wanted = backend == "openvino" or device == "cuda"
         precision = "bfloat16" if is_wanted and _has_bfloat16(backend, device) else "float32"
@@ -42,6 +38,16 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
             "or float32"
         )
     return Backend(backend, precision, device)
+
+
+def check_precision(settings: EncoderSettings, backend: str, precision: str) -> None:
+    """Raise InputError where no hardware lets a backend run an encoder in a precision."""
+    has_network = settings.computed_by is None
+    if has_network and precision == "int8" and backend not in ("auto", "openvino"):
+        raise InputError(
+            f"precision: int8 is for openvino alone, and {backend} was to run the encoder: set "
+            "`backend: openvino`, or precision to auto"
+        )
 
 
 def _has_bfloat16(backend: str, device: str) -> bool:
