@@ -1,7 +1,9 @@
 """The package openvino, as all import it."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def import_openvino() -> ModuleType:
@@ -13,3 +15,14 @@ def import_openvino() -> ModuleType:
     import openvino
 
     return openvino
+
+
+def read_network(path: Path) -> Any:
+    """Return the network in a file of OpenVINO's, with weights that are in memory.
+
+    By itself OpenVINO maps them from their file: a network that is in use would change, or take the
+    process down, where another is copied over it.
+    """
+    core = import_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})
+    return core.read_model(path)

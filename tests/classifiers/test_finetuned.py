@@ -141,6 +141,18 @@ assert not {{"torch", "transformers"}} & set(sys.modules)
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), expected)
 
 
+def test_a_network_stays_the_one_that_was_loaded_where_another_is_copied_over_it(
+    fitted, products, tmp_path
+):
+    X, _ = products(20, 3)
+    fitted.save(tmp_path)
+    loaded = Classifier.load(tmp_path)
+    weights = (tmp_path / MODEL_FILE).with_suffix(".bin")
+    with weights.open("r+b") as file:  # in place, as `cp` does
+        file.write(bytes(weights.stat().st_size))
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+
+
 def test_two_fits_write_the_same_bytes(products, tmp_path, monkeypatch):
     train = products(40, 1)
     for name in ("one", "other"):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from stages.common.errors import InputError
-from stages.common.openvino import import_openvino
+from stages.common.openvino import import_openvino, read_network
 from stages.common.per_process import PerProcess
 
 MODEL_FILE = "network.xml"
@@ -57,7 +57,7 @@ class SavedNetwork(ABC):
     def load(cls, folder: Path) -> Self:
         """Load what `save` wrote; raises InputError where it is missing or damaged."""
         try:
-            model = import_openvino().Core().read_model(folder / MODEL_FILE)
+            model = read_network(folder / MODEL_FILE)
             preparation = cls.load_preparation(folder)
         except Exception as error:  # RuntimeError of the one, a bare Exception of the other
             raise InputError(

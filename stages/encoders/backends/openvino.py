@@ -18,7 +18,7 @@ from filelock import FileLock
 from stages.common.cache import cache_folder, remove_unused
 from stages.common.errors import InputError
 from stages.common.files import atomic_folder
-from stages.common.openvino import import_openvino
+from stages.common.openvino import import_openvino, read_network
 from stages.common.per_process import PerProcess
 from stages.encoders.backends.base import CORES, Backend, Row, collected
 
@@ -124,7 +124,7 @@ def network_of(
 def exported_network(folder: Path) -> Any:
     """Read the network in a folder; raises InputError where it is damaged."""
     try:
-        return import_openvino().Core().read_model(folder / MODEL_FILE)
+        return read_network(folder / MODEL_FILE)
     except RuntimeError:
         raise InputError(f"{folder} holds no network that OpenVINO reads: copy it anew") from None
 

@@ -13,7 +13,12 @@ from helpers.repository import TOP
 
 from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import Backend
-from stages.encoders.backends.openvino import MAX_CONVERTED, OpenVinoNetwork, converted
+from stages.encoders.backends.openvino import (
+    MAX_CONVERTED,
+    OpenVinoNetwork,
+    converted,
+    exported_network,
+)
 
 ov = import_openvino()
 ops = ov.opset13
@@ -120,6 +125,15 @@ def test_an_error_while_rows_are_made_ends_the_run_with_it(network):
         with pytest.raises(ValueError, match="a damaged image"):
             network.run(broken())
     assert len(network.run(rows(5))) == 5
+
+
+def test_a_network_stays_the_one_that_was_read_where_another_is_copied_over_it(tmp_path):
+    ov.save_model(doubling_model(), tmp_path / "model.xml", compress_to_fp16=False)
+    network = OpenVinoNetwork(exported_network(tmp_path), Backend("openvino", "float32"))
+    weights = tmp_path / "model.bin"
+    with weights.open("r+b") as file:  # in place, as `cp` does
+        file.write(bytes(weights.stat().st_size))
+    assert network.run(rows(3))[2].tolist() == [4, -4]
 
 
 def test_converting_a_network_tells_nobody(tmp_path):
