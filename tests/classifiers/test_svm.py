@@ -155,6 +155,18 @@ def test_vectors_that_are_of_no_class_are_refused(tmp_path, n_support):
         Classifier.load(tmp_path)
 
 
+def test_a_machine_of_an_older_version_says_to_use_that_or_to_train_it_anew(tmp_path):
+    rows, labels = products(3)
+    fitted(SETTINGS, {"block": rows}, labels).save(tmp_path)
+    file = tmp_path / Classifier.build_file
+    write_json(file, {key: one for key, one in read_json(file).items() if key != "n_support"})
+    with pytest.raises(InputError, match=r"use the version that trained it, or train it anew"):
+        Classifier.load(tmp_path)
+    file.rename(tmp_path / "model.skops")  # in which the first versions kept it
+    with pytest.raises(InputError, match=r"if it is of an older version, use that or train it an"):
+        Classifier.load(tmp_path)
+
+
 def test_fewer_components_make_a_smaller_model(tmp_path):
     train = catalogue(3, 1)
     for n_components in (20, 200):

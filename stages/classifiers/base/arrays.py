@@ -57,7 +57,10 @@ class ArrayClassifier:
             classifier._build, classifier.classes_ = build, build["classes"]
             shapes = cls.shapes_of(build)
         except FileNotFoundError:
-            raise InputError(f"{path} is not there: `dvc repro` builds it") from None
+            raise InputError(
+                f"{path} is not there: copy the model anew, or, if it is of an older version, use "
+                "that or train it anew (`dvc repro`)"
+            ) from None
         except (
             ValueError,
             TypeError,
@@ -67,8 +70,9 @@ class ArrayClassifier:
             OSError,
         ) as error:
             raise InputError(
-                f"{path} describes no classifier ({type(error).__name__}): `dvc repro -f` "
-                "rebuilds it"
+                f"{path} describes no classifier that this version can load "
+                f"({type(error).__name__}): use the version that trained it, or train it anew "
+                "(`dvc repro -f`)"
             ) from None
         classifier._variables = load_variables(folder / ARRAYS_FILE, shapes)
         return classifier
