@@ -19,6 +19,8 @@ from filelock import FileLock, Timeout
 from stages.common.errors import InputError
 
 LOCK = ".lock"
+# What desktops leave in a folder that is opened, as in .dvcignore.
+DESKTOP_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from stages.common.devices import processor
 from stages.common.files import json_hash, sha256_of
 from stages.encoders.backends.base import Backend
 from stages.encoders.settings import EncoderSettings
-from stages.encoders.weights.manifest import MANIFEST_FILE
+from stages.encoders.weights.manifest import weight_files
 
 ROOM = "stages.encoders"
 # Their results are in the key as values: bytes of weights, settings, the backend.
@@ -35,10 +35,9 @@ def network_key(settings: EncoderSettings, folder: Path) -> str:
         modules.append("stages.common.images")  # which decodes what any kind gets
     if getattr(settings, "tta", ["identity"]) != ["identity"]:
         modules.append(f"{ROOM}.augmentation")
-    weights = [file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE]
     return json_hash(
         settings.model_dump(mode="json", exclude=exclude),
-        [(file.name, sha256_of(file)) for file in weights],
+        [(file.name, sha256_of(file)) for file in weight_files(folder)],
         code_key(modules),
     )
 

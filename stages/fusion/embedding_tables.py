@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.common.errors import InputError
-from stages.common.files import remove_leftovers
+from stages.common.files import DESKTOP_FILES, remove_leftovers
 from stages.common.paths import EMBEDDINGS
 from stages.common.tables import (
     SPARSE,
@@ -22,8 +22,6 @@ from stages.common.tables import (
     to_arrow,
 )
 from stages.fusion.features import check_skus, unit_length
-
-DESKTOP_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}  # as in .dvcignore
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from stages.common.errors import InputError
-from stages.common.files import sha256_of, write_json
+from stages.common.files import DESKTOP_FILES, sha256_of, write_json
 from stages.common.settings import Name, Positive, Settings, Slug
 
 FILE = "model.json"
@@ -94,7 +94,7 @@ class ModelFile(Settings):
     def with_sums(self, folder: Path) -> "ModelFile":
         """Return it with the `files` in `folder`."""
         paths = [folder / NEIGHBORS, *sorted((folder / self.folder).rglob("*"))]
-        files = [path for path in paths if path.is_file()]
+        files = [path for path in paths if path.is_file() and path.name not in DESKTOP_FILES]
         sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
         return self.model_copy(update={"files": sums})
 

@@ -254,6 +254,12 @@ def test_where_weights_are_from_does_not_matter(weights):
     assert network_key(SETTINGS, weights) == before
 
 
+def test_what_a_desktop_leaves_beside_the_weights_does_not_matter(weights):
+    before = network_key(SETTINGS, weights)
+    (weights / ".DS_Store").write_bytes(b"icons")
+    assert network_key(SETTINGS, weights) == before
+
+
 def test_another_setting_makes_another_key(weights):
     found = [
         network_key(SETTINGS.model_copy(update=changes), weights)

@@ -124,6 +124,12 @@ def test_damaged_weights_are_refused(copy):
         Predictor.load(copy)
 
 
+def test_folders_that_a_desktop_has_opened_are_those_of_the_model(copy):
+    for folder in (copy, copy / "fold-1", copy / "encoders", copy / "encoders" / "colour"):
+        (folder / ".DS_Store").write_bytes(b"icons")
+    assert Predictor.load(copy).predict([row_of("Lamps", 5)])[0].label == "Lamps"
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere holds no model"):
         Predictor.load(tmp_path / "nowhere")

@@ -116,6 +116,13 @@ def test_a_packaged_file_that_was_copied_in_part_is_refused(trained, name):
         Predictor.load(paths.BEST_MODEL)
 
 
+def test_what_a_desktop_leaves_in_a_packaged_model_may_change(trained):
+    (trained / "fold-1/.DS_Store").write_bytes(b"icons")
+    package.main()
+    (paths.BEST_MODEL / "fold-1/.DS_Store").write_bytes(b"other icons")
+    assert Predictor.load(paths.BEST_MODEL).labels == LABELS
+
+
 def test_a_packaged_model_may_leave_its_neighbours_behind(trained):
     package.main()
     (paths.BEST_MODEL / "neighbors.parquet").unlink()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
-from stages.common.files import sha256_of, write_json
+from stages.common.files import DESKTOP_FILES, sha256_of, write_json
 
 MANIFEST_FILE = "manifest.json"
 
@@ -62,9 +62,14 @@ def is_intact(folder: Path, manifest: Manifest) -> bool:
     return _hashes(folder) == manifest.files
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files in a folder of weights, but for the manifest and what desktops leave."""
+    others = {MANIFEST_FILE, *DESKTOP_FILES}
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.name not in others)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.iterdir()) if file.name != MANIFEST_FILE)
-    return {file.name: sha256_of(file) for file in files if file.is_file()}
+    return {file.name: sha256_of(file) for file in weight_files(folder)}
 
 
 def digest(folder: Path, pattern: str) -> str:

@@ -39,6 +39,8 @@ def test_a_changed_missing_or_added_file_is_noticed(tmp_path):
     write_manifest(tmp_path, Manifest("pretrained", "here", None, "0" * 64), {})
     manifest = read_manifest(tmp_path)
     assert is_intact(tmp_path, manifest)
+    (tmp_path / ".DS_Store").touch()  # as where a desktop has opened the folder
+    assert is_intact(tmp_path, manifest)
     (tmp_path / "more.json").touch()
     assert not is_intact(tmp_path, manifest)
     (tmp_path / "more.json").unlink()
