@@ -24,8 +24,9 @@ CARD = "README.md"
 def export(model: Path, folder: Path) -> None:
     """Write the model in a folder into another, with converted encoders.
 
-    Raises InputError where there is no model, where its weights cannot be had, or where `folder`
-    lies in the model, has it or the working folder within, or has files that are no model.
+    Raises InputError where there is no model, where it is damaged or its weights cannot be had, or
+    where `folder` lies in the model, has it or the working folder within, or has files that are no
+    model.
     """
     file = ModelFile.load(model)
     source, target = model.resolve(), folder.resolve()
@@ -37,11 +38,13 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"{folder} has files and is no model: name another folder")
     if Path.cwd().is_relative_to(target):  # whoever works there would be left in a removed folder
         raise InputError(f"{folder} is where you are, and would be replaced: name another folder")
+    file.check_sums(model)
     with atomic_folder(folder) as new:
         shutil.copytree(model / file.folder, new / file.folder)
-        for part in (FILE, NEIGHBORS, CARD):
+        for part in (NEIGHBORS, CARD):
             if (model / part).is_file():
                 shutil.copyfile(model / part, new / part)
+        file.with_sums(new).save(new)
         for name, entry in file.encoders.items():
             settings = settings_of(name, entry, model)
             if entry.weights.kind == "none":

@@ -145,6 +145,19 @@ def test_a_damaged_network_is_refused(model_folders, tmp_path):
         openvino.network_of(folder, lambda: "key", lambda place: None)
 
 
+def test_a_damaged_file_is_refused(model_folders, tmp_path):
+    export(model_folders["multimodal"], tmp_path / "out")
+    arrays = tmp_path / "out/fold-1/preprocessing.safetensors"
+    whole = arrays.read_bytes()
+    arrays.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    for use in (Predictor.load, lambda model: export(model, tmp_path / "again")):
+        with pytest.raises(
+            InputError, match=r"preprocessing\.safetensors is not the file that was"
+        ):
+            use(tmp_path / "out")
+    assert not (tmp_path / "again").exists()
+
+
 def test_nothing_is_written_over_but_a_model(model_folders, tmp_path):
     (tmp_path / "notes.txt").write_text("keep me")
     with pytest.raises(InputError, match="has files and is no model"):
