@@ -21,6 +21,7 @@ NEIGHBORS = "neighbors.parquet"
 ENSEMBLE_FILE = "pool.json"  # in the folder of the fitted model, where it is an ensemble
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Folder = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]  # no path out of the model's own
 
 
 class SavedWeights(Settings):
@@ -71,7 +72,7 @@ class ModelFile(Settings):
     classifier: dict[str, Any]
     fusion: Literal["hybrid", "early", "late"]
     labels: list[Name]
-    folder: Name
+    folder: Folder
     is_refit: bool
     n_products: Positive
     seed: int

@@ -13,6 +13,7 @@ from helpers.repository import TOP
 
 import serving.weights
 from serving import Predictor
+from serving.export import export
 from stages.common.errors import InputError
 from stages.encoders.weights import obtain
 
@@ -158,6 +159,15 @@ def test_a_damaged_model_file_is_refused(copy, content, complaint):
     (copy / "model.json").write_bytes(content)
     with pytest.raises(InputError, match=rf"model\.json {complaint}"):
         Predictor.load(copy)
+
+
+def test_what_lies_outside_the_model_s_folder_is_no_part_of_it(copy):
+    shutil.copytree(copy / "fold-1", copy.parent / "outside")
+    for place in ("../outside", str(copy.parent / "outside"), ".."):
+        edited(copy, lambda content, place=place: content.update(folder=place))
+        for use in (Predictor.load, lambda model: export(model, model.parent / "a" / "exported")):
+            with pytest.raises(InputError, match=r"describes no model .* \(folder: String should"):
+                use(copy)
 
 
 @pytest.mark.parametrize("kind", ["keras.os", "no_such_kind", "../onnx", "", None, 7])
