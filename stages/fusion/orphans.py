@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stages.common.errors import InputError
-from stages.common.files import remove_leftovers
+from stages.common.files import DESKTOP_FILES, remove_leftovers
 from stages.common.weights_aside import set_aside
 
 MANIFEST = "manifest.json"  # of weights, and of a network in int8
@@ -30,7 +30,7 @@ def remove_unnamed_networks(folder: Path, encoders: Collection[str]) -> None:
     Raises InputError for a folder that holds none.
     """
     for path in _unnamed(folder, encoders):
-        is_empty = not any(path.iterdir())  # one that is not in int8
+        is_empty = all(file.name in DESKTOP_FILES for file in path.iterdir())  # not in int8
         _remove(path, is_empty or (path / MANIFEST).is_file(), "network")
 
 

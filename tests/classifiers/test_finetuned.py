@@ -169,14 +169,17 @@ def test_two_fits_write_the_same_bytes(products, tmp_path, monkeypatch):
 
 
 def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
-    products, capsys, cache, monkeypatch
+    products, network, capsys, cache, monkeypatch
 ):
     train = products(40, 5)
     monkeypatch.setattr(tuning_cache, "MAX_TUNED", 2)
     first = fit(train, max_epochs=1).predict_proba(train[0])
     said = capsys.readouterr().err
     assert "tuning on 40 texts, epoch 1, " in said and "/40 [" in said  # a line, and a bar
+    icons = network.folder / ".DS_Store"  # which a desktop leaves in a folder that is opened
+    icons.touch()
     again = fit(train, max_epochs=1).predict_proba(train[0])
+    icons.unlink()
     assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(again, first)
     fit(train, max_epochs=1, label_smoothing=0.1)

@@ -39,6 +39,7 @@ def test_networks_of_encoders_that_are_no_longer_named_go(tmp_path, capsys):
     for name in ("kept", "gone", "not_in_int8"):
         (tmp_path / name).mkdir()
     (tmp_path / "gone/manifest.json").touch()
+    (tmp_path / "not_in_int8/.DS_Store").touch()  # as where a desktop has opened the folder
     remove_unnamed_networks(tmp_path, ["kept"])
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert f"removing {tmp_path / 'gone'}" in capsys.readouterr().out

@@ -20,7 +20,14 @@ from stages.common.cache import cache_folder, remove_unused
 from stages.common.code_hash import TOP, code_hash
 from stages.common.devices import processor
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder, json_hash, read_json, sha256_of, write_json
+from stages.common.files import (
+    DESKTOP_FILES,
+    atomic_folder,
+    json_hash,
+    read_json,
+    sha256_of,
+    write_json,
+)
 from stages.common.image_network import ImageNetwork
 from stages.common.keras_network import KerasNetwork
 from stages.common.keras_weights import load_variables, save_variables
@@ -91,7 +98,7 @@ def _hash(key: Any, network: Network) -> str:
     return json_hash(
         key,
         {name: value for name, value in asdict(network).items() if name != "folder"},
-        [(file.name, sha256_of(file)) for file in files],
+        [(file.name, sha256_of(file)) for file in files if file.name not in DESKTOP_FILES],
         code_key(),
         processor(),
     )
