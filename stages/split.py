@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from stages.catalog.group_split import assign_folds, check_no_leak, validation_turns
+from stages.catalog.group_split import assign_folds, check_no_leak, unit_name, validation_turns
 from stages.catalog.labels import look
 from stages.catalog.near_duplicates import (
     duplicate_signals,
@@ -82,8 +82,8 @@ def main() -> None:
     lacking = metrics["classes_not_in_every_part"]
     for label, found in list(lacking.items())[:SHOWN]:
         print(
-            f"split: {label} has too few groups ({found['groups']:,}) for every part: in some fold "
-            f"or turn it is not in {', '.join(found['lacking_in'])}"
+            f"split: {label} has too few {unit_name(settings)} ({found['groups']:,}) for "
+            f"every part: in some fold or turn it is not in {', '.join(found['lacking_in'])}"
         )
     if len(lacking) > SHOWN:
         print(f"split: and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all")

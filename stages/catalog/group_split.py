@@ -55,7 +55,7 @@ def assign_folds(
             roles[rows, fold] = VALIDATION
             turns[rows, fold] = part + 1
     splits = Splits(skus, labels, groups, roles, turns)
-    _check_parts(splits, n_turns)
+    _check_parts(splits, n_turns, settings)
     return splits
 
 
@@ -198,6 +198,14 @@ def missing_classes(splits: Splits) -> dict[str, dict[str, int | list[str]]]:
     return missing
 
 
+def unit_name(settings: SplitSettings) -> str:
+    """Return how messages name what a class needs enough of to be in every part."""
+    if settings.strategy == "stratified":
+        return "products"
+    *shared, last = ["image", "name", "description", *settings.group_by]
+    return f"groups of products with one {', '.join(shared)} or {last}"
+
+
 def part_name(role: str, turn: int) -> str:
     """Return how messages and metrics name a role and turn, such as "validation turn 2"."""
     return f"{role} turn {turn}" if turn else role
@@ -213,15 +221,21 @@ def _parts(splits: Splits, fold: int, rows: slice | np.ndarray = slice(None)) ->
     return list(zip(roles, turns, strict=True))
 
 
-def _check_parts(splits: Splits, n_turns: int) -> None:
+def _check_parts(splits: Splits, n_turns: int, settings: SplitSettings) -> None:
     """Raise InputError unless every part has products and every training part two classes."""
     pairs = set(zip(splits.labels.tolist(), splits.groups.tolist(), strict=True))
     n_groups = Counter(label for label, _ in pairs)
     smallest = min(sorted(n_groups), key=lambda label: n_groups[label])
-    fix = (
-        f"too few groups of products that stay together (of the class {smallest}: "
-        f"{n_groups[smallest]:,}); take fewer split.folds or split.validation_folds, an empty "
-        f"split.group_by or split.strategy: stratified"
+    is_grouped = settings.strategy == "grouped"
+    ways = {
+        "take fewer split.folds": settings.folds > 1,
+        "take fewer split.validation_folds": n_turns > 1,
+        "empty split.group_by": bool(settings.group_by),
+        "leave out a column of boilerplate (as data.table.description: null)": is_grouped,
+        "take split.strategy: stratified": is_grouped,
+    }
+    fix = f"too few {unit_name(settings)} (of the class {smallest}: {n_groups[smallest]:,}); " + (
+        " or ".join(way for way, helps in ways.items() if helps) or "give more products"
     )
     held_out: list[Part] = [(VALIDATION, turn) for turn in range(1, n_turns + 1)]
     if n_turns == 1:

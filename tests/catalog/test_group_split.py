@@ -215,5 +215,34 @@ def test_a_group_in_two_turns_of_validation_is_caught():
 def test_what_cannot_be_split_names_a_class_and_the_fix(groups, labels, folds, message):
     with pytest.raises(InputError, match=message) as error:
         split(list(groups), list(labels), folds=folds)
-    assert "of the class A: 1)" in str(error.value)
-    assert "split.strategy: stratified" in str(error.value)
+    assert "groups of products with one image, name or description (of the class A: 1)" in str(
+        error.value
+    )
+    assert "data.table.description: null) or take split.strategy: stratified" in str(error.value)
+    assert ("fewer split.folds" in str(error.value)) == (folds > 1)
+    assert "split.group_by" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"group_by": ["manufacturer"]},
+            "too few groups of products with one image, name, description or manufacturer (of the "
+            "class A: 1); empty split.group_by or ",
+        ),
+        (
+            {"strategy": "stratified", "folds": 6},
+            "too few products (of the class A: 1); take fewer split.folds",
+        ),
+        (
+            {"strategy": "stratified", "validation_folds": 6},
+            "too few products (of the class A: 1); take fewer split.validation_folds",
+        ),
+    ],
+)
+def test_what_cannot_be_split_says_what_its_settings_keep_together(changed, message):
+    with pytest.raises(InputError) as error:
+        split([*"abbb"], [*"ABBB"], **changed)
+    assert message in str(error.value)
+    assert ("stratified" in str(error.value)) == ("strategy" not in changed)

@@ -224,9 +224,26 @@ def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
     }
     assert metrics["groups"]["largest"]["names"] == [f"Card ${number}" for number in range(5)]
     assert (
-        "split: Cards has too few groups (1) for every part: in some fold or turn it is not in "
-        "test, validation\n" in capsys.readouterr().out
+        "split: Cards has too few groups of products with one image, name or description (1) for "
+        "every part: in some fold or turn it is not in test, validation\n"
+        in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("split", "what"),
+    [
+        ({"group_by": ["manufacturer"]}, "groups of products with one image, name, description or"),
+        ({"strategy": "stratified"}, "products (3)"),
+    ],
+)
+def test_a_class_that_is_kept_from_a_part_is_not_blamed_on_near_duplicates(
+    run, capsys, split, what
+):
+    alike = {"manufacturer": "one", "label": "Cards", "image": None, "description": ""}
+    kept = [(alike | {"name": f"Card of {n}", "sku": f"c{n}"}, None) for n in ("ab", "cd", "ef")]
+    run(catalogue() + kept, **split)
+    assert f"split: Cards has too few {what}" in capsys.readouterr().out
 
 
 def test_of_many_classes_with_too_few_groups_some_are_named(run, capsys):
@@ -238,7 +255,7 @@ def test_of_many_classes_with_too_few_groups_some_are_named(run, capsys):
     _, metrics = run(rows, validation_folds=1)
     assert len(metrics["classes_not_in_every_part"]) == 8
     said = capsys.readouterr().out
-    assert said.count("has too few groups") == 5
+    assert said.count("has too few groups of products") == 5
     assert "split: and 3 more classes: metrics/split.json has them all\n" in said
 
 
