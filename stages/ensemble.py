@@ -22,7 +22,9 @@ def main() -> None:
     names = params.ensemble_members()
     with atomic_folder(paths.ENSEMBLE) as folder:
         if len(names) < 2:
-            print("ensemble: fewer than two of its classifiers are trained: nothing to pool")
+            asked, trained = (", ".join(some) for some in (params.ensemble.classifiers, names))
+            why = f"names {asked}, of which {trained or 'none'} is trained: two are needed"
+            print(f"ensemble: left out: ensemble.classifiers {why if asked else 'is empty'}")
             return
         for modality in params.modalities:
             sources = {name: paths.model(name, modality) for name in names}

@@ -192,13 +192,23 @@ def test_tables_of_different_products_are_refused(built):
         pool_tables(given)
 
 
-def test_one_classifier_is_no_ensemble(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (MEMBERS, "names logistic_regression, svm, of which svm is trained: two are needed"),
+        (["mlp"], "names mlp, of which none is trained: two are needed"),
+        (["svm"], "names svm, of which svm is trained: two are needed"),
+        ([], "is empty"),
+    ],
+)
+def test_one_classifier_is_no_ensemble(tmp_path, monkeypatch, capsys, asked, said):
     monkeypatch.chdir(tmp_path)
     products = Products()
     products.params["classifiers"] = {"svm": products.params["classifiers"]["svm"]}
+    products.params["ensemble"]["classifiers"] = asked
     products.write()
     ensemble.main()
-    assert "nothing to pool" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"ensemble: left out: ensemble.classifiers {said}\n"
     assert list(paths.ENSEMBLE.iterdir()) == []
 
 
