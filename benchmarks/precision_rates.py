@@ -19,7 +19,7 @@ from stages.common.images import open_jpeg
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
 from stages.encoders.base import module_of
-from stages.encoders.int8 import write_network
+from stages.encoders.int8 import MIN_INPUTS, write_network
 from stages.encoders.weights.obtain import obtain_weights
 from stages.params import load_params
 
@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--inputs", type=int, default=128)
     asked = parser.parse_args()
+    if asked.inputs < MIN_INPUTS:
+        parser.error(f"--inputs: int8 takes {MIN_INPUTS} or more")
     params = load_params()
     shard, images_what = inputs.images(asked.inputs)
     texts, texts_what = inputs.texts(asked.inputs, params)
