@@ -5,6 +5,7 @@ but in late fusion, one for all blocks side by side. Modalities share the member
 blocks with the same weights.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +108,10 @@ def fit_member(
     X = train.X
     if settings.reads_means:
         X = {**X, **{mean_key(name): means[name] for name in member.block_weights}}
-    return classifier.fit(X, train.labels, pair), used
+    with warnings.catch_warnings():
+        # Of many small classes scikit-learn suspects, for each tree, that labels are quantities.
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50")
+        return classifier.fit(X, train.labels, pair), used
 
 
 def predict_member(

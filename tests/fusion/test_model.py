@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -605,6 +606,24 @@ def test_images_of_one_class_are_refused_whatever_the_classifier(kind, strategy,
     seen = features.any_present()
     with pytest.raises(InputError, match=r"image input are of 1 classes; .*: give such input to"):
         trained(settings(kind), strategy, 3, features.select_rows(seen), parts[seen])
+
+
+@pytest.mark.parametrize("kind", ["logistic_regression", "svm", "random_forest"])
+def test_classes_of_a_few_products_are_told_apart_without_a_warning(kind):
+    features, at = catalogue(), np.arange(N) // 3
+    seen = features.has_all_modalities()[3 * at]
+    alike = replace(  # a class has one product three times
+        features,
+        blocks={name: rows[3 * at] for name, rows in features.blocks.items()},
+        present={name: there[3 * at] for name, there in features.present.items()},
+        labels=np.array([f"c{i:02}" for i in at]),
+    ).select_rows(seen)
+    parts = np.array([TRAIN, VALIDATION, VALIDATION] * (N // 3))[seen]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model = trained(settings(kind), "early", 3, alike, parts).model
+    found = model.predict_proba(alike).probabilities.argmax(axis=1)
+    assert (np.array(model.classes)[found] == alike.labels).mean() > 0.9
 
 
 def test_a_validation_part_of_unknown_classes_is_refused():
