@@ -18,7 +18,7 @@ from stages.evaluation.bootstrap import ClusterBootstrap
 from stages.evaluation.error_gallery import error_gallery
 from stages.evaluation.model_metrics import headline, intervals_of, model_metrics
 from stages.evaluation.model_selection import best_between_modalities, best_by_modality
-from stages.evaluation.plot_data import learning_curves_table, plot_tables
+from stages.evaluation.plot_data import guessing_models, learning_curves_table, plot_tables
 from stages.evaluation.predictions import (
     Model,
     load_model,
@@ -58,6 +58,11 @@ def main() -> None:
 
     tables = plot_tables(models, best, intervals, names)
     tables["learning_curves"] = learning_curves_table(paths.MODELS, models)
+    for name in guessing_models(tables["learning_curves"], models):
+        print(
+            f"evaluate: {name} learnt nothing: no epoch's loss is below that of a guess; set "
+            "another learning_rate, or more max_epochs"
+        )
     with atomic_folder(paths.PLOTS / "evaluation") as folder:
         for name, table in tables.items():
             write_csv(folder / f"{name}.csv", table.columns, table.rows)

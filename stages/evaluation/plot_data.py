@@ -228,3 +228,25 @@ def learning_curves_table(folder: Path, models: Iterable[Model]) -> Table:
         names = {"modality": model.modality, "classifier": model.classifier}
         rows += [names | epoch for epoch in epochs]
     return Table(["modality", "classifier", *HISTORY], rows)
+
+
+def guessing_models(curves: Table, models: Iterable[Model]) -> list[str]:
+    """Return the models with a fold in which no epoch was better than a guess, by learning curves.
+
+    A guess gives each class the same probability. Such a loss, of training and of validation
+    products alike, is that of a network whose steps are far too large, or too few.
+    """
+    least: dict[tuple[str, str, str], float] = {}
+    for row in curves.rows:
+        key = row["modality"], row["classifier"], row["fold"]
+        losses = [float(row[name]) for name in ("train_loss", "validation_loss") if row[name]]
+        least[key] = min(least.get(key, np.inf), *losses)
+    return [
+        model.name
+        for model in models
+        if any(
+            loss >= np.log(len(model.test.calibrated.classes))
+            for key, loss in least.items()
+            if key[:2] == (model.modality, model.classifier)
+        )
+    ]

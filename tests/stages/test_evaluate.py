@@ -333,6 +333,21 @@ def test_learning_curves_are_those_of_every_modality(repository: TrainedModels):
     assert {row["classifier"] for row in rows} == {"mlp"}
 
 
+def test_a_network_that_learnt_nothing_is_said(repository: TrainedModels, capsys):
+    repository.write()
+    path = Path("models/trained/mlp/text/history.csv")
+    header, *_ = path.read_text().splitlines()
+    said = (
+        "evaluate: text-mlp learnt nothing: no epoch's loss is below that of a guess; set another "
+        "learning_rate, or more max_epochs\n"
+    )
+    fine = "1,1,36000.0,13.4,0.3,0.3\n1,2,1.3,1.09,0.3,0.5\n"  # a guess among three has 1.0986
+    for rows, is_said in ((fine, False), (fine + "2,1,36000.0,13.4,0.3,0.3\n", True)):
+        path.write_text(f"{header}\n{rows}")
+        evaluate.main()
+        assert (said in capsys.readouterr().out) == is_said
+
+
 def test_without_an_mlp_the_learning_curves_have_no_rows(repository: TrainedModels):
     del repository.params["classifiers"]["mlp"]
     repository.write()
