@@ -115,9 +115,7 @@ def confusion_table(model: Model) -> Table:
             "share": round(float(counts[actual, predicted] / max(support[actual], 1)), 4),
             "model": model.classifier,
         }
-        for actual in range(len(names))
-        for predicted in range(len(names))
-        if counts[actual, predicted] or actual == predicted
+        for actual, predicted in np.argwhere((counts > 0) | np.eye(len(names), dtype=bool)).tolist()
     ]
     return Table(["actual", "predicted", "products", "share", "model"], rows)
 

@@ -208,7 +208,7 @@ def prediction_table(model: Model, names: Mapping[str, str]) -> pa.Table:
         classes[test.y_true].tolist(),
         classes[test.y_pred].tolist(),
         test.confidence.astype(np.float32),
-        classes[test.ranking[:, :3]].tolist(),
+        classes[test.most_probable(3)].tolist(),
     ]
     arrays = [
         pa.array(column, type=field.type)
