@@ -97,6 +97,14 @@ def test_the_legend_of_the_components_has_all_classes():
     assert all(name in texts for name in CLASSES)
 
 
+def test_no_two_classes_of_many_look_alike_on_the_components():
+    classes = range(180)  # nine shapes in turn with twenty colours
+    rows = [{"x": str(i), "y": "1", "label": f"class {i:03}"} for i in classes]
+    points = re.findall(r'aria-roledescription="point"[^>]*', drawn("pca", rows, "x", "y"))
+    looks = {tuple(re.findall(r' (?:d|fill)="([^"]*)"', point)) for point in points}
+    assert len(looks) == len(classes) == len(points) / 2  # in two revisions
+
+
 def test_models_keep_the_order_of_params():
     rows = [
         {"modality": modality, "classifier": "svm", "accuracy": "0.5", "macro_f1": f1}
