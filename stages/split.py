@@ -12,7 +12,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from stages.catalog.group_split import assign_folds, check_no_leak, unit_name, validation_turns
+from stages.catalog.group_split import (
+    assign_folds,
+    check_no_leak,
+    missing_in_words,
+    validation_turns,
+)
 from stages.catalog.labels import look
 from stages.catalog.near_duplicates import (
     duplicate_signals,
@@ -81,10 +86,7 @@ def main() -> None:
     write_json(paths.METRICS / "split.json", metrics)
     lacking = metrics["classes_not_in_every_part"]
     for label, found in list(lacking.items())[:SHOWN]:
-        print(
-            f"split: {label} has too few {unit_name(settings)} ({found['groups']:,}) for "
-            f"every part: in some fold or turn it is not in {', '.join(found['lacking_in'])}"
-        )
+        print(f"split: {missing_in_words(label, found, splits, settings)}")
     if len(lacking) > SHOWN:
         print(f"split: and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all")
     for fold, sizes in metrics["parts"].items():

@@ -212,21 +212,34 @@ def test_names_of_the_manufacturer_alone_are_no_duplicates_however_it_is_written
     assert len({*table["group"].to_pylist()[60:63]}) == 3
 
 
-def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys):
+@pytest.mark.parametrize(
+    ("split", "where"),
+    [
+        ({"validation_folds": 1}, "it is not in test, validation"),
+        ({"validation_folds": 3}, "it is not in test; in some turn it is not in train, validation"),
+        (
+            {"validation_folds": 1, "folds": 3},
+            "it is not in validation; in some fold it is not in test, train",
+        ),
+        (
+            {"validation_folds": 3, "folds": 3},
+            "in some fold it is not in test; in some fold or turn it is not in train, validation",
+        ),
+    ],
+)
+def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys, split, where):
     rows = catalogue()
     alike = {"manufacturer": "one", "label": "Cards", "image": None}
     for number in range(12):
         text = {"name": f"Card ${number}", "description": "", "sku": f"c{number:02}"}
         rows.append((alike | text, None))
-    _, metrics = run(rows, validation_folds=1)
-    assert metrics["classes_not_in_every_part"] == {
-        "Cards": {"groups": 1, "lacking_in": ["test", "validation"]}
-    }
+    _, metrics = run(rows, **split)
+    assert list(metrics["classes_not_in_every_part"]) == ["Cards"]
+    assert metrics["classes_not_in_every_part"]["Cards"]["groups"] == 1
     assert metrics["groups"]["largest"]["names"] == [f"Card ${number}" for number in range(5)]
     assert (
         "split: Cards has too few groups of products with one image, name or description (1) for "
-        "every part: in some fold or turn it is not in test, validation\n"
-        in capsys.readouterr().out
+        f"every part: {where}\n" in capsys.readouterr().out
     )
 
 
