@@ -203,7 +203,8 @@ def missing_in_words(
 ) -> str:
     """Say of one of `missing_classes` what lacks it: the whole split, or some folds or turns."""
     takes_turns = bool(splits.turns.any())
-    present = set(splits.roles[splits.labels == label].ravel().tolist())
+    roles = splits.roles[splits.labels == label]
+    present = set(roles.ravel().tolist())
     if takes_turns and VALIDATION in present:
         present.add(TRAIN)  # in the other turns, and in the end
     by_round: dict[str, list[str]] = {}
@@ -212,11 +213,11 @@ def missing_in_words(
         where = " or ".join(filter(rounds.get, rounds)) if role in present else ""
         by_round.setdefault(where, []).append(role)
     parts = "; ".join(
-        f"{f'in some {where} ' if where else ''}it is not in {', '.join(roles)}"
-        for where, roles in sorted(by_round.items())
+        f"{f'in some {where} ' if where else ''}it is not in {', '.join(missing)}"
+        for where, missing in sorted(by_round.items())
     )
-    few = f"too few {unit_name(settings)} ({found['groups']:,})"
-    return f"{label} has {few} for every part: {parts}"
+    unit = unit_name(settings) if found["groups"] < len(roles) else "products"
+    return f"{label} has too few {unit} ({found['groups']:,}) for every part: {parts}"
 
 
 def unit_name(settings: SplitSettings) -> str:

@@ -248,6 +248,7 @@ def test_a_class_that_its_groups_keep_from_a_part_is_named(run, capsys, split, w
     [
         ({"group_by": ["manufacturer"]}, "groups of products with one image, name, description or"),
         ({"strategy": "stratified"}, "products (3)"),
+        ({"strategy": "grouped"}, "products (3)"),
     ],
 )
 def test_a_class_that_is_kept_from_a_part_is_not_blamed_on_near_duplicates(
