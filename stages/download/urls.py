@@ -15,13 +15,24 @@ _ESCAPED = re.compile(
     re.ASCII,
 )
 
-# Of the query of a link that is signed, what is new where the same file is signed anew, by Amazon's
-# S3 and CloudFront, Google or Azure.
-_SIGNED = re.compile(r"(?:^|&)(?:x-(?:amz|goog)-signature|signature|sig)=", re.IGNORECASE)
-_OF_SIGNING = re.compile(
-    r"(?:^|&)(?:x-(?:amz|goog)-(?:credential|date|expires|security-token|signature)"
-    r"|awsaccesskeyid|expires|policy|signature|se|sig|ske|skt|st)=[^&#]*",
-    re.IGNORECASE,
+# The parameters by which a link is one that Amazon's S3 or CloudFront, Google or Azure has signed,
+# and those that are new in each link that is signed anew.
+_SIGNED = (
+    (
+        {"x-amz-signature"},
+        {"x-amz-" + name for name in "credential date expires security-token signature".split()},
+    ),
+    (
+        {"x-goog-signature"},
+        {"x-goog-" + name for name in "credential date expires signature".split()},
+    ),
+    (
+        {"awsaccesskeyid", "signature"},
+        {"awsaccesskeyid", "expires", "signature", "x-amz-security-token"},
+    ),
+    ({"googleaccessid", "signature"}, {"expires", "signature"}),
+    ({"key-pair-id", "signature"}, {"expires", "policy", "signature"}),
+    ({"sv", "sig"}, {"se", "sig", "ske", "skt", "st"}),
 )
 
 _OBJECT = re.compile(r"(?:s3|gs)://[^/?#]*", re.IGNORECASE)
@@ -66,13 +77,20 @@ def parse_http_url(url: str, base: URL | None = None) -> URL:
     return parsed
 
 
+def unsigned(url: str) -> str:
+    """Return a URL without what is new where its link is signed anew; others stay as they are."""
+    path, _, query = url.partition("?")
+    parameters = [(part.partition("=")[0].lower(), part) for part in query.split("&")]
+    for marks, changing in _SIGNED:
+        if marks <= {name for name, _ in parameters}:
+            return f"{path}?{'&'.join(part for name, part in parameters if name not in changing)}"
+    return url
+
+
 def file_name(url: str) -> str:
     """Return a unique file name for a URL. It ends like the URL's path, for people who look.
 
     A link that was signed anew keeps its name.
     """
     end = re.sub(r"[^\w.-]", "_", urlsplit(url).path.rpartition("/")[2], flags=re.ASCII)
-    path, _, query = url.partition("?")
-    if _SIGNED.search(query):
-        url = f"{path}?{_OF_SIGNING.sub('', query)}"
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{end[-80:]}"
+    return f"{hashlib.sha256(unsigned(url).encode()).hexdigest()[:16]}-{end[-80:]}"

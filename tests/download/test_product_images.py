@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.seen[self.path] += 1
             times = server.seen[self.path]
-        _, name, *shade = self.path.split("/")
+        _, name, *shade = self.path.partition("?")[0].split("/")
         if name == "slow":
             time.sleep(0.02)
         is_there = name in ("ok", "slow") or (name == "flaky" and times > server.faults)
@@ -224,6 +224,22 @@ def test_failures_are_asked_for_again_only_if_that_is_wished(repository, server,
     params(retries=3, retry_failed=True)
     assert outcomes(run(references)) == [("ok", None), ("ok", None)]
     assert server.seen == {"/flaky/1": 4, "/ok/2": 1}
+
+
+def test_an_image_whose_link_was_signed_anew_is_not_fetched_again(repository, server):
+    def signed(name, day):
+        query = f"width=9&X-Amz-Date={day}&X-Amz-SignedHeaders=host&X-Amz-Signature={day}"
+        return f"{server.url}/{name}?{query}"
+
+    params(retries=0)
+    first = run([signed("ok/1", 1), signed("flaky/2", 1), f"{server.url}/ok/3?X-Amz-Date=1"])
+    assert outcomes(first) == [("ok", None), ("failed", "HTTP 503"), ("ok", None)]
+    server.seen.clear()
+    server.faults = 0
+    again = run([signed("ok/1", 2), signed("flaky/2", 2), f"{server.url}/ok/3?X-Amz-Date=2"])
+    assert outcomes(again) == [("ok", None)] * 3
+    asked = {path.partition("?")[0] for path in server.seen}
+    assert asked == {"/flaky/2", "/ok/3"}  # what may have expired, and what is not signed
 
 
 def stage(repository):
