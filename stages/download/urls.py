@@ -20,11 +20,17 @@ _ESCAPED = re.compile(
 _SIGNED = (
     (
         {"x-amz-signature"},
-        {"x-amz-" + name for name in "credential date expires security-token signature".split()},
+        {
+            "x-amz-credential",
+            "x-amz-date",
+            "x-amz-expires",
+            "x-amz-security-token",
+            "x-amz-signature",
+        },
     ),
     (
         {"x-goog-signature"},
-        {"x-goog-" + name for name in "credential date expires signature".split()},
+        {"x-goog-credential", "x-goog-date", "x-goog-expires", "x-goog-signature"},
     ),
     (
         {"awsaccesskeyid", "signature"},
