@@ -104,10 +104,12 @@ class ModelFile(Settings):
 
         One that is missing is for those who load it: the neighbours are not needed.
         """
+        found = self.with_sums(folder).files  # a name may lead out of the folder
         for name, wanted in self.files.items():
-            path = folder / name
-            if path.is_file() and sha256_of(path) != wanted:
-                raise InputError(f"{path} is not the file that was packaged: copy the model anew")
+            if found.get(name, wanted) != wanted:
+                raise InputError(
+                    f"{folder / name} is not the file that was packaged: copy the model anew"
+                )
 
     def save(self, folder: Path) -> None:
         """Write model.json into `folder`."""

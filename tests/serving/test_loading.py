@@ -170,6 +170,14 @@ def test_what_lies_outside_the_model_s_folder_is_no_part_of_it(copy):
                 use(copy)
 
 
+def test_no_file_outside_the_model_s_folder_is_read_for_its_sum(copy):
+    outside = copy.parent / "outside"
+    outside.write_text("private")
+    places = ["../outside", str(outside), "fold-1/../../outside", "a" * 300]
+    edited(copy, lambda content: content.update(files=dict.fromkeys(places, "0" * 64)))
+    assert Predictor.load(copy).predict([row_of("Lamps", 5)])[0].label == "Lamps"
+
+
 @pytest.mark.parametrize("kind", ["keras.os", "no_such_kind", "../onnx", "", None, 7])
 def test_an_encoder_of_an_unknown_kind_is_refused(copy, kind):
     edited(copy, lambda content: content["encoders"]["colour"]["settings"].update(kind=kind))
