@@ -65,6 +65,7 @@ programs: $(INSTALLED)
 
 # A .venv that is there keeps the interpreter that it was made with.
 interpreter:
+	@test ! -x $(VENV)/bin/pip || $(VENV)/bin/python -c 'import pip' 2>/dev/null || { echo "error: $(VENV) has packages that its Python cannot import, as where that was upgraded or removed: remove $(VENV) and try again"; exit 1; }
 ifeq ($(origin PYTHON),command line)
 	@test ! -x $(VENV)/bin/python || test "$$($(PYTHON) -V)" = "$$($(VENV)/bin/python -V)" || { echo "error: $(PYTHON) is not the $$($(VENV)/bin/python -V) that is in $(VENV): remove $(VENV) and try again, or leave out PYTHON"; exit 1; }
 endif

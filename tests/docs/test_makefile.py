@@ -29,9 +29,11 @@ def installed(folder: Path) -> Path:
     return folder
 
 
-def make_run(folder: Path, *variables: str) -> subprocess.CompletedProcess[str]:
+def make_run(
+    folder: Path, *variables: str, target: str = "run"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", "--no-print-directory", "run", *variables],
+        ["make", "--no-print-directory", target, *variables],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -93,3 +95,35 @@ def test_a_venv_that_was_moved_is_refused(installed):
     done = make_run(moved)
     assert done.returncode != 0
     assert "as where the project was moved: remove .venv and try again" in done.stdout
+
+
+@pytest.fixture
+def real_venv(installed: Path) -> Path:
+    """Such a folder, where the .venv has the packages of its own alone, and a program pip."""
+    (installed / ".venv/bin/pip").write_text("#!/bin/sh\n")
+    (installed / ".venv/bin/pip").chmod(0o755)
+    home = f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n"
+    (installed / ".venv/pyvenv.cfg").write_text(home)
+    return installed
+
+
+@pytest.mark.parametrize("target", ["run", "test"])
+@pytest.mark.parametrize("change", ["gone", "upgraded", "upgraded, and requirements changed"])
+def test_a_venv_whose_python_was_removed_or_upgraded_is_refused(real_venv, target, change):
+    """As where Homebrew, pyenv or a new release of the system has replaced it."""
+    subprocess.run(["git", "init", "--quiet"], cwd=real_venv, check=True)
+    if change == "gone":
+        (real_venv / ".venv/bin/python").unlink()
+        (real_venv / ".venv/bin/python").symlink_to("/gone/python3")
+    if change.endswith("changed"):  # upgraded: the packages are in the folder of another version
+        (real_venv / ".venv/.installed-requirements.txt").unlink()
+    done = make_run(real_venv, target=target)
+    assert done.returncode != 0 and "ran" not in done.stdout.splitlines()
+    assert "cannot import, as where that was upgraded or removed: remove .venv" in done.stdout
+
+
+def test_a_venv_whose_python_is_the_one_that_it_was_made_with_stays(real_venv):
+    version = ".".join(map(str, sys.version_info[:2]))
+    packages = real_venv / f".venv/lib/python{version}/site-packages"
+    (packages / "pip").mkdir(parents=True)
+    assert "ran" in make_run(real_venv).stdout.splitlines()
