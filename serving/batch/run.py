@@ -29,6 +29,7 @@ from stages.common.files import sha256_of
 from stages.common.image_ref import is_url
 from stages.compute.base import Workers
 from stages.compute.selection import select_workers
+from stages.download.urls import unsigned
 from stages.fusion.model_file import FILE, ModelFile
 
 CHUNK = 1024  # rows that are in memory together, and a part of the output
@@ -131,16 +132,17 @@ def _check_output(options: Options, is_ours: bool) -> None:
 
 def _describe(options: Options, columns: TableColumns) -> dict[str, Any]:
     """Return what the predictions depend on, by its name in a message."""
-    archive = options.archive
-    is_file = archive is not None and not is_url(archive)
+    archive: Any = options.archive
+    if archive is not None:
+        archive = unsigned(archive) if is_url(archive) else _state(Path(archive))
     return {
         "table": [_state(file) for file in files_of(options.table)],
         "model": sha256_of(options.model / FILE),
         "accuracy": options.accuracy,
         "top": options.top,
-        "choice of columns": columns.model_dump(mode="json"),
+        "choice of columns": columns.model_dump(mode="json", exclude={"archive"}),
         "folder of images": str(options.image_folder.resolve()),
-        "archive": _state(Path(archive)) if archive and is_file else archive,
+        "archive": archive,
     }
 
 

@@ -6,6 +6,7 @@ import zipfile
 import pytest
 from filelock import FileLock
 from helpers.batch import labels, products, read, write_csv
+from helpers.http_host import serving
 from helpers.models import image_of
 
 from serving.batch import run
@@ -102,18 +103,50 @@ def test_a_damaged_part_and_those_after_it_are_made_again(stopped, predict, stop
     assert [row["label"] for row in rows] == labels(30) and len(asked) == 30
 
 
-def test_images_of_an_archive_that_were_lost_meanwhile_are_unpacked_again(
-    tmp_path, predict, stop_after
-):
+@pytest.fixture
+def archived(tmp_path):
+    """A table of 30 rows with images in an archive."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for i, label in enumerate(labels(30)):
             archive.writestr(f"{i}.png", image_of(label, i))
     rows = [{"sku": row["sku"], "image_path": f"{i}.png"} for i, row in enumerate(products(30))]
     write_csv(tmp_path / "new.csv", rows)
+    return tmp_path
+
+
+def test_an_archive_whose_link_was_signed_anew_is_the_same(archived, predict, stop_after, capsys):
+    query = "Expires={0}&Signature={0}&Key-Pair-Id=K"
+    with serving() as host:
+        for day in (1, 2):
+            host.answers[f"/a.zip?{query.format(day)}"] = [(archived / "a.zip").read_bytes()]
+        stop_after(2)
+        with pytest.raises(MemoryError):
+            predict("new.csv", archive=f"{host.url}/a.zip?{query.format(1)}")
+        asked = stop_after(100)
+        rows, _ = predict("new.csv", archive=f"{host.url}/a.zip?{query.format(2)}")
+    assert [row["label"] for row in rows] == labels(30) and len(asked) == 14
+    assert "goes on after 16 rows" in capsys.readouterr().err
+
+
+def test_another_archive_starts_over_and_nothing_else_is_blamed(
+    archived, predict, stop_after, capsys
+):
+    (archived / "b.zip").write_bytes((archived / "a.zip").read_bytes())
     stop_after(2)
     with pytest.raises(MemoryError):
         predict("new.csv", archive="a.zip")
-    (tmp_path / PARTS / "unpacked.sqlite").unlink()
+    asked = stop_after(100)
+    predict("new.csv", archive="b.zip")
+    assert len(asked) == 30 and "(another archive)" in capsys.readouterr().err
+
+
+def test_images_of_an_archive_that_were_lost_meanwhile_are_unpacked_again(
+    archived, predict, stop_after
+):
+    stop_after(2)
+    with pytest.raises(MemoryError):
+        predict("new.csv", archive="a.zip")
+    (archived / PARTS / "unpacked.sqlite").unlink()
     stop_after(100)
     with pytest.raises(InputError, match="has lost images meanwhile"):
         predict("new.csv", archive="a.zip")
