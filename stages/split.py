@@ -15,7 +15,6 @@ import pyarrow as pa
 from stages.catalog.group_split import (
     assign_folds,
     check_no_leak,
-    missing_in_words,
     validation_turns,
 )
 from stages.catalog.labels import look
@@ -26,6 +25,7 @@ from stages.catalog.near_duplicates import (
     union_groups,
 )
 from stages.catalog.split_metrics import split_metrics
+from stages.catalog.split_summary import split_in_words
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.files import write_json
@@ -42,7 +42,6 @@ from stages.common.tables import (
 from stages.params import load_params
 
 COLUMNS = ["sku", "name", "label", "manufacturer"]
-SHOWN = 5  # classes with too few groups that are printed
 
 
 def main() -> None:
@@ -84,13 +83,8 @@ def main() -> None:
     # Near-duplicates that are on both sides are still alike: intervals count them as one.
     write_splits(paths.SPLITS, replace(splits, groups=groups))
     write_json(paths.METRICS / "split.json", metrics)
-    lacking = metrics["classes_not_in_every_part"]
-    for label, found in list(lacking.items())[:SHOWN]:
-        print(f"split: {missing_in_words(label, found, splits, settings)}")
-    if len(lacking) > SHOWN:
-        print(f"split: and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all")
-    for fold, sizes in metrics["parts"].items():
-        print(f"split: {fold}: " + ", ".join(f"{n:,} for {part}" for part, n in sizes.items()))
+    for line in split_in_words(metrics, splits, settings):
+        print(f"split: {line}")
 
 
 def read_descriptions() -> Iterator[str]:

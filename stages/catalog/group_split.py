@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -196,28 +196,6 @@ def missing_classes(splits: Splits) -> dict[str, dict[str, int | list[str]]]:
             n_groups = len(set(splits.groups[rows].tolist()))
             missing[label] = {"groups": n_groups, "lacking_in": sorted(lacking)}
     return missing
-
-
-def missing_in_words(
-    label: str, found: Mapping[str, Any], splits: Splits, settings: SplitSettings
-) -> str:
-    """Say of one of `missing_classes` what lacks it: the whole split, or some folds or turns."""
-    takes_turns = bool(splits.turns.any())
-    roles = splits.roles[splits.labels == label]
-    present = set(roles.ravel().tolist())
-    if takes_turns and VALIDATION in present:
-        present.add(TRAIN)  # in the other turns, and in the end
-    by_round: dict[str, list[str]] = {}
-    for role in found["lacking_in"]:
-        rounds = {"fold": splits.n_folds > 1, "turn": takes_turns and role != TEST}
-        where = " or ".join(filter(rounds.get, rounds)) if role in present else ""
-        by_round.setdefault(where, []).append(role)
-    parts = "; ".join(
-        f"{f'in some {where} ' if where else ''}it is not in {', '.join(missing)}"
-        for where, missing in sorted(by_round.items())
-    )
-    unit = unit_name(settings) if found["groups"] < len(roles) else "products"
-    return f"{label} has too few {unit} ({found['groups']:,}) for every part: {parts}"
 
 
 def unit_name(settings: SplitSettings) -> str:

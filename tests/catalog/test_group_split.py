@@ -12,9 +12,9 @@ from stages.catalog.group_split import (
     assign_folds,
     check_no_leak,
     missing_classes,
-    missing_in_words,
 )
 from stages.catalog.settings import SplitSettings
+from stages.catalog.split_summary import split_in_words
 from stages.common.errors import InputError
 from stages.common.splits import Splits
 
@@ -178,10 +178,14 @@ def test_a_class_that_is_held_out_whole_in_a_turn_is_said_not_to_be_trained_on()
 def test_a_class_that_is_tested_alone_is_said_to_be_in_no_turn():
     parts = [[("test", 0)], [("test", 0)], [("validation", 1)], [("validation", 2)]]
     splits = splits_of([*"abcd"], [*"ABBB"], parts)
-    (missing,) = missing_classes(splits).items()
-    assert missing_in_words(*missing, splits, settings_of(validation_folds=2)).endswith(
-        "for every part: it is not in train, validation"
-    )
+    metrics = {
+        "classes_not_in_every_part": missing_classes(splits),
+        "groups": {"largest": {"products": 1}},
+        "products": 9,
+        "parts": {},
+    }
+    (line,) = split_in_words(metrics, splits, settings_of(validation_folds=2))
+    assert line.endswith("for every part: it is not in train, validation")
 
 
 def test_a_group_on_two_sides_is_caught():

@@ -273,6 +273,27 @@ def test_of_many_classes_with_too_few_groups_some_are_named(run, capsys):
     assert "split: and 3 more classes: metrics/split.json has them all\n" in said
 
 
+@pytest.mark.parametrize(
+    ("split", "fix"),
+    [
+        ({}, "(as data.table.description: null)\n"),
+        ({"group_by": ["manufacturer"]}, "null) or empty split.group_by\n"),
+        ({"strategy": "stratified"}, None),
+    ],
+)
+def test_a_group_that_is_too_large_for_the_parts_is_said(run, capsys, split, fix):
+    rows, text = catalogue(2, 15), "This shop sends every parcel by bicycle within two days."
+    for number, word in enumerate(["oak", "elm", "ash", "fir", "yew", "bay"] * 10):
+        named = {"name": f"{word} {number * 7919}", "sku": f"d{number:02}", "manufacturer": ""}
+        label = ("Lamps", "Toys")[number % 2]
+        rows.append((named | {"description": text, "label": label, "image": None}, None))
+    _, metrics = run(rows, **split)
+    assert metrics["groups"]["largest"]["products"] >= 60
+    said = capsys.readouterr().out
+    assert (" products are one group and stay in one part, as oak 0 and " in said) == bool(fix)
+    assert fix is None or fix in said
+
+
 def test_the_stage_writes_the_same_bytes_again(run):
     files = (paths.SPLITS, METRICS)
     run(catalogue())
