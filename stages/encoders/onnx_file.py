@@ -12,7 +12,13 @@ def read_onnx(path: Path, origin: Path) -> Any:
     try:
         return import_openvino().Core().read_model(path)
     except RuntimeError as error:
-        raise InputError(f"{origin} is no ONNX file that can be read: {last_line(error)}") from None
+        reason = last_line(error)
+        if "externally stored data" in reason:
+            raise InputError(
+                f"{origin} keeps its weights in another file: export it with its weights in the "
+                "file (torch.onnx.export: external_data=False)"
+            ) from None
+        raise InputError(f"{origin} is no ONNX file that can be read: {reason}") from None
 
 
 def last_line(error: RuntimeError) -> str:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers.onnx_files import FLOAT, WEIGHTS, model, node, of_bytes
+from helpers import onnx_files
+from helpers.onnx_files import FLOAT, WEIGHTS, message, model, node, of_bytes
 from helpers.repository import SHARED
 from pydantic import ValidationError
 
@@ -99,6 +100,20 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path, content):
     (tmp_path / "text.onnx").write_bytes(content)
     with pytest.raises(InputError, match=r"text\.onnx is no ONNX file that can be read: \S"):
         fetched(tmp_path / "weights", settings_for(tmp_path / "text.onnx"))
+
+
+def test_a_file_whose_weights_are_in_another_says_how_to_export_it(tmp_path, monkeypatch):
+    def external(name, values):
+        place = [("location", "mine.onnx.data"), ("length", str(values.nbytes))]
+        entries = [(13, message((1, key), (2, value))) for key, value in place]
+        dims = [(1, size) for size in values.shape]
+        return message(*dims, (2, FLOAT), (8, name), *entries, (14, 1))
+
+    monkeypatch.setattr(onnx_files, "tensor", external)  # as PyTorch exports by default
+    file = of_bytes(tmp_path / "mine.onnx")
+    (tmp_path / "mine.onnx.data").write_bytes(WEIGHTS.tobytes())
+    with pytest.raises(InputError, match=r"mine\.onnx keeps its weights in another file: export"):
+        fetched(tmp_path / "weights", settings_for(file))
 
 
 def test_half_a_file_is_refused(tmp_path):
