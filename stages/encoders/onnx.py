@@ -77,7 +77,8 @@ class OnnxEncoder(NetworkEncoder):
 def _network(settings: Settings, path: Path) -> Any:
     """Read an ONNX file as a network that takes a uint8 image, [1, height, width, 3]."""
     model = read_onnx(path, settings.path)
-    if len(model.inputs) != 1 or len(model.input(0).get_partial_shape()) != 4:
+    ranks = [entry.get_partial_shape().rank for entry in model.inputs]
+    if len(ranks) != 1 or ranks[0].is_dynamic or ranks[0].get_length() != 4:
         shapes = [str(entry.get_partial_shape()) for entry in model.inputs]
         raise InputError(
             f"{settings.path} takes {shapes}: it must take one batch of images, "
@@ -98,7 +99,7 @@ def _network(settings: Settings, path: Path) -> Any:
             f"{settings.path} does not take images one by one: {last_line(error)}"
         ) from None
     outputs = [output.get_partial_shape() for output in model.outputs]
-    if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0].is_dynamic:
+    if len(outputs) != 1 or outputs[0].is_dynamic or len(outputs[0]) != 2:
         raise InputError(
             f"{settings.path} gives {[str(output) for output in outputs]}: it must give one "
             f"vector of fixed size per image, [batch, size]"

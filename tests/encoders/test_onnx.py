@@ -130,6 +130,7 @@ def test_half_a_file_is_refused(tmp_path):
         ([("x", FLOAT, ("batch", 4, 8, 8))], "neither axis 1 nor 3 is of 3 colours"),
         ([("x", FLOAT, ("a", "b", "c", "d"))], "neither axis 1 nor 3 is of 3 colours"),
         ([("x", FLOAT, (1, 3, 8, 8)), ("y", FLOAT, (1, 3, 8, 8))], "must take one batch"),
+        ([("x", FLOAT, None)], "must take one batch of images"),
     ],
 )
 def test_a_network_that_takes_no_images_is_refused(tmp_path, inputs, complaint):
@@ -147,6 +148,10 @@ def test_a_network_that_gives_no_vector_is_refused(tmp_path):
     file = model(tmp_path / "maps.onnx", [mean], inputs)
     with pytest.raises(InputError, match=r"maps\.onnx gives \['\[1,3,1,1\]'\]"):
         fetched(tmp_path / "maps", settings_for(file, mean=MEAN, std=STD))
+    of_any_rank = [node("NonZero", ["x"], "a"), node("Squeeze", ["a"], "vector")]
+    file = model(tmp_path / "any.onnx", of_any_rank, inputs)
+    with pytest.raises(InputError, match=r"any\.onnx gives \['\[\.\.\.\]'\]: it must give one"):
+        fetched(tmp_path / "any", settings_for(file, mean=MEAN, std=STD))
     two = [node("Flatten", ["x"], name, axis=1) for name in ("vector", "other")]
     file = model(tmp_path / "two.onnx", two, inputs, outputs=("vector", "other"))
     with pytest.raises(InputError, match=r"two\.onnx gives .*must give one vector"):

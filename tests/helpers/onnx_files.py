@@ -34,9 +34,10 @@ def tensor(name, values):
 
 
 def value_info(name, element, shape):
-    """Describe an input or output; a size given as text may be any."""
-    dims = [(1, message((2 if isinstance(size, str) else 1, size))) for size in shape]
-    return message((1, name), (2, message((1, message((1, element), (2, message(*dims)))))))
+    """Describe an input or output; a size given as text may be any, as all without a shape."""
+    dims = [(1, message((2 if isinstance(size, str) else 1, size))) for size in shape or ()]
+    sizes = [] if shape is None else [(2, message(*dims))]
+    return message((1, name), (2, message((1, message((1, element), *sizes)))))
 
 
 def node(kind, inputs, output, **attributes):
