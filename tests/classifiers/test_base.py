@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.mutations import mutations
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from stages.classifiers.base.estimators import MODEL_FILE
+from stages.classifiers.base.estimators import MODEL_FILE, SklearnClassifier
 from stages.classifiers.logistic_regression import Classifier
 from stages.common.errors import InputError
 
@@ -47,6 +48,24 @@ def test_a_file_that_might_run_code_is_refused(tmp_path, monkeypatch, planted, n
     with pytest.raises(InputError, match=rf"model\.skops is not loaded, .*{named}"):
         Classifier.load(tmp_path)
     assert not (tmp_path / "it_ran").exists()
+
+
+def test_a_kind_of_classifier_names_the_types_that_its_estimator_keeps(tmp_path):
+    class Boosting(SklearnClassifier):
+        def build(self, n: int, n_features: int) -> Any:
+            return HistGradientBoostingClassifier(max_iter=2)
+
+    class Trusting(Boosting):
+        trusted = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+
+    X = {"minilm": np.eye(4, dtype=np.float32).repeat(25, axis=0)}
+    labels = np.array(["a", "b", "a", "b"]).repeat(25)
+    fitted = Boosting(None, 0, {"minilm": 1.0}).fit(X, labels)
+    fitted.save(tmp_path)
+    with pytest.raises(InputError, match=r"TreePredictor.* name those types in `trusted` of its"):
+        Boosting.load(tmp_path)
+    found = Trusting.load(tmp_path).predict_proba(X)
+    np.testing.assert_array_equal(found, fitted.predict_proba(X))
 
 
 @pytest.mark.parametrize("planted", [b"", b"PK\x05\x06" + bytes(18)])

@@ -4,11 +4,11 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -23,8 +23,12 @@ _TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class SklearnClassifier:
-    """A scikit-learn estimator on the concatenated blocks; a kind says how to build it."""
+    """A scikit-learn estimator on the concatenated blocks; a kind says how to build it.
 
+    `trusted` names the types in its file that are no estimators, where the kind's own has such.
+    """
+
+    trusted: ClassVar[Sequence[str]] = ()
     settings: Any  # of the kind; None in a classifier that was loaded
 
     def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
@@ -84,14 +88,17 @@ class SklearnClassifier:
         path = folder / MODEL_FILE
         try:
             estimators = filter(_is_estimator, skops.get_untrusted_types(file=path))
-            model = skops.load(path, trusted=[*_TRUSTED, *estimators])
+            model = skops.load(path, trusted=[*_TRUSTED, *cls.trusted, *estimators])
             classifier = cls(None, 0, model["block_weights"])
             classifier.estimator = model["estimator"]
         except FileNotFoundError:
             raise InputError(f"{path} is not there: `dvc repro` builds it") from None
         except UntrustedTypesFoundException as error:
             found = str(error).splitlines()[0]  # "Untrusted types found in the file: [...]."
-            raise InputError(f"{path} is not loaded, as it may run code. {found}") from None
+            raise InputError(
+                f"{path} is not loaded, as it may run code. {found} If it is of a kind of your "
+                "own, name those types in `trusted` of its class Classifier"
+            ) from None
         except PermissionError:
             raise
         except Exception as error:  # skops and zipfile raise nearly anything on damaged data
