@@ -184,8 +184,10 @@ class OpenAIEncoder:
             except (AttributeError, TypeError, ValueError):
                 fault = "something else than vectors of one size"
                 continue
-            if indices != list(range(len(texts))):
+            if len(vectors) != len(texts):
                 fault = f"{len(vectors)} vectors for {len(texts)} texts"
+            elif indices != list(range(len(texts))):
+                fault = f"indices other than 0 to {len(texts) - 1}"
             elif sizes != {self.n_features}:
                 raise InputError(
                     f"{self._settings.model} gives vectors of {rows.shape[1]} numbers, not of "

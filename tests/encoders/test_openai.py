@@ -143,6 +143,11 @@ def test_a_passing_fault_is_got_over(api, fault):
         (lambda asked: (200, {}, b"{"), 9, "answers with something else than vectors"),
         (changed(lambda data: data.pop()), 9, "answers with 4 vectors for 5 texts"),
         (
+            changed(lambda data: [one.update(index=one["index"] + 1) for one in data]),
+            9,
+            "answers with indices other than 0 to 4",
+        ),
+        (
             changed(lambda data: [one["embedding"].pop() for one in data]),
             1,
             "small gives vectors of 4 numbers, not of 5: correct the encoder's dimensions",
@@ -150,7 +155,7 @@ def test_a_passing_fault_is_got_over(api, fault):
     ],
     ids=[
         *("no key", "bad request", "always 500", "a long wait", "always cut JSON", "always half"),
-        "wrong dimensions",
+        *("counted from 1", "wrong dimensions"),
     ],
 )
 def test_a_lasting_fault_is_said_without_the_key(api, fault, times, said):
