@@ -104,7 +104,7 @@ class Params(Settings):
             fit = [name for name, entry in self.encoders.items() if entry.modality == section]
             _check_names(f"{section}.encoders", names, fit, f"the {section} encoders are")
         _check_names("fusion.encoders", self.fusion.encoders, self.encoders, "under `encoders` are")
-        kinds = [file.stem for file in (HERE / "classifiers").glob("*.py")]
+        kinds = sorted(file.stem for file in (HERE / "classifiers").glob("[!_]*.py"))
         pooled = self.ensemble.classifiers
         _check_names("ensemble.classifiers", pooled, kinds, "the kinds are")
         if len(set(pooled)) < len(pooled):
