@@ -7,6 +7,7 @@ rooms say what their sections may hold, and each kind of encoder or classifier i
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -265,6 +266,8 @@ def _explain(entry: Any, model: type[Settings], section: str = "") -> str:
         return message
     if isinstance(entry["input"], dict):
         return f"{place}: {message}"
+    if entry["type"] == "string_type" and isinstance(entry["input"], int | float | date):
+        message += ", in quotes"  # YAML takes 0042 for the number 42
     return f"{place}: {message} (it is {entry['input']!r})"
 
 
