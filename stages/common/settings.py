@@ -1,6 +1,7 @@
 """The types that the settings of params.yaml are made of; each room composes its own from them."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -21,8 +22,19 @@ def _without_password(url: str) -> str:
     return url
 
 
+def _with_host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_valid = bool(str(parts.hostname).encode("idna")) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("its host or port is none that can be asked")
+    return url
+
+
 PathOrUrl = Annotated[Name, AfterValidator(_without_password)]
-HttpUrl = Annotated[PathOrUrl, Field(pattern=r"^https?://[^/\s]+")]
+HttpUrl = Annotated[PathOrUrl, Field(pattern=r"^https?://[^/\s]+"), AfterValidator(_with_host)]
 
 
 class Settings(BaseModel):
