@@ -41,6 +41,7 @@ class Classifier(SklearnClassifier):
         from sklearn.pipeline import make_pipeline
 
         n_components = min(self.settings.pca_components, n, n_features)
+        class_weight = self.settings.class_weight  # "balanced" in `fit_estimator`
         return make_pipeline(
             PCA(n_components, svd_solver="randomized", random_state=self.seed),
             RandomForestClassifier(
@@ -49,7 +50,7 @@ class Classifier(SklearnClassifier):
                 max_features=self.settings.max_features,
                 min_samples_leaf=self.settings.min_samples_leaf,
                 max_samples=min(self.settings.max_samples, n),
-                class_weight=self.settings.class_weight,
+                class_weight=None if class_weight == "balanced" else class_weight,
                 random_state=self.seed,
                 n_jobs=-1,
             ),
@@ -60,9 +61,16 @@ class Classifier(SklearnClassifier):
 
         Of products that are more than memory holds, only the components are in memory.
         """
+        from sklearn.utils.class_weight import compute_sample_weight
+
         pca, forest = estimator
         drawn = np.sort(np.random.default_rng(self.seed).permutation(len(matrix))[:SAMPLE])
         pca.fit(matrix[drawn])
-        forest.fit(np.concatenate([pca.transform(matrix[rows]) for rows in slices(len(matrix))]), y)
+        reduced = np.concatenate([pca.transform(matrix[rows]) for rows in slices(len(matrix))])
+        weights = None
+        if self.settings.class_weight == "balanced":
+            # Not by the forest: it takes classes that are digits for numbers, and finds none.
+            weights = compute_sample_weight("balanced", y)
+        forest.fit(reduced, y, sample_weight=weights)
         # Several threads would add the trees' votes up in another order each time.
         forest.set_params(n_jobs=1)

@@ -124,6 +124,19 @@ def test_what_is_not_fitted_in_epochs_does_not_look_at_validation_products(kind)
 
 
 @pytest.mark.parametrize("kind", QUICK)
+def test_classes_that_are_digits_are_balanced_as_others_are(kind):
+    balanced = settings(kind).model_copy(update={"class_weight": "balanced"})
+    train, test = products(["9", "Z"], 20, seed=1), products(["9", "Z"], 20, seed=3)
+    found = []
+    for names in (["9", "Z"], ["A", "Z"]):  # in one order
+        labels = np.where(train.y == "Z", *names[::-1])
+        model = module_of(kind).Classifier(balanced, 42, WEIGHTS).fit(train.X, labels)
+        assert model.classes_ == names
+        found.append(model.predict_proba(test.X))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("kind", QUICK)
 def test_products_that_cannot_be_told_apart_are_not_told_apart(kind):
     rng = np.random.default_rng(5)
     train, validation, test = (products(CLASSES, each, each) for each in (25, 4, 40))
