@@ -48,7 +48,7 @@ def main() -> None:
     check_skus(paths.FEATURES, splits.skus)
     settings, strategy = params.classifiers[name], params.fusion.strategy
     read: Reader = FeaturesReader(paths.FEATURES, splits.labels)
-    files = [paths.FEATURES]
+    files = [paths.FEATURES, *map(paths.weights, settings.reads_weights_of)]
     if encoders := settings.reads_inputs_of:
         products = read_table(paths.PRODUCTS, PRODUCTS)
         read = inputs = InputReader(read, input_blocks(encoders, metadata, products))

@@ -58,6 +58,11 @@ class Settings(ClassifierSettings):
         return True
 
     @property
+    def reads_weights_of(self) -> tuple[str, ...]:
+        """The tower that embeds the prompts."""
+        return (self.text_encoder,)
+
+    @property
     def encoders(self) -> dict[str, str]:
         """The encoder of each input."""
         return {"image": self.image_encoder, "text": self.text_encoder}

@@ -132,6 +132,28 @@ def test_new_products_are_judged_as_those_for_testing_were(modality):
         )
 
 
+def test_a_machine_that_does_not_share_the_folder_is_given_what_it_reads(tmp_path, monkeypatch):
+    def on_another_machine(compute, jobs, sizes, reads):
+        def run(units):
+            for path in reads:
+                copy = shutil.copytree if path.is_dir() else shutil.copyfile
+                (tmp_path / "machine" / path).parent.mkdir(parents=True, exist_ok=True)
+                copy(path, tmp_path / "machine" / path)
+            with monkeypatch.context() as there:
+                there.chdir(tmp_path / "machine")
+                return iter([unit() for unit in units])
+
+        return run
+
+    shutil.copytree(Path(), tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setattr(train, "select_runner", on_another_machine)
+    monkeypatch.setattr(sys, "argv", ["train", "--classifier", "zero_shot"])
+    wanted = predicted("multimodal", "probabilities")
+    train.main()
+    np.testing.assert_array_equal(predicted("multimodal", "probabilities"), wanted)
+
+
 def test_a_name_for_a_label_that_no_product_has_is_warned_of_once(tmp_path, monkeypatch, capsys):
     shutil.copytree(Path(), tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")

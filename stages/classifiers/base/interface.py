@@ -28,6 +28,11 @@ class ClassifierSettings(Settings):
         return ()
 
     @property
+    def reads_weights_of(self) -> tuple[str, ...]:
+        """The encoders whose weights it reads to be fitted, beside those of `reads_inputs_of`."""
+        return ()
+
+    @property
     def may_use_gpu(self) -> bool:
         """Whether it is fitted on a GPU, where there is one."""
         return False
