@@ -68,6 +68,27 @@ def test_a_kind_of_classifier_names_the_types_that_its_estimator_keeps(tmp_path)
     np.testing.assert_array_equal(found, fitted.predict_proba(X))
 
 
+def test_a_kind_of_classifier_may_keep_a_sparse_matrix_and_bytes(tmp_path):
+    class Sparse(SklearnClassifier):
+        trusted = ("scipy.sparse._csr.csr_matrix",)
+
+        def build(self, n: int, n_features: int) -> Any:
+            return LogisticRegression()
+
+        def fit_estimator(self, estimator: Any, matrix: np.ndarray, y: np.ndarray) -> None:
+            estimator.fit(matrix, y).sparsify()
+            estimator.read_ = b"from these bytes"
+
+    X, contents = {"minilm": np.eye(4, dtype=np.float32)}, []
+    for _ in range(2):
+        fitted = Sparse(None, 0, {"minilm": 1.0}).fit(X, np.array(["a", "b", "a", "b"]))
+        fitted.save(tmp_path)
+        contents.append((tmp_path / MODEL_FILE).read_bytes())
+    found = Sparse.load(tmp_path).predict_proba(X)
+    np.testing.assert_array_equal(found, fitted.predict_proba(X))
+    assert contents[0] == contents[1]
+
+
 @pytest.mark.parametrize("planted", [b"", b"PK\x05\x06" + bytes(18)])
 def test_a_file_that_holds_no_classifier_is_refused(tmp_path, planted):
     (tmp_path / MODEL_FILE).write_bytes(planted)

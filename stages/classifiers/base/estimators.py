@@ -149,12 +149,14 @@ def _repeatable(content: bytes) -> bytes:
     """
     source = zipfile.ZipFile(io.BytesIO(content))
     schema = source.read("schema.json").decode()
-    found = re.findall(r'"__id__": (\d+)|"(\d+)\.npy"', schema)
+    found = re.findall(r'"__id__": (\d+)|"([\da-f-]+)\.(?:npy|npz|bin)"', schema)
     numbers: dict[str, str] = {}
     for one, other in found:
         numbers.setdefault(one or other, str(len(numbers)))
     schema = re.sub(r'("__id__": )(\d+)', lambda hit: hit[1] + numbers[hit[2]], schema)
-    schema = re.sub(r'"(\d+)\.npy"', lambda hit: f'"{numbers[hit[1]]}.npy"', schema)
+    schema = re.sub(
+        r'"([\da-f-]+)(\.(?:npy|npz|bin)")', lambda hit: f'"{numbers[hit[1]]}{hit[2]}', schema
+    )
     parts = {"schema.json": schema.encode()}
     for name in source.namelist():
         if name != "schema.json":
