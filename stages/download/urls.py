@@ -19,25 +19,25 @@ _ESCAPED = re.compile(
 # and those that are new in each link that is signed anew.
 _SIGNED = (
     (
-        {"x-amz-signature"},
+        {"X-Amz-Signature"},
         {
-            "x-amz-credential",
-            "x-amz-date",
-            "x-amz-expires",
-            "x-amz-security-token",
-            "x-amz-signature",
+            "X-Amz-Credential",
+            "X-Amz-Date",
+            "X-Amz-Expires",
+            "X-Amz-Security-Token",
+            "X-Amz-Signature",
         },
     ),
     (
-        {"x-goog-signature"},
-        {"x-goog-credential", "x-goog-date", "x-goog-expires", "x-goog-signature"},
+        {"X-Goog-Signature"},
+        {"X-Goog-Credential", "X-Goog-Date", "X-Goog-Expires", "X-Goog-Signature"},
     ),
     (
-        {"awsaccesskeyid", "signature"},
-        {"awsaccesskeyid", "expires", "signature", "x-amz-security-token"},
+        {"AWSAccessKeyId", "Signature"},
+        {"AWSAccessKeyId", "Expires", "Signature", "x-amz-security-token"},
     ),
-    ({"googleaccessid", "signature"}, {"expires", "signature"}),
-    ({"key-pair-id", "signature"}, {"expires", "policy", "signature"}),
+    ({"GoogleAccessId", "Signature"}, {"Expires", "Signature"}),
+    ({"Key-Pair-Id", "Signature"}, {"Expires", "Policy", "Signature"}),
     ({"sv", "sig"}, {"se", "sig", "ske", "skt", "st"}),
 )
 
@@ -86,7 +86,7 @@ def parse_http_url(url: str, base: URL | None = None) -> URL:
 def unsigned(url: str) -> str:
     """Return a URL without what is new where its link is signed anew; others stay as they are."""
     path, _, query = url.partition("?")
-    parameters = [(part.partition("=")[0].lower(), part) for part in query.split("&")]
+    parameters = [(part.partition("=")[0], part) for part in query.split("&")]
     for marks, changing in _SIGNED:
         if marks <= {name for name, _ in parameters}:
             return f"{path}?{'&'.join(part for name, part in parameters if name not in changing)}"

@@ -1,7 +1,9 @@
 """A support vector machine's probabilities: the class that wins its duels, and by how much."""
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -164,6 +166,15 @@ def test_a_machine_of_an_older_version_says_to_use_that_or_to_train_it_anew(tmp_
         Classifier.load(tmp_path)
     file.rename(tmp_path / "model.skops")  # in which the first versions kept it
     with pytest.raises(InputError, match=r"if it is of an older version, use that or train it an"):
+        Classifier.load(tmp_path)
+
+
+def test_a_machine_that_may_not_be_read_is_not_said_to_be_of_another_version(tmp_path, monkeypatch):
+    rows, labels = products(3)
+    fitted(SETTINGS, {"block": rows}, labels).save(tmp_path)
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=refused))
+    with pytest.raises(PermissionError):
         Classifier.load(tmp_path)
 
 

@@ -60,7 +60,12 @@ def test_a_cached_file_that_was_changed_is_fetched_anew(host, tmp_path):
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [("v=1", "v=2"), ("st=1", "st=2"), ("sig=a&versionId=1", "sig=b&versionId=2")],
+    [
+        ("v=1", "v=2"),
+        ("st=1", "st=2"),
+        ("sv=1&sig=a&versionId=1", "sv=1&sig=b&versionId=2"),
+        ("policy=small&Signature=a&Key-Pair-Id=K", "policy=large&Signature=b&Key-Pair-Id=K"),
+    ],
 )
 def test_files_of_two_urls_do_not_mix(host, tmp_path, one, two):
     host.answers = {f"/f?{one}": [b"one"], f"/f?{two}": [b"two"]}

@@ -61,6 +61,8 @@ class ArrayClassifier:
                 f"{path} is not there: copy the model anew, or, if it is of an older version, use "
                 "that or train it anew (`dvc repro`)"
             ) from None
+        except PermissionError:
+            raise
         except (
             ValueError,
             TypeError,
