@@ -98,6 +98,8 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Params":
+        if "sku" in self.encoders:
+            raise ValueError("encoders.sku needs another name: a column of the tables has it")
         for section in ("image", "text"):
             names = getattr(self, section).encoders
             if len(set(names)) < len(names):

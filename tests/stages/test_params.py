@@ -341,6 +341,11 @@ def test_a_missing_key_is_named(place):
             {"kind": "keras", "model": "ResNet50"},
             "encoders.Bert-Base: String should match",
         ),
+        (
+            "encoders.sku",
+            {"kind": "keras", "model": "ResNet50"},
+            "encoders.sku needs another name: a column of the tables has it",
+        ),
         ("classifiers.svm.kind", "mlp", "classifiers.svm.kind is not a key that is known"),
     ],
 )
