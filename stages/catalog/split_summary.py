@@ -21,7 +21,7 @@ def split_in_words(
     if len(lacking) > SHOWN:
         yield f"and {len(lacking) - SHOWN:,} more classes: metrics/split.json has them all"
     largest, total = metrics["groups"]["largest"], metrics["products"]
-    if settings.strategy == "grouped" and largest["products"] > LARGE * total:
+    if settings.strategy == "grouped" and largest["products"] > max(1, LARGE * total):
         first, *_, last = largest["names"]
         yield (
             f"{largest['products']:,} of {total:,} products are one group and stay in one part, as "
