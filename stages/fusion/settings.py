@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from stages.common.settings import Positive, PositiveFloat, Settings, Slug
+from stages.common.settings import Positive, Settings, Slug
 
 RESERVED = (
     "best_model",
@@ -16,6 +16,9 @@ RESERVED = (
     "weights",
 )  # names that no modality may have: metrics use them as keys
 
+# Beyond these, the squares of weights are no numbers any more, or zero.
+Weight = Annotated[float, Field(ge=1e-6, le=1e6)]
+
 
 class FusionSettings(Settings):
     """How a model that sees image and text fuses them.
@@ -24,9 +27,9 @@ class FusionSettings(Settings):
     """
 
     strategy: Literal["hybrid", "early", "late"]
-    image: PositiveFloat
-    text: PositiveFloat
-    encoders: dict[Slug, PositiveFloat]
+    image: Weight
+    text: Weight
+    encoders: dict[Slug, Weight]
     svd_components: Positive
 
 

@@ -1,5 +1,6 @@
 """Which blocks params.yaml makes, and how they share the weight."""
 
+import numpy as np
 import pytest
 
 from stages.fusion.settings import (
@@ -34,3 +35,14 @@ def test_a_modality_sees_the_blocks_of_its_folder_and_of_its_encoders():
     weights = block_weights(FUSION, blocks)
     assert weights["clip"] / weights["resnet"] == pytest.approx(2)
     assert weights["minilm"] ** 2 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("image", "text"), [(1e-6, 1e6), (1e6, 1e-6), (1e-6, 1e-6), (1e6, 1e6)])
+def test_the_smallest_and_the_largest_weights_still_share_a_row(image, text):
+    encoders = {"clip": 1e-6, "resnet": 1e6}
+    fusion = FusionSettings.model_validate(
+        FUSION.model_dump() | {"image": image, "text": text, "encoders": encoders}
+    )
+    weights = block_weights(fusion, all_blocks(["resnet", "clip"], ["minilm"]))
+    assert all(np.float32(weight) > 0 for weight in weights.values())
+    assert sum(weight**2 for weight in weights.values()) == pytest.approx(1)
