@@ -21,6 +21,7 @@ from scipy.special import softmax
 from stages.classifiers.base.arrays import ArrayClassifier
 from stages.classifiers.base.interface import ClassifierSettings
 from stages.common.blocks import Blocks, concatenate
+from stages.common.errors import InputError
 from stages.common.large_arrays import slices
 from stages.common.settings import Positive, PositiveFloat
 
@@ -59,7 +60,10 @@ class Classifier(ArrayClassifier):
     def fit(
         self, X: Blocks, y: np.ndarray, validation: tuple[Blocks, np.ndarray] | None = None
     ) -> Self:
-        """Fit on the training products; the validation products are not used."""
+        """Fit on the training products; the validation products are not used.
+
+        Raises InputError where C is too large for the approximation of so many components.
+        """
         assert self.settings is not None
         matrix = concatenate(X, self.block_weights)
         is_exact = len(matrix) <= self.settings.nystroem_above
@@ -108,7 +112,7 @@ class Classifier(ArrayClassifier):
         The products are read once, some at a time, and what is kept of them is the size of the
         machine: they may be more than memory holds.
         """
-        from scipy.linalg import solve
+        from scipy.linalg import LinAlgError, solve
         from sklearn.kernel_approximation import Nystroem
         from sklearn.metrics.pairwise import rbf_kernel
         from sklearn.utils.class_weight import compute_sample_weight
@@ -134,7 +138,13 @@ class Classifier(ArrayClassifier):
         sums -= np.outer(total, mean_target)
         scale = nystroem.normalization_.T.astype(np.float64)
         shrunk = scale.T @ products @ scale + np.eye(n_components) / settings.C
-        weights = scale @ solve(shrunk, scale.T @ sums, assume_a="pos")
+        try:
+            weights = scale @ solve(shrunk, scale.T @ sums, assume_a="pos")
+        except LinAlgError:  # of products that are alike, whose directions 1 / C alone holds
+            raise InputError(
+                f"C is {settings.C:g}, with which an SVM of {n_components} components cannot be "
+                "computed: lower the classifier's C or n_components"
+            ) from None
         return {"vectors": vectors, "weights": weights, "intercepts": mean_target - mean @ weights}
 
     def predict_proba(self, X: Blocks) -> np.ndarray:

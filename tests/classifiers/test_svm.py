@@ -132,6 +132,13 @@ def test_an_approximated_machine_is_scikit_learns_ridge_regression(
     np.testing.assert_allclose(found, softmax(scores, axis=1), atol=5e-4)  # kernels in float32
 
 
+def test_a_c_that_is_too_large_for_products_that_are_alike_is_said():
+    rows, labels = products(3)
+    settings = SETTINGS.model_copy(update={"C": 1e12, "nystroem_above": 0})
+    with pytest.raises(InputError, match=r"C is 1e\+12, .* of 300 components .*: lower the class"):
+        fitted(settings, {"block": np.vstack([rows[:150]] * 2)}, np.tile(labels[:150], 2))
+
+
 def test_many_classes_take_little_disk_and_memory(tmp_path):
     rng = np.random.default_rng(0)
     at = np.repeat(np.arange(200), 5)
