@@ -12,7 +12,7 @@ from serving.encoders import settings_of
 from serving.weights import find_weights
 from stages.common import paths
 from stages.common.errors import InputError
-from stages.common.files import atomic_folder
+from stages.common.files import DESKTOP_FILES, atomic_folder
 from stages.common.process import run_stage
 from stages.encoders.base import module_of
 from stages.encoders.weights.manifest import read_manifest, write_manifest
@@ -34,7 +34,8 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"{folder} is in the model {model}: name another folder")
     if source.is_relative_to(target):  # which is replaced whole
         raise InputError(f"the model {model} is in {folder}: name another folder")
-    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
+    held = {one.name for one in folder.iterdir()} if folder.exists() else set()
+    if held - DESKTOP_FILES and not (folder / FILE).is_file():
         raise InputError(f"{folder} has files and is no model: name another folder")
     if Path.cwd().is_relative_to(target):  # whoever works there would be left in a removed folder
         raise InputError(f"{folder} is where you are, and would be replaced: name another folder")

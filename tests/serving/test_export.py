@@ -107,7 +107,9 @@ def test_a_text_network_in_an_onnx_file_goes_with_the_model(tmp_path, monkeypatc
 def test_a_model_without_networks_of_frameworks_is_exported_as_it_is(model_folders, tmp_path):
     source = model_folders["multimodal"]
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/.DS_Store").write_bytes(b"left by a desktop")
     export(source, tmp_path / "out")
+    assert not (tmp_path / "out/.DS_Store").exists()
     rows = [row_of(label, 3) for label in LABELS]
     copy, first = Predictor.load(tmp_path / "out"), Predictor.load(source)
     assert copy.predict(rows, neighbors=2) == first.predict(rows, neighbors=2)
