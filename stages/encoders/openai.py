@@ -177,9 +177,12 @@ class OpenAIEncoder:
             answer = self._request(texts)
             self.tokens += _tokens_of(answer, texts)
             try:
+                sizes = {len(one.embedding) for one in answer.data}
+                if any(getattr(one, "index", None) is None for one in answer.data):
+                    fault = "vectors without an index, which says of which text each is"
+                    continue
                 vectors = sorted(answer.data, key=lambda one: one.index)
                 indices = [one.index for one in vectors]
-                sizes = {len(one.embedding) for one in vectors}
                 rows = np.array([one.embedding for one in vectors], dtype=np.float32)
             except (AttributeError, TypeError, ValueError):
                 fault = "something else than vectors of one size"

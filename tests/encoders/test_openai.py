@@ -148,6 +148,11 @@ def test_a_passing_fault_is_got_over(api, fault):
             "answers with indices other than 0 to 4",
         ),
         (
+            changed(lambda data: [one.pop("index") for one in data]),
+            9,
+            "answers with vectors without an index, which says of which text each is: see",
+        ),
+        (
             changed(lambda data: [one["embedding"].pop() for one in data]),
             1,
             "small gives vectors of 4 numbers, not of 5: correct the encoder's dimensions",
@@ -155,7 +160,7 @@ def test_a_passing_fault_is_got_over(api, fault):
     ],
     ids=[
         *("no key", "bad request", "always 500", "a long wait", "always cut JSON", "always half"),
-        *("counted from 1", "wrong dimensions"),
+        *("counted from 1", "no index", "wrong dimensions"),
     ],
 )
 def test_a_lasting_fault_is_said_without_the_key(api, fault, times, said):
