@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ TOKENISED = 512
 MAX_CHARS = 2**19
 MULTILINGUAL = "multilingual_e5"  # the entry of params.yaml that reads most languages
 
-# A text: digests of what it is compared by and of its vector, and what its tokeniser made of it.
+# A text: digests of what it is compared by and of its vector, and what its tokeniser made of it. An
+# encoder without one has its characters for tokens.
 CREATE = (
     "CREATE TABLE seen (text INTEGER PRIMARY KEY, vector INTEGER NOT NULL, "
     "tokens INTEGER, unknown INTEGER, is_unreadable INTEGER)"
@@ -54,7 +54,7 @@ class TextCounts:
 
     `vectors` are different vectors, `shared_vector` texts with the vector of an unequal text.
     `affected` texts are unreadable, share a vector, or both. What is counted in tokens is None
-    where an encoder has none.
+    where an encoder has none; `cut` is there as well where it reads so many characters.
     """
 
     texts: int
@@ -77,7 +77,7 @@ class TextCounts:
             f"{self.shared_vector:,} texts share one"
         )
         if self.unreadable is None:
-            return words
+            return words if self.cut is None else f"{words}; {self.cut:,} are cut"
         return (
             f"{words}; {self.unreadable:,} texts are unreadable ({self.unknown_tokens:.1%} of all "
             f"tokens are unknown); {self.cut:,} are cut at {self.max_tokens} tokens"
@@ -101,7 +101,10 @@ class TextCounts:
 
     def _remedy(self, name: str) -> str:
         if self.cut and (self.unreadable or 0) <= TOLERATED * self.texts:
-            return f"raise encoders.{name}.max_tokens if it has that key, or embed shorter fields"
+            return (
+                f"raise encoders.{name}.max_tokens or max_chars if it has that key, or embed "
+                "shorter fields"
+            )
         if name == MULTILINGUAL:
             return "see docs/encoders.md, Choose a text encoder"
         return (
@@ -122,6 +125,7 @@ class TextCounter:
 
         Raises InputError where a tokeniser cannot be loaded.
         """
+        self._max_chars = getattr(settings, "max_chars", None)
         self._max_tokens = settings.most_tokens(folder)
         self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
@@ -151,14 +155,14 @@ class TextCounter:
 
     def counts(self) -> TextCounts:
         """Return the counts of all texts so far."""
-        room = 0
+        room = self._max_chars or 0
         if self._tokenizer is not None and self._max_tokens is not None:
             room = self._max_tokens - self._tokenizer.num_special_tokens_to_add(False)
         (row,) = self._seen.execute(COUNT, (room,))
         n_texts, n_vectors, shared_vector, affected, unreadable, tokens, unknown, cut = row
         found = TextCounts(n_texts, n_vectors, shared_vector, affected)
         if self._tokenizer is None:
-            return found
+            return found if self._max_chars is None else replace(found, cut=cut)
         return replace(
             found,
             unreadable=unreadable,
@@ -174,7 +178,7 @@ class TextCounter:
     def _count_tokens(self, texts: list[str]) -> Iterable[tuple[int, int, bool]]:
         """Yield how many tokens and unknown ones each text has, and whether it is unreadable."""
         if self._tokenizer is None:
-            yield from repeat((0, 0, False), len(texts))
+            yield from ((len(text), 0, False) for text in texts)
             return
         for part in _parts(texts):
             encodings = self._tokenizer.encode_batch(part, add_special_tokens=False)

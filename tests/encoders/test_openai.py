@@ -474,10 +474,11 @@ def test_texts_that_are_alike_where_they_are_read_are_paid_for_once(api, monkeyp
     table = read_table(embeddings("text", "small"))
     wanted = vectors_of([name[:7] for name in names])
     np.testing.assert_array_equal(from_arrow(table["embedding"])[0], wanted)
-    # Their vector is still said to be one of several texts.
-    assert (
-        "3 different texts have 2 different vectors, 2 texts share one" in capsys.readouterr().out
-    )
+    # Their vector is still said to be one of several texts, and what makes it so.
+    said = capsys.readouterr()
+    words = "3 different texts have 2 different vectors, 2 texts share one; 3 are cut"
+    assert words in said.out
+    assert "raise encoders.small.max_tokens or max_chars if it has that key" in said.err
 
 
 def test_another_limit_asks_for_those_texts_alone_that_it_cuts_elsewhere(api, monkeypatch):
