@@ -92,17 +92,43 @@ def test_corrected_labels_make_no_model_better():
     assert "60 test products in both, 30 of them with another label now:" in sentence(one)
 
 
+def with_other_classes(old: State, names: list[str]) -> State:
+    """Return a state of the same predictions whose classes have other names, or one name."""
+    model = old.models["text"]
+    found = model.test.calibrated
+    labels = [names[column] for column in found.y_true]
+    classes = sorted(set(names))
+    probabilities = np.zeros((N, len(classes)))
+    for column, name in enumerate(names):
+        probabilities[:, classes.index(name)] += found.probabilities[:, column]
+    test = dataclasses.replace(
+        model.test, calibrated=LabeledPredictions.from_labels(classes, labels, probabilities)
+    )
+    return dataclasses.replace(old, models={"text": dataclasses.replace(model, test=test)})
+
+
 def test_another_name_of_a_class_makes_no_model_worse():
     base = state(0)
-    skus = [f"s{i:02}" for i in range(0, N, 3)]  # all of c0
-    renamed = dataclasses.replace(base, models=dict(base.models))
-    model = base.models["text"]
-    named = dataclasses.replace(model.test.calibrated, classes=["lamps", "c1", "c2"])
-    test = dataclasses.replace(model.test, calibrated=named)
-    renamed.models["text"] = dataclasses.replace(model, test=test)
+    renamed = with_other_classes(base, ["lamps", "c1", "c2"])
     for before, after in ((base, renamed), (renamed, base)):
         (one,) = compare_modalities(before, after)
-        assert one.found.accuracy.value == 0 and one.relabeled == len(skus)
+        assert one.found.accuracy.value == 0 and one.relabeled == N / 3
+        assert changed_predictions(before, after, {}) == []
+
+
+def test_a_product_of_a_renamed_class_that_is_wrong_now_is_listed_as_such():
+    found = changed_predictions(state(0), with_other_classes(state(1), ["lamps", "c1", "c2"]), {})
+    assert [(one.sku, one.outcome, one.before, one.after) for one in found] == [
+        ("s00", "now wrong", "c0", "c1")
+    ]
+
+
+def test_classes_that_were_merged_make_no_model_better():
+    base = state(0)
+    compared = compare_modalities(base, with_other_classes(base, ["c0", "c1", "c1"]))
+    assert verdict(compared) == "No difference shown."
+    assert compared[0].found.accuracy.value == 0 and compared[0].relabeled == N / 3
+    assert changed_predictions(base, with_other_classes(base, ["c0", "c1", "c1"]), {}) == []
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -141,7 +167,7 @@ def test_a_name_mentions_nobody_where_the_report_is_a_comment():
 
 def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_its_sku():
     changed = [
-        ChangedPrediction(sku, name, "2", "2", "1", 0.5)
+        ChangedPrediction(sku, name, "2", "2", "1", 0.5, True)
         for sku, name in [("7", "500"), ("2", "x"), ("500", "y"), ('it\'s_"1"', "z")]
     ]
     parameters = "| path | value |\n|---|---|\n| seed | 500 |"
@@ -157,7 +183,8 @@ def test_the_image_of_a_product_stands_in_its_row_whatever_else_is_written_like_
 
 def test_names_of_thousands_of_characters_leave_the_report_short_enough_for_a_comment():
     changed = [
-        ChangedPrediction(f"{i}", 700 * "word " + "end", "2", "2", "1", 0.5) for i in range(50)
+        ChangedPrediction(f"{i}", 700 * "word " + "end", "2", "2", "1", 0.5, True)
+        for i in range(50)
     ]
     table = changed_table(state(2), changed)
     assert len(table) < 65_536 / 3 and table.count("…") == table.count("word end") == len(changed)

@@ -45,11 +45,12 @@ class ChangedPrediction:
     before: str
     after: str
     probability: float  # of the new prediction
+    was_right: bool  # which the names do not say where a class has another one
 
     @property
     def outcome(self) -> str:
         """Say whether that is for the better or for the worse."""
-        if self.before == self.label:
+        if self.was_right:
             return "now wrong"
         return "now right" if self.after == self.label else "still wrong"
 
@@ -81,7 +82,8 @@ def changed_predictions(
 ) -> list[ChangedPrediction]:
     """Return the products whose prediction changed, the worst first.
 
-    They are those of the best model of all. `names` has products' names by sku.
+    They are those of the best model of all. `names` has products' names by sku. One that both get
+    right, under another name of its class, is none of them.
     """
     modality = ours.headline["best_model"].split("-")[0]
     if modality not in base.models:
@@ -90,12 +92,12 @@ def changed_predictions(
     old, new = before.calibrated, after.calibrated
     rows = zip(
         after.skus.tolist(), _labels(after), _names(old, old.y_pred),
-        _names(new, new.y_pred), new.confidence.tolist(), strict=True,
+        _names(new, new.y_pred), new.confidence.tolist(), old.correct.tolist(), strict=True,
     )  # fmt: skip
     changed = [
-        ChangedPrediction(sku, names.get(sku, ""), label, was, now, probability)
-        for sku, label, was, now, probability in rows
-        if was != now
+        ChangedPrediction(sku, names.get(sku, ""), label, was, now, probability, was_right)
+        for sku, label, was, now, probability, was_right in rows
+        if was != now and not (was_right and now == label)
     ]
     worst = {"now wrong": 0, "still wrong": 1, "now right": 2}
     return sorted(changed, key=lambda one: (worst[one.outcome], -one.probability, one.sku))
@@ -106,13 +108,22 @@ def _pair(base: State, ours: State, modality: str) -> tuple[PredictionSet, Predi
 
     The bootstrap draws the same groups for both; near-duplicates may be found in another way now.
     A label that was corrected counts for both, or it would make the new model look better; but not
-    where the old model did not know the class, which may be a new name.
+    where the old model did not know the class, which may be a new name. Where the new model does
+    not know the old class, which may be part of the new one now, the old model may name either.
     """
     before, after = _common(base, ours, modality)
     old = before.calibrated
-    labels = zip(_labels(before), _labels(after), strict=True)
     known = {name: column for column, name in enumerate(old.classes)}
-    y_true = np.array([known.get(new, known[was]) for was, new in labels], dtype=np.int64)
+    gone = set(old.classes) - set(after.calibrated.classes)
+    y_true = np.array(
+        [
+            known[was] if new not in known or (was in gone and said == was) else known[new]
+            for was, new, said in zip(
+                _labels(before), _labels(after), _names(old, old.y_pred), strict=True
+            )
+        ],
+        dtype=np.int64,
+    )
     return replace(before, groups=after.groups, calibrated=replace(old, y_true=y_true)), after
 
 
