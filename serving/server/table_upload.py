@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from serving.answers import ASK, Prediction
+from serving.reading import fields_read
 from serving.server.errors import Refusal, busy
 from serving.server.openapi import REFUSALS
 from serving.server.schemas import RequestProduct
@@ -49,8 +50,9 @@ def mount_table_upload(app: FastAPI, service: Service) -> None:
     async def table(request: Request, accuracy: float = Options.accuracy) -> StreamingResponse:
         """Predict for each row of a CSV, and send it back.
 
-        It has a column name (or title), description or both. Added are prediction, probability,
-        decision, image_prediction, text_prediction and error; the other columns stay as they are.
+        It has a column name (or title), description or both, or those of the table that the model
+        was trained on. Added are prediction, probability, decision, image_prediction,
+        text_prediction and error; the other columns stay as they are.
         """
         _check_options(request)
         upload = await _read(request, service)
@@ -94,8 +96,12 @@ async def _read(request: Request, service: Service) -> UploadedTable:
             f"the table has more than {MAX_BYTES:,} bytes: send it in parts, or use "
             "python -m serving.predict",
         )
+    file = service.predictor.file
+    own, fields = file.table or {}, fields_read(file)
     try:
-        return await run_in_threadpool(read_uploaded_csv, content, max_rows=MAX_ROWS)
+        return await run_in_threadpool(
+            read_uploaded_csv, content, max_rows=MAX_ROWS, own=own, fields=fields
+        )
     except InputError as error:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
 

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from serving.server.schemas import MAX_CHARACTERS
 from serving.server.uploaded_table import UploadedTable
@@ -30,12 +30,19 @@ _MARKS = (  # UTF-32 first: its mark of little-endian text starts with that of U
 _NO_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1", b"\x1f\x8b", b"%PDF")
 
 
-def read_uploaded_csv(content: bytes, *, max_rows: int) -> UploadedTable:
+def read_uploaded_csv(
+    content: bytes,
+    *,
+    max_rows: int,
+    own: Mapping[str, str | None],
+    fields: Collection[str],
+) -> UploadedTable:
     """Read a CSV: UTF-8, UTF-16 or UTF-32 with a mark, else Windows-1252.
 
     Cells are separated by what the first line says (sep=;), else by what separates the header best:
-    comma, semicolon, tab or bar. Raises InputError where it is no CSV, has no column to read, no
-    rows, or too many rows or cells.
+    comma, semicolon, tab or bar. `own` has the columns of the table that the model was trained on,
+    as in params.yaml, and `fields` the texts that it reads. Raises InputError where it is no CSV,
+    has no column to read, no rows, or too many rows or cells.
     """
     text, notes = _decode(content)
     said = SEPARATOR_LINE.match(text)
@@ -45,7 +52,12 @@ def read_uploaded_csv(content: bytes, *, max_rows: int) -> UploadedTable:
     if len(lines) < 2:
         raise InputError("the table has no rows: send a header and at least one product")
     (_, header), body = lines[0], lines[1:]
-    columns = _columns(header)
+    columns = _columns(header, own)
+    if lacking := [key for key in fields if key not in columns]:
+        notes.append(
+            f"Judged without {' and '.join(lacking)}, which the model reads: name the column so, "
+            "if there is one."
+        )
     if any(name.strip().casefold() in _IMAGES for name in header):
         notes.append(
             "Only texts were judged: images that a table names are not fetched here, "
@@ -140,12 +152,15 @@ def _width(lines: Sequence[tuple[int, list[str]]]) -> int:
     return len(cells)
 
 
-def _columns(header: Sequence[str]) -> dict[str, int]:
+def _columns(header: Sequence[str], own: Mapping[str, str | None]) -> dict[str, int]:
     """Return the place of each column with a text. Raises InputError where there is none."""
     plain = [name.strip().casefold() for name in header]
+    known = {key: name.strip().casefold() for key, name in own.items() if name and key != "sheet"}
     found = {}
     for key, names in _NAMES.items():
-        name = next((name for name in names if name in plain), None)
+        free = [name for name in names if name not in known.values()]  # holds nothing else
+        wanted = [known[key], *free] if key in known else free
+        name = next((name for name in wanted if name in plain), None)
         if name is None:
             continue
         if plain.count(name) > 1:

@@ -143,6 +143,24 @@ def test_images_are_not_fetched_and_a_note_says_so(client):
     assert response.headers["X-Rows"] == "1"
 
 
+def test_a_table_like_that_of_training_is_read_whole(client_with, text_predictor, monkeypatch):
+    own = {"sheet": "name", "sku": "name", "name": "Titel", "description": "Text", "label": "title"}
+    file = text_predictor.file.model_copy(update={"table": own})
+    monkeypatch.setattr(text_predictor, "file", file)
+    client = client_with(text_predictor)
+    product = {"name": "One", "description": "Kettle of steel"}
+    alone = client.post("/v1/predict", json={"products": [product]}).json()["predictions"][0]
+    _, row = sent(client, b"name,titel,title,text\nLamp,One,Radios,Kettle of steel\n")
+    assert row[4] == "Kettles" and float(row[5]) == pytest.approx(alone["probability"], abs=1e-5)
+
+
+def test_a_text_that_the_model_reads_and_the_table_lacks_is_named_in_a_note(client):
+    response = client.post("/v1/table", content=b"name,long_text\nLamp,bright\n")
+    assert response.headers["X-Note"].startswith("Judged without description, which the model")
+    response = client.post("/v1/table", content=b"name,description\nLamp,bright\n")
+    assert "X-Note" not in response.headers
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
