@@ -121,6 +121,11 @@ def say_columns(columns: TableColumns, model: ModelFile) -> str:
     """Return which columns are read, in words, and how to name those of an input that has none."""
     found = {key: name for key, name in columns.model_dump(include=set(KEYS)).items() if name}
     words = ", ".join(key if name == key else f"{name} as {key}" for key, name in found.items())
+    if "sku" not in found:
+        words += (
+            "; no SKUs, so that the number of a row is its SKU: name their column, if there is "
+            "one, in --column sku=..."
+        )
     if _sees_images(model) and found.keys().isdisjoint(IMAGES):
         words += "; no images: name their column, if there is one, in --column image_path=..."
     if (texts := fields_read(model)) and found.keys().isdisjoint(texts):

@@ -46,6 +46,19 @@ def test_an_input_whose_column_is_not_known_is_said_with_how_to_name_it(tmp_path
     assert "name their column" not in capsys.readouterr().err
 
 
+def test_a_number_that_stands_for_a_sku_is_said(tmp_path, predict, capsys):
+    rows = [{"SKU" if key == "sku" else key: row[key] for key in row} for row in products(2)]
+    write_csv(tmp_path / "new.csv", rows)
+    found, _ = predict("new.csv", "text")
+    assert [row["sku"] for row in found] == ["1", "2"]
+    said = capsys.readouterr().err
+    assert "no SKUs, so that the number of a row is its SKU: name their column" in said
+    assert "--column sku=..." in said
+    found, _ = predict("new.csv", "text", columns={"sku": "SKU"}, overwrite=True)
+    assert [row["sku"] for row in found] == [row["SKU"] for row in rows]
+    assert "no SKUs" not in capsys.readouterr().err
+
+
 def in_json(rows):
     return json.dumps({"products": rows}).encode()
 
