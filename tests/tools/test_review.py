@@ -16,6 +16,7 @@ from stages.common.errors import InputError
 from stages.evaluation.metrics import LabeledPredictions
 from stages.evaluation.predictions import Model, PredictionSet
 from tools.review import __main__ as command
+from tools.review import page
 from tools.review import state as state_of
 from tools.review.comparison import ChangedPrediction, changed_predictions, compare_modalities
 from tools.review.page import _changed_table as changed_table
@@ -136,6 +137,19 @@ def test_what_cannot_be_compared_is_refused():
         compare_modalities(state(3), state(3, first=1))
     with pytest.raises(InputError, match="no modality has a model before and after"):
         compare_modalities(state(3), state(3, modality="image"))
+
+
+def test_a_modality_that_has_no_model_any_more_is_said_in_the_verdict(monkeypatch):
+    monkeypatch.setattr(page, "params_diff", lambda commit: "")
+    monkeypatch.setattr(page, "metrics_diff", lambda commit: "")
+    both = state(10)
+    both.models["multimodal"] = state(3, modality="multimodal").models["multimodal"]
+    for before, after, said in (
+        (both, state(10), "**No difference shown. No model of multimodal any more.**\n"),
+        (state(10), both, "**No difference shown.**\n"),
+    ):
+        text = page.to_markdown(before, after, compare_modalities(before, after), [])
+        assert text.startswith(said)
 
 
 def test_products_whose_prediction_changed_are_listed_the_worst_first():

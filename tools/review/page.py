@@ -38,7 +38,7 @@ def to_markdown(
     """Return the report."""
     assert base.commit is not None
     parts = [
-        f"**{verdict(compared)}**",
+        f"**{verdict(compared)}{_lost(base, ours)}**",
         "\n".join(f"- {_sentence(one)}" for one in compared),
         f"Compared with `{base.commit[:7]}`. `dvc.lock` is that of the code.",
         "## Parameters",
@@ -62,6 +62,12 @@ def verdict(compared: Sequence[Comparison]) -> str:
     if worse:
         return f"Worse: {', '.join(worse)}."
     return f"Better: {', '.join(better)}." if better else "No difference shown."
+
+
+def _lost(base: State, ours: State) -> str:
+    """Say which modalities have no model any more: one of them may have been the best."""
+    lost = [name for name in base.models if name not in ours.models]
+    return f" No model of {', '.join(lost)} any more." if lost else ""
 
 
 def to_html(text: str, images: Mapping[str, bytes]) -> str:
