@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
-# Larger numbers end in errors of libraries: of the memory to read into, or of what a float32 holds.
-Positive = Annotated[int, Field(ge=1, lt=2**31)]
+# Larger numbers end in errors of libraries, which take integers of 64 bits and numbers of float32.
+Positive = Annotated[int, Field(ge=1, lt=2**63)]
 Name = Annotated[str, Field(min_length=1)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e30)]
 TextFields = Annotated[list[Literal["name", "description", "manufacturer"]], Field(min_length=1)]

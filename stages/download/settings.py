@@ -16,7 +16,7 @@ class DownloadSettings(Settings):
     read_timeout_s: PositiveFloat
     retries: Annotated[int, Field(ge=0, le=20)]
     backoff_s: PositiveFloat
-    max_bytes: Positive
+    max_bytes: Annotated[int, Field(ge=1, lt=2**31)]  # memory that is asked for to read a file
     max_failed: Annotated[float, Field(ge=0, le=1)]
     retry_failed: bool
     shard_rows: Positive

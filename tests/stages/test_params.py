@@ -272,7 +272,7 @@ def test_a_password_is_refused_and_not_repeated(place):
         ("encoders.ngrams.n_features", 32, "greater than or equal to 64"),
         ("download.concurrency", 0, "greater than or equal to 1"),
         ("download.max_bytes", 10**12, "less than 2147483648"),
-        ("download.shard_rows", 10**20, "less than 2147483648"),
+        ("download.shard_rows", 10**20, "less than 9223372036854775808"),
         ("cache.max_gb", 1e300, "less than or equal to 1000000000000000000000000000000"),
         ("download.max_failed", 1.1, "less than or equal to 1"),
         ("classifiers.mlp.dropout", 1.0, "less than 1"),
