@@ -65,7 +65,8 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    model = service.predictor.file.name
+    file = service.predictor.file
+    model, version = file.name, file.version
 
     @app.post(
         "/v1/predict",
@@ -87,7 +88,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         except HungUp:
             return Response(status_code=HUNG_UP)
         predictions = [ProductPrediction.model_validate(answer) for answer in answers]
-        found = PredictResponse(model=model, accuracy=asked.accuracy, predictions=predictions)
+        found = PredictResponse(
+            model=model, version=version, accuracy=asked.accuracy, predictions=predictions
+        )
         return Response(found.model_dump_json(), media_type="application/json")
 
 
@@ -125,6 +128,7 @@ def _labels(predictor: "Predictor") -> LabelsResponse:
     thresholds = predictor.file.thresholds.items()
     return LabelsResponse(
         model=predictor.file.name,
+        version=predictor.file.version,
         labels=predictor.labels,
         inputs=sorted(predictor.inputs),
         accuracies=[AccuracyThreshold(accuracy=float(a), threshold=p) for a, p in thresholds],

@@ -88,9 +88,13 @@ class ProductPrediction(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """The model's name, the accuracy that decides, and a prediction per product, in their order."""
+    """The model, the accuracy that decides, and a prediction per product, in their order.
+
+    `version` tells the model from another one of the same name, such as last month's.
+    """
 
     model: str
+    version: str
     accuracy: float
     predictions: list[ProductPrediction]
 
@@ -106,6 +110,7 @@ class LabelsResponse(BaseModel):
     """What the model knows, and which inputs of a product it sees."""
 
     model: str
+    version: str
     labels: list[str]
     inputs: list[str]
     accuracies: list[AccuracyThreshold]

@@ -44,7 +44,7 @@ class Service:
         predictor.hurry()
         self.predictor = predictor
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(predictor.file)
         self._reader = ProductReader(predictor, settings)
         self._queued = 0
         self._batcher: Batcher[Product, Options, Prediction] | None = None
@@ -111,8 +111,9 @@ class Service:
             finally:
                 for part in work:  # where one fails, nobody waits for the others
                     part.cancel()
-        self.metrics.products.inc(len(products))
-        return [found for part in parts for found in part]
+        answers = [found for part in parts for found in part]
+        self.metrics.count(answers)
+        return answers
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, called in one of the threads that read."""

@@ -6,6 +6,7 @@ params.yaml nor anything below data/ or metrics/ is needed to predict with it.
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,6 +92,12 @@ class ModelFile(Settings):
     def name(self) -> str:
         """The model's name in metrics and plots, such as multimodal-svm."""
         return f"{self.modality}-{self.classifier['kind']}"
+
+    @property
+    def version(self) -> str:
+        """Twelve digits that tell a model from others, also from one of the same name."""
+        said = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return sha256(said.encode()).hexdigest()[:12]
 
     def with_sums(self, folder: Path) -> "ModelFile":
         """Return it with the `files` in `folder`."""

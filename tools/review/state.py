@@ -139,7 +139,7 @@ def _git(*arguments: str) -> str:
     if done.returncode:
         raise InputError(
             f"git {' '.join(arguments)} fails: name a commit that has built results, as in "
-            "make review BASE=main"
+            "make review BASE=main, or BASE=origin/main where the clone has no such branch"
         )
     return done.stdout
 

@@ -30,11 +30,41 @@ def test_metrics_count_requests_products_and_batches(client_with):
     assert f'{name}_requests_total{{route="/v1/predict",status="200"}} 1.0' in lines
     assert f'{name}_requests_total{{route="/v1/predict",status="422"}} 1.0' in lines
     assert f'{name}_requests_total{{route="other",status="404"}} 5.0' in lines
-    assert f"{name}_products_total 2.0" in lines
     assert f'{name}_batch_products_bucket{{le="1.0"}} 0.0' in lines
     assert f'{name}_batch_products_bucket{{le="2.0"}} 1.0' in lines
     assert f"{name}_queue_products 0.0" in lines
     assert any(line.startswith(f'{name}_request_seconds_count{{route="/v1/pre') for line in lines)
+
+
+def test_metrics_say_where_new_products_are_unlike_those_of_the_training(client_with, predictor):
+    client = client_with()
+    products = [{"name": "Lamp"}, {"name": "Radio"}, {"sku": "7"}]
+    found = client.post("/v1/predict", json={"products": products}).json()["predictions"]
+    decisions = [one["decision"] for one in found[:2]]
+    lines = client.get("/metrics").text.splitlines()
+    name = "product_classifier"
+    for decision in set(decisions):
+        count = float(decisions.count(decision))
+        assert f'{name}_products_total{{decision="{decision}"}} {count}' in lines
+    assert f'{name}_products_total{{decision="error"}} 1.0' in lines
+    labels = [one["label"] for one in found[:2]]
+    for label in set(labels):
+        count = float(labels.count(label))
+        assert f'{name}_predictions_total{{label="{label}"}} {count}' in lines
+    assert f"{name}_probability_count 2.0" in lines
+    assert f"{name}_probability_sum {sum(one['probability'] for one in found[:2])}" in lines
+    assert f'{name}_missing_total{{input="image"}} 3.0' in lines
+    assert f'{name}_missing_total{{input="text"}} 1.0' in lines
+    model = f'name="{predictor.file.name}",version="{predictor.file.version}"'
+    assert f"{name}_model_info{{{model}}} 1.0" in lines
+
+
+def test_answers_tell_the_model_from_another_of_its_name(client, predictor):
+    answer = client.post("/v1/predict", json={"products": [{"name": "Lamp"}]}).json()
+    assert answer["version"] == client.get("/v1/labels").json()["version"]
+    trained_anew = predictor.file.model_copy(update={"provenance": {"data": "of next month"}})
+    assert trained_anew.name == answer["model"]
+    assert trained_anew.version != answer["version"]
 
 
 def test_docs_list_routes_and_fields_and_load_nothing(client):
