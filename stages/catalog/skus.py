@@ -10,9 +10,14 @@ from stages.common.errors import InputError
 _ROUNDED = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{2,3}", re.IGNORECASE)
 
 
+def is_rounded(sku: str) -> bool:
+    """Return whether a SKU looks as if a spreadsheet had rounded it."""
+    return _ROUNDED.fullmatch(sku) is not None
+
+
 def check_skus(skus: Sequence[str]) -> None:
     """Raise InputError where more than one SKU looks as if a spreadsheet had rounded it."""
-    rounded = [row for row, sku in enumerate(skus) if _ROUNDED.fullmatch(sku)]
+    rounded = [row for row, sku in enumerate(skus) if is_rounded(sku)]
     if len(rounded) > 1:
         raise InputError(
             f"{len(rounded):,} of {len(skus):,} SKUs look as if a spreadsheet had rounded them, "

@@ -59,6 +59,17 @@ def test_a_number_that_stands_for_a_sku_is_said(tmp_path, predict, capsys):
     assert "no SKUs" not in capsys.readouterr().err
 
 
+def test_skus_that_a_spreadsheet_has_rounded_are_said(tmp_path, predict):
+    rows = [row | {"sku": "4.00638E+12"} for row in products(21)]
+    write_csv(tmp_path / "new.csv", rows)
+    found, summary = predict("new.csv", "text")
+    assert len(found) == 21
+    assert "21 SKUs look as if a spreadsheet had rounded them" in summary.words()
+    write_csv(tmp_path / "new.csv", products(21))
+    _, summary = predict("new.csv", "text", overwrite=True)
+    assert "spreadsheet" not in summary.words()
+
+
 def in_json(rows):
     return json.dumps({"products": rows}).encode()
 
