@@ -46,7 +46,8 @@ def read(settings: BestBuySettings, file: Path) -> Iterator[RawProduct]:
     except ValidationError as error:
         raise InputError(
             f"{settings.products} is not the products.json of the open data set "
-            f"(data.bestbuy.products): {_explain(error)}"
+            f"(data.bestbuy.products): {_explain(error)}. Its copy, {file}, may be cut: remove "
+            "it to fetch it anew"
         ) from None
     for product in products:
         yield RawProduct(

@@ -96,7 +96,7 @@ def test_a_missing_field_is_named(read_bytes):
     ],
 )
 def test_a_file_that_is_no_list_of_records_is_refused(read_bytes, content, said):
-    with pytest.raises(InputError, match=r"products\.json") as caught:
+    with pytest.raises(InputError, match=r"Its copy, .*products\.json, may be cut") as caught:
         read_bytes(content)
     assert said in str(caught.value)
 
