@@ -46,8 +46,7 @@ def read(settings: BestBuySettings, file: Path) -> Iterator[RawProduct]:
     except ValidationError as error:
         raise InputError(
             f"{settings.products} is not the products.json of the open data set "
-            f"(data.bestbuy.products): {_explain(error)}. Its copy, {file}, may be cut: remove "
-            "it to fetch it anew"
+            f"(data.bestbuy.products): {_explain(error, file)}"
         ) from None
     for product in products:
         yield RawProduct(
@@ -60,9 +59,11 @@ def read(settings: BestBuySettings, file: Path) -> Iterator[RawProduct]:
         )
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, file: Path) -> str:
     """Return pydantic's first error as the record's number, from 1, a field and a reason."""
     first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"{first['msg']}. Its copy, {file}, may be cut: remove it to fetch it anew"
     if not first["loc"]:
         return first["msg"]
     index, *field = first["loc"]
