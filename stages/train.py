@@ -59,8 +59,8 @@ def main() -> None:
     provenance = {f"md5 of {path}": md5_of(path) for path in (paths.FEATURES, paths.SPLITS)}
     is_refit = params.train.refit or splits.n_folds > 1
     n = len(splits.labels)
-    own, on_gpu = settings.bytes_for(n), settings.may_use_gpu
-    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), own, bool(encoders), on_gpu)
+    own, kind = settings.bytes_for(n), (bool(encoders), settings.may_use_gpu, settings.stops_early)
+    sizes = Sizes(metadata.bytes_of(n), 4 * n * len(classes), own, *kind)
     run = select_runner(params.compute, params.jobs, sizes, files)
     held_out: dict[str, list[HeldOutPredictions]] = {modality: [] for modality in plan}
     with atomic_folder(paths.MODELS / name) as folder:

@@ -7,6 +7,7 @@ the names of the project's own modules.
 import ast
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from importlib.util import find_spec, resolve_name
@@ -41,16 +42,34 @@ NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class _Module:
+    """What a module does: its syntax tree as text, without docstrings and import statements.
+
+    `imported` has all names that it imports, each as a possible module; `statements` what each of
+    its imports of a library says.
+    """
+
+    code: str
+    imported: tuple[str, ...]
+    statements: frozenset[str]
+
+
 def code_hash(modules: Iterable[str], is_part: Callable[[str], bool], top: Path = TOP) -> str:
     """Return the hash of modules, of what they import of those that are part, and of libraries.
 
     NETWORKS are part of it wherever they are imported. `top` is the folder that holds the package
     `stages`.
     """
-    trees = _import_closure(modules, is_part, top)
-    libraries = {name.split(".")[0] for tree in trees.values() for name in _imports(tree, "")}
+    found = _import_closure(modules, is_part, top)
+    libraries = {_library(one) for module in found for one in module.statements}
     libraries -= {"stages", *NOT_COMPUTING, *sys.stdlib_module_names}
-    code = sorted(json_hash(_imports_of(libraries, tree), _dump(tree)) for tree in trees.values())
+    code = sorted(
+        json_hash(
+            sorted(one for one in module.statements if _library(one) in libraries), module.code
+        )
+        for module in found
+    )
     if "transformers" in libraries:
         libraries |= {"timm", "torchvision"}  # networks that it runs, and what resizes for them
     names = {name for library in libraries for name in distributions_of(library)}
@@ -72,41 +91,40 @@ def distributions_of(library: str) -> tuple[str, ...]:
 
 def _import_closure(
     modules: Iterable[str], is_part: Callable[[str], bool], top: Path
-) -> dict[str, ast.Module]:
-    """Return the syntax trees of modules and of all that they import that is part of the hash."""
-    trees: dict[str, ast.Module] = {}
+) -> list[_Module]:
+    """Return modules, and all that they import that is part of the hash."""
+    found: dict[str, _Module] = {}
     pending = list(modules)
     while pending:
         name = pending.pop()
         file = top / f"{name.replace('.', '/')}.py"
-        if name in trees or not (name in NETWORKS or is_part(name)) or not file.is_file():
+        if name in found or not (name in NETWORKS or is_part(name)) or not file.is_file():
             continue
-        trees[name] = ast.parse(file.read_bytes())
-        pending += _imports(trees[name], name.rpartition(".")[0])
-    return trees
+        found[name] = _read(file.read_bytes(), name.rpartition(".")[0])
+        pending += found[name].imported
+    return list(found.values())
 
 
-def _imports(tree: ast.Module, package: str) -> list[str]:
-    """Return all names that a module imports, wherever in its text, each as a possible module."""
-    names = []
+@cache  # several keys are computed in a process, of the same modules
+def _read(content: bytes, package: str) -> _Module:
+    """Parse a module of a package."""
+    tree = ast.parse(content)
+    imported: list[str] = []
+    statements: set[str] = set()  # not only names: functions of several libraries may have one
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            imported += [alias.name for alias in node.names]
+            statements |= {f"{alias.name}  {alias.asname or ''}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             module = resolve_name("." * node.level + (node.module or ""), package)
-            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return names
+            imported += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            if not node.level:
+                statements |= {f"{module} {one.name} {one.asname or ''}" for one in node.names}
+    return _Module(_dump(tree), tuple(imported), frozenset(statements))
 
 
-def _imports_of(libraries: set[str], tree: ast.Module) -> list[str]:
-    """Return what a module imports of libraries: functions of several may have one name."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {(alias.name, "", alias.asname or "") for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {(node.module, alias.name, alias.asname or "") for alias in node.names}
-    return sorted(" ".join(one) for one in found if one[0].split(".")[0] in libraries)
+def _library(statement: str) -> str:
+    return statement.split(" ")[0].split(".")[0]
 
 
 def _dump(tree: ast.Module) -> str:

@@ -25,7 +25,10 @@ TIMES_AT_LEAST = 2  # without which it ends in any case: they are read, and prep
 TIMES_PROBABILITIES = 5
 TUNING = 2 * GIB  # what a network of MiniLM's size takes more while it is tuned
 ON_GPU = 2  # processes that share a GPU: one computes while the other prepares
-SMALL = 10 * 2**20  # bytes of features, of which a turn is fitted as fast as a process starts
+# Bytes of features, of which a turn is fitted as fast as a process starts; and of those that are
+# gone through in epochs.
+SMALL = 10 * 2**20
+SMALL_IN_EPOCHS = 2 * 2**20
 QUIET = "ignore:resource_tracker"  # of warnings in processes that are started
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of a container
 FILE_CACHE = ("active_file", "inactive_file")  # which gives way to what processes take
@@ -49,7 +52,8 @@ class Sizes:
     """What a process that fits has in memory, in bytes: all features, and the probabilities.
 
     `own` is what the kind of classifier holds beside them. With `is_tuning` there is a network,
-    which is on a GPU if that `may_use_gpu` and there is one.
+    which is on a GPU if that `may_use_gpu` and there is one. `in_epochs` is whether a fit goes
+    through its products many times.
     """
 
     features: int
@@ -57,6 +61,7 @@ class Sizes:
     own: int = 0
     is_tuning: bool = False
     may_use_gpu: bool = False
+    in_epochs: bool = False
 
     @property
     def least(self) -> int:
@@ -68,6 +73,12 @@ class Sizes:
         """Bytes that it takes."""
         held = TIMES_FEATURES * min(self.features, IN_MEMORY)
         return GIB + held + self._beside + (TUNING if self.is_tuning else 0)
+
+    @property
+    def are_small(self) -> bool:
+        """Whether a second process would take as long to start as it saves."""
+        small = SMALL_IN_EPOCHS if self.in_epochs else SMALL
+        return self.features < small and not self.is_tuning
 
     @property
     def _beside(self) -> int:
@@ -83,7 +94,7 @@ def count_jobs(jobs: int | Literal["auto"], sizes: Sizes) -> int:
     """
     if jobs != "auto":
         return jobs
-    if sizes.features < SMALL and not sizes.is_tuning:
+    if sizes.are_small:
         return 1
     from joblib import cpu_count
 

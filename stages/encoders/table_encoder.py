@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,24 +123,23 @@ def open_encoder(
     file = PAID_FILE if settings.is_remote else CACHE_FILE
     max_bytes = None if settings.is_remote else int(limits.max_gb * 1e9)
     alone = _alone(cache_folder() / f"{file}.run.lock") if settings.is_remote else nullcontext()
-    with SqliteCache(cache_folder() / file, max_bytes) as cache, alone:
+    with SqliteCache(cache_folder() / file, max_bytes) as store, alone:
         choose = partial(choose_backend, settings, folder, backend_name, precision)
         write_s = WRITE_S
         if workers is not None or settings.is_remote:
             write_s = 0.0  # what was paid for, or comes in large parts, is kept at once
         if workers is None:
-            backend, key = choose(cache)
-            encoder = load_encoder(settings, folder, backend)
+            encoder, backend, key = _choose_and_load(choose, settings, folder, store)
         else:
             backend, key = workers.call(choose)
             key_here = partial(key_of, settings, folder, backend)
             load = partial(load_encoder, settings, folder, backend)
             encoder = DistributedEncoder(Loader(load, key, key_here), workers)
-        yield CachedEncoder(encoder, key, cache, prepare, write_s), backend
-        if cache.forgotten:
+        yield CachedEncoder(encoder, key, store, prepare, write_s), backend
+        if store.forgotten:
             print(
                 f"warning: {cache_folder() / file} has no room for all vectors: "
-                f"{cache.forgotten:,} were dropped, which the next run computes again: raise "
+                f"{store.forgotten:,} were dropped, which the next run computes again: raise "
                 f"cache.max_gb, which is {limits.max_gb}",
                 file=sys.stderr,
             )
@@ -161,22 +160,36 @@ def _alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _choose_and_load(
+    choose: Callable[..., tuple[Backend, str]],
+    settings: EncoderSettings,
+    folder: Path,
+    store: SqliteCache,
+) -> tuple[Encoder, Backend, str]:
+    """Return an encoder with what `choose` returns; the one that was tried, where one was."""
+    load = cache(partial(load_encoder, settings, folder))  # compiling a network takes a second
+    backend, key = choose(store, load)
+    return load(backend), backend, key
+
+
 def choose_backend(
     settings: EncoderSettings,
     folder: Path,
     backend_name: str,
     precision: str,
-    cache: SqliteCache | None = None,
+    store: SqliteCache | None = None,
+    load: Callable[[Backend], Encoder] | None = None,
 ) -> tuple[Backend, str]:
     """Return what runs an encoder on this machine, and the hash that its vectors depend on.
 
-    In precision auto that is bfloat16 where the encoder passes the check; `cache` keeps the answer.
+    In precision auto that is bfloat16 where the encoder passes the check; `store` keeps the answer,
+    and `load` makes the encoders that are tried.
     """
     backend = select_backend(settings, backend_name, precision)
     if precision == "auto" and backend.precision == "bfloat16":
-        load = partial(load_encoder, settings, folder)
+        load = load or partial(load_encoder, settings, folder)
         key = key_of(settings, folder, backend)
-        if not _keeps_bfloat16(load, backend, settings.modality, key, cache):
+        if not _keeps_bfloat16(load, backend, settings.modality, key, store):
             backend = replace(backend, precision="float32")
     return backend, key_of(settings, folder, backend)
 
@@ -199,16 +212,16 @@ def _keeps_bfloat16(
     backend: Backend,
     modality: str,
     key: str,
-    cache: SqliteCache | None,
+    store: SqliteCache | None,
 ) -> bool:
-    """Return whether an encoder passes the check for bfloat16; a cache keeps the answer."""
-    if cache is None:
+    """Return whether an encoder passes the check for bfloat16; a store keeps the answer."""
+    if store is None:
         return passes_bfloat16_check(load, backend, modality)
     key = f"{key} {code_key([f'{ROOM}.backends.bfloat16_check'])} bfloat16"
-    answer = cache.get_many([key]).get(key)
+    answer = store.get_many([key]).get(key)
     if answer is None:
         answer = b"yes" if passes_bfloat16_check(load, backend, modality) else b"no"
-        cache.put_many([(key, answer)])
+        store.put_many([(key, answer)])
     return answer == b"yes"
 
 

@@ -133,6 +133,12 @@ def test_auto_goes_by_cores_and_free_memory(monkeypatch, jobs, features, free, i
     assert count_jobs(jobs, Sizes(features, 0, is_tuning=is_tuning)) == wanted
 
 
+@pytest.mark.parametrize(("features", "wanted"), [(0, 1), (SMALL - 1, 4)])
+def test_what_learns_in_epochs_takes_all_cores_for_fewer_features(monkeypatch, features, wanted):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 4)
+    assert count_jobs("auto", Sizes(features, 0, in_epochs=True)) == wanted
+
+
 def test_two_processes_share_a_gpu(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
     monkeypatch.setattr(local, "free_memory", lambda: 99 * GIB)
