@@ -71,8 +71,13 @@ def classes_chart(rows: Sequence[Row], best_modality: str) -> Spec:
         .mark_point(filled=True, size=70, opacity=0.9)
         .encode(
             x=alt.X("f1:Q", title="F1", scale=alt.Scale(domain=[0, 1])),
+            # A domain: to sort classes, Vega looks them up in an object, which has a "constructor".
             y=alt.Y(
-                "class:N", sort=weakest, title=None, axis=alt.Axis(grid=True, labelExpr=_cut(28))
+                "class:N",
+                scale=alt.Scale(domain=weakest),
+                sort=None,
+                title=None,
+                axis=alt.Axis(grid=True, labelExpr=_cut(28)),
             ),
             color=_by_modality(rows),
             shape=alt.Shape("modality:N", sort=None, legend=None),

@@ -107,6 +107,13 @@ def test_a_class_without_f1_has_no_point():
     assert [row["class"] for row in found] == ["类 000", "类 001"]
 
 
+def test_a_class_called_constructor_is_drawn_among_the_others():
+    names = ("games", "constructor", "audio")
+    rows = [row | {"class": name} for row, name in zip(classes(3), names, strict=True)]
+    svg = vl_convert.vegalite_to_svg(charts.classes_chart(rows, "text"))
+    assert re.findall(">(games|constructor|audio)</text>", svg) == list(names)
+
+
 def test_a_map_has_a_colour_for_each_of_the_largest_classes():
     spec = charts.map_chart(points(15), {})
     domain = spec["encoding"]["color"]["scale"]["domain"]
