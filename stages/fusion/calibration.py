@@ -30,13 +30,17 @@ class LogOpinionPool:
     def predict_proba(self, models: Mapping[str, np.ndarray]) -> np.ndarray:
         """Pool the models' probabilities, each of shape (n, classes); float32 of that shape.
 
+        A class of frequency 0, which no model was fitted on, gets 0.
         Raises KeyError where a model of the pool is not given.
         """
         from scipy.special import softmax
 
-        terms = _terms([models[name] for name in self.weights], np.array(self.frequencies))
+        frequencies = np.array(self.frequencies)
+        terms = _terms([models[name] for name in self.weights], frequencies)
         powers = np.array([*self.weights.values(), self.prior_exponent])
-        return softmax(np.tensordot(powers, terms, 1), axis=1).astype(np.float32)
+        logs = np.tensordot(powers, terms, 1)
+        logs[:, frequencies == 0] = -np.inf
+        return softmax(logs, axis=1).astype(np.float32)
 
 
 def even_pool(models: Mapping[str, np.ndarray]) -> np.ndarray:

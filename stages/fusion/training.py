@@ -273,15 +273,20 @@ def calibrate(
         kept = by_all if by_all.any() else known
         fitted_on = np.searchsorted(classes, fitted.labels[used[pool]])
         frequencies = np.bincount(fitted_on, minlength=len(classes)) / len(fitted_on)
+        # Others would take a share from these where trust is low.
+        met = np.flatnonzero((frequencies > 0) | np.isin(classes, out_of_fold.labels[kept]))
         given = neutral_where_unknown(
-            {name: out_of_fold.predictions[members[name]].select(kept, columns) for name in names},
-            frequencies,
+            {
+                name: out_of_fold.predictions[members[name]].select(kept, columns[met])
+                for name in names
+            },
+            frequencies[met],
         )
         found = fit_pool(
             given,
-            np.searchsorted(classes, out_of_fold.labels[kept]),
+            np.searchsorted(np.array(classes)[met], out_of_fold.labels[kept]),
             # A class without a product here says nothing of how frequent ones are favoured.
-            np.where(np.isin(classes, lost), 0, frequencies),
+            np.where(np.isin(classes, lost), 0, frequencies)[met],
             BOTH if BOTH in given else None,
             len(np.unique(out_of_fold.rows[kept])),
         )

@@ -456,6 +456,22 @@ def test_a_class_without_images_in_training_is_found_by_its_text_beside_an_image
     assert right[0] > right[1] - 0.05 > 0.8
 
 
+@PARTS
+def test_a_class_without_images_takes_no_share_from_products_of_an_image_alone(parts):
+    """As the model of images: it says little here, and has not heard of the class."""
+    features = catalogue(noise=50.0)
+    has = features.has_modality("image") & (features.labels != "d")
+    found = replace(features, present={**features.present, "photo": has})
+    model = trained(settings(), "hybrid", 3, found, parts).model
+    images = found.select_rows(has).select_modalities({"image"})
+    twin = trained(settings(), "hybrid", 3, images, parts[has]).model
+    new = without(catalogue(noise=50.0, seed=2), "text")
+    new = new.select_rows(new.has_modality("image"))
+    alone = twin.predict_proba(new.select_modalities({"image"})).probabilities
+    wanted = np.pad(alone, ((0, 0), (0, 1)))
+    np.testing.assert_allclose(model.predict_proba(new).probabilities, wanted, rtol=0, atol=1e-5)
+
+
 def test_a_class_that_a_member_was_not_fitted_on_gets_probability_0():
     features = catalogue()
     alone = ~features.has_modality("text") & (features.labels == "d")
