@@ -397,6 +397,14 @@ def test_the_package_is_used_without_a_network_and_its_hash_checked(tmp_path, mi
         huggingface_text.fetch(wrong, tmp_path)
 
 
+def test_another_model_is_not_taken_from_the_package_of_the_last_one(tmp_path):
+    settings = load_params().encoders["minilm"]
+    other = settings.model_copy(update={"model": "sentence-transformers/all-mpnet-base-v2"})
+    with pytest.raises(InputError, match=r"not named after .*mpnet.*: set .* package and sha256"):
+        huggingface_text.fetch(other, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_path_comes_before_the_package(tmp_path, bert_folder):
     settings = load_params().encoders["minilm"]
     here = settings.model_copy(update={"path": bert_folder, "sha256": None})

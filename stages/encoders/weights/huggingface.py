@@ -3,6 +3,7 @@
 Only safetensors are taken, and no code that comes with a model.
 """
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +65,7 @@ def fetch(source: Source, folder: Path, remedy: str) -> Manifest:
         if not found.is_dir():
             raise InputError(f"the path {found} of {source.model} is not a folder")
     elif source.package and (place := package_folder(source.package, "model.safetensors")):
+        _check_package(source.model, source.package)
         found, kind, origin = place, "bundled", f"package {source.package}"
     else:
         found, revision = _snapshot(source.model, source.revision, remedy)
@@ -73,6 +75,19 @@ def fetch(source: Source, folder: Path, remedy: str) -> Manifest:
         for file in sorted(found.glob(pattern)):
             shutil.copyfile(file, folder / file.name)
     return Manifest(kind, origin, revision, digest(folder, WEIGHTS))
+
+
+def _check_package(model: str, package: str) -> None:
+    """Raise InputError where a package is not named after the model.
+
+    Otherwise an edit of `model` alone would leave the weights, and all figures, as they were.
+    """
+    name, called = (re.sub(r"[-_.]+", "-", text).lower() for text in (model, package))
+    if name.rpartition("/")[2] not in called:
+        raise InputError(
+            f"the package {package} is not named after {model}: set the encoder's package and "
+            "sha256 to null to take the model from the hub, or name the package's model"
+        )
 
 
 def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
