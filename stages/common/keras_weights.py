@@ -6,6 +6,8 @@ A network's file has the same bytes each time and holds no code.
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -31,6 +33,9 @@ def import_keras(framework: Framework | None = None) -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow warns that oneDNN adds numbers up in other orders, and so rounds differently.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    with suppress(ImportError):
+        # Of PyTorch's builds for a GPU: after TensorFlow, its import takes the process down.
+        import_module("triton")
     import keras
 
     if framework not in (None, found := keras.backend.backend()):
