@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save
 
 from stages.common.errors import InputError
 from stages.common.files import atomic_file
+from stages.common.openvino import import_openvino
 
 Framework = Literal["tensorflow", "torch"]
 
@@ -38,9 +39,24 @@ def import_keras(framework: Framework | None = None) -> ModuleType:
         import_module("triton")
     import keras
 
-    if framework not in (None, found := keras.backend.backend()):
+    found = keras.backend.backend()
+    if framework not in (None, found):
         raise RuntimeError(f"Keras is on {found} in this process, and was wanted on {framework}")
+    if found == "tensorflow":
+        _tell_openvino_the_version()
     return keras
+
+
+def _tell_openvino_the_version() -> None:
+    """Let OpenVINO convert any network where TensorFlow is imported.
+
+    It finds TensorFlow's version out by a `del` in an `exec`, which is a NameError on Python 3.13.
+    """
+    import_openvino()
+    import tensorflow
+    from openvino.frontend.tensorflow import utils
+
+    utils.get_environment_setup = lambda _: {"tensorflow": tensorflow.__version__}
 
 
 def variables_of(network: Any) -> dict[str, np.ndarray]:

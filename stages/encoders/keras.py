@@ -11,15 +11,12 @@ from pydantic import Field
 
 from stages.common.images import DEFAULT_SIZE, Pixels, resize
 from stages.common.keras_network import KerasNetwork, load_network, preprocessing, torch_module
+from stages.common.openvino import import_openvino
 from stages.common.settings import Sha256
 from stages.encoders.backends.base import Backend, Network, Row
 from stages.encoders.backends.batching import GPU_IMAGES
 from stages.encoders.backends.openvino import OpenVinoNetwork, network_of
-from stages.encoders.backends.tensorflow import (
-    TensorflowNetwork,
-    import_tensorflow,
-    openvino_model,
-)
+from stages.encoders.backends.tensorflow import TensorflowNetwork, import_tensorflow
 from stages.encoders.backends.torch import TorchNetwork
 from stages.encoders.fingerprint import network_key
 from stages.encoders.network_encoder import NetworkEncoder
@@ -84,7 +81,7 @@ def convert(settings: Settings, folder: Path) -> tuple[Any, Path]:
     """Return OpenVINO's network of what `fetch` put into `folder`, and the folder that keeps it."""
 
     def build(_: Path) -> Any:
-        return openvino_model(_function(settings, folder))
+        return import_openvino().convert_model(_function(settings, folder))
 
     return network_of(folder, lambda: network_key(settings, folder), build)
 

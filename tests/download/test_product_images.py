@@ -359,7 +359,8 @@ def test_files_outside_the_catalogue_s_folder_are_refused(repository):
         f"file:{catalogue}/in/1.jpg": ("ok", None),
         "file:link.jpg": outside,
         "file:LINK.jpg": outside,
-        "file:loop.jpg": outside,
+        # Before Python 3.13 a loop cannot be resolved.
+        "file:loop.jpg": outside if sys.version_info < (3, 13) else no_file,
         "file:in": no_file,
         "file:pipe": no_file,
         "file:a\0b": no_file,

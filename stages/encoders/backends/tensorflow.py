@@ -1,4 +1,4 @@
-"""A network of TensorFlow: run by it on a processor, as a reference, or converted for OpenVINO."""
+"""Running a network by TensorFlow on a processor, as a reference."""
 
 from collections.abc import Iterable, Iterator
 from types import ModuleType
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from stages.common.keras_weights import import_keras
-from stages.common.openvino import import_openvino
 from stages.encoders.backends.base import CORES, Row, collected
 
 
@@ -17,16 +16,6 @@ def import_tensorflow() -> ModuleType:
     import tensorflow
 
     return tensorflow
-
-
-def openvino_model(function: Any) -> Any:
-    """Return OpenVINO's network of a function of TensorFlow."""
-    openvino, tensorflow = import_openvino(), import_tensorflow()
-    from openvino.frontend.tensorflow import utils
-
-    # It finds the version out by a `del` in an `exec`, which Python 3.13 refuses: a NameError.
-    utils.get_environment_setup = lambda _: {"tensorflow": tensorflow.__version__}
-    return openvino.convert_model(function)
 
 
 class TensorflowNetwork:

@@ -212,7 +212,7 @@ def test_text_of_another_encoding_is_refused_with_its_row(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("products.json", b'[{"sku": "1",\n}]', "line 2"),
+        ("products.json", b'[{"sku": "1",\n"x"}]', "line 2"),
         ("products.json", b'{"sku": ["1"]}', "no array of objects"),
         ("products.json", json.dumps([ROWS[0], 5]).encode(), "row 2: is no object"),
         ("products.jsonl", json_lines(ROWS[:1]) + b'\n{"sku": \n', "(line 2): is no JSON"),
