@@ -17,6 +17,7 @@ from stages.common.errors import InputError
 from stages.common.images import Pixels, open_jpeg
 from stages.common.process import run_stage
 from stages.common.product_images import read_images
+from stages.common.progress import progress_bar
 from stages.common.tables import (
     IMAGES,
     check_schema,
@@ -69,8 +70,6 @@ def chosen_images(hashes: Sequence[str]) -> list[Pixels]:
 
 def main() -> None:
     """Embed the images with the encoder that the command line names."""
-    from tqdm import tqdm
-
     params = load_params()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.image.encoders)
@@ -89,7 +88,7 @@ def main() -> None:
             encoder,
             backend,
         ),
-        tqdm(total=len(hashes), desc=name, unit=" images") as bar,
+        progress_bar(name, " images", len(hashes)) as bar,
         closing(encoder.encode(parts, bar.update)) as encoded,
     ):
         write_batches(

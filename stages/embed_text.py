@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from stages.common import paths
 from stages.common.process import run_stage
+from stages.common.progress import progress_bar
 from stages.common.tables import (
     PRODUCTS,
     check_schema,
@@ -49,8 +50,6 @@ def part_of(skus: pa.ChunkedArray, texts: Sequence[str], max_chars: int | None =
 
 def main() -> None:
     """Embed the texts with the encoder that the command line names."""
-    from tqdm import tqdm
-
     params = load_params()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", required=True, choices=params.text.encoders)
@@ -75,7 +74,7 @@ def main() -> None:
             backend,
         ),
         closing(TextCounter(settings, weights)) as counter,
-        tqdm(total=total, desc=name, unit=" texts") as bar,
+        progress_bar(name, " texts", total) as bar,
         closing(encoder.encode(parts, bar.update)) as encoded,
     ):
         if settings.is_remote:

@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=Path("search.log"), help="its file")
     asked = parser.parse_args()
     asked.set = asked.set or SPACE
+    if asked.trials < 1:
+        parser.error(f"--trials {asked.trials}: give 1 or more")
     params = load_params()
     check_model(asked.model, params)
     space = read_space(asked.set, params)

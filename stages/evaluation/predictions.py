@@ -148,8 +148,8 @@ def load_model(folder: Path, modality: str, classifier: str) -> Model:
                 several = name == "test" and len(np.unique(rows.folds)) > 1
                 fix = "lower split.folds" if several else f"raise split.{name}"
                 raise InputError(
-                    f"{path} has no {name} product in fold {fold}: {fix} in params.yaml, or give "
-                    "more products"
+                    f"{path} has no {name} product in fold {fold}: {fix} in params.yaml, give "
+                    f"more products, or leave {modality} out of modalities"
                 )
     return Model(
         modality=modality,

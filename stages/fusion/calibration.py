@@ -30,7 +30,7 @@ class LogOpinionPool:
     def predict_proba(self, models: Mapping[str, np.ndarray]) -> np.ndarray:
         """Pool the models' probabilities, each of shape (n, classes); float32 of that shape.
 
-        A class of frequency 0, which no model was fitted on, gets 0.
+        A class of frequency 0, which no model was fitted on, gets 0, and no other class does.
         Raises KeyError where a model of the pool is not given.
         """
         from scipy.special import softmax
@@ -40,7 +40,8 @@ class LogOpinionPool:
         powers = np.array([*self.weights.values(), self.prior_exponent])
         logs = np.tensordot(powers, terms, 1)
         logs[:, frequencies == 0] = -np.inf
-        return softmax(logs, axis=1).astype(np.float32)
+        found = softmax(logs, axis=1).astype(np.float32)
+        return np.maximum(found, np.where(frequencies == 0, 0, np.finfo(np.float32).tiny))
 
 
 def even_pool(models: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -65,6 +65,12 @@ def test_a_fold_that_lacks_a_role_is_named(tmp_path: Path, missing: int, said: s
         load_model(tmp_path, "text", "svm")
 
 
+def test_where_few_products_have_images_one_may_do_without_a_model_of_images(tmp_path: Path):
+    write(tmp_path, ROWS[:1] + ROWS[2:])
+    with pytest.raises(InputError, match=r"or leave image out of modalities"):
+        load_model(tmp_path, "image", "svm")
+
+
 def test_the_only_fold_is_to_have_a_larger_share_for_testing(tmp_path: Path):
     write(tmp_path, ROWS[:1])
     with pytest.raises(InputError, match=r"no test product in fold 1: raise split\.test"):

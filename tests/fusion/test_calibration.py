@@ -115,6 +115,14 @@ def test_a_class_that_the_models_never_met_stays_all_but_impossible():
         assert pool.predict_proba(rows)[0, 2] < 1e-5
 
 
+def test_of_classes_that_it_was_fitted_on_a_pool_rules_out_none():
+    rows = {"one": np.array([[1.0, 1e-30, 0.0]], dtype=np.float32)}
+    found = LogOpinionPool({"one": 9.0}, 0.0, [0.6, 0.4, 0.0]).predict_proba(rows)
+    assert found[0, 0] == 1
+    assert found[0, 1] > 0
+    assert found[0, 2] == 0
+
+
 def test_independent_opinions_count_in_full():
     models, y_true = opinions(2)
     weights, joined = fit_and_pool(models, y_true)

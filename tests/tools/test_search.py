@@ -230,3 +230,13 @@ def test_a_model_of_the_few_products_with_an_image_is_not_the_best(pipeline, mon
     models = {"image": {"svm": images, "weights": {}}, "text": {"svm": texts, "weights": {}}}
     monkeypatch.setattr(experiments, "run", lambda *_: json.dumps(models))
     assert experiments.result_of("one", "c0", "").model == "text-svm"
+
+
+@pytest.mark.parametrize("trials", ["0", "-3"])
+def test_a_search_without_trials_is_refused_and_makes_no_study(
+    pipeline, monkeypatch, capsys, trials
+):
+    with pytest.raises(SystemExit, match="2"):
+        start(monkeypatch, *SVM, "--trials", trials)
+    assert f"--trials {trials}: give 1 or more" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == ["params.yaml"]
