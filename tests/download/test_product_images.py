@@ -41,7 +41,10 @@ def jpeg(shade: int, side: int = 224) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves /ok/<shade>, /slow/<shade> (in 20 ms), /gone and /flaky/<shade> (503 at first)."""
+    """Serves /ok/<shade>, /gone, /flaky/<shade> (503 at first) and /held/<shade>.
+
+    Of the last, 40 are served, and others once the server goes on.
+    """
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or a body would wait for what says that its head has come
@@ -53,11 +56,11 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         with server.lock:
             server.seen[self.path] += 1
-            times = server.seen[self.path]
+            times, total = server.seen[self.path], sum(server.seen.values())
         _, name, *shade = self.path.partition("?")[0].split("/")
-        if name == "slow":
-            time.sleep(0.02)
-        is_there = name in ("ok", "slow") or (name == "flaky" and times > server.faults)
+        if name == "held" and total > 40:
+            server.goes_on.wait()
+        is_there = name in ("ok", "held") or (name == "flaky" and times > server.faults)
         body = jpeg(int(shade[0])) if is_there else b""
         self.send_response(200 if is_there else 404 if name == "gone" else 503)
         self.send_header("Content-Length", str(len(body)))
@@ -77,10 +80,12 @@ class Server(ThreadingHTTPServer):
 def server():
     server = Server(("127.0.0.1", 0), Handler)
     server.seen, server.lock, server.faults = Counter(), threading.Lock(), 1
+    server.goes_on = threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+    server.goes_on.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -252,14 +257,15 @@ def stage(repository):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_was_interrupted_goes_on_where_it_stopped(repository, server, number):
     params(concurrency=4, mirror=server.url)
-    products([f"{server.url}/slow/{shade}" for shade in range(100)])
+    products([f"{server.url}/held/{shade}" for shade in range(100)])
     with stage(repository) as process:
-        while sum(server.seen.values()) < 40 and process.poll() is None:
+        while sum(server.seen.values()) <= 40 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
     assert not Path("data/images").exists()
     asked = sum(server.seen.values())
     assert asked < 100
+    server.goes_on.set()
     download_images.main()
     assert [row["jpeg"] for row in images()] == [jpeg(shade) for shade in range(100)]
     # Only those that were under way at the time have been asked for twice.
