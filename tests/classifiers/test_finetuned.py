@@ -13,6 +13,7 @@ from helpers.text_networks import write_text_network
 from stages.classifiers.base import tuned_classifier, tuning_cache
 from stages.classifiers.base.checkpoints import SUFFIX
 from stages.classifiers.base.saved_network import MODEL_FILE
+from stages.classifiers.base.saved_text import SavedText
 from stages.classifiers.base.training_loop import batches, count_batches, rise_and_fall
 from stages.classifiers.base.tuned_text import TunedText
 from stages.classifiers.base.tuning import uses_bfloat16
@@ -189,6 +190,15 @@ def test_what_was_tuned_once_is_not_tuned_again_unless_it_is_damaged(
         (folder / MODEL_FILE).write_text("damaged")
     np.testing.assert_array_equal(fit(train, max_epochs=1).predict_proba(train[0]), first)
     assert "tuning on" in capsys.readouterr().err
+
+
+def test_a_text_that_a_network_has_read_is_not_read_again(products, monkeypatch):
+    train, (X, _) = products(40, 5), products(20, 6)
+    expected = fit(train, max_epochs=1).predict_proba(X)
+    monkeypatch.setattr(SavedText, "encode", lambda *args: pytest.fail("it was read"))
+    np.testing.assert_array_equal(fit(train, max_epochs=1).predict_proba(X), expected)
+    other = fit(train, max_epochs=1, blocks=BLOCKS | {"photo": 0.5}).predict_proba(X)
+    assert not np.array_equal(other, expected)
 
 
 def test_what_another_process_removes_meanwhile_ends_no_run(products, tmp_path, monkeypatch):

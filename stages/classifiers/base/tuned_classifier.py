@@ -26,6 +26,7 @@ from stages.classifiers.base.tuning import (
     tune_head,
 )
 from stages.classifiers.base.tuning_cache import Tuned, tuned_once
+from stages.classifiers.base.vector_cache import CachedNetwork
 from stages.common.blocks import Blocks, InputBlock, concatenate, input_key
 from stages.common.devices import torch_device
 from stages.common.settings import Positive, PositiveFloat, Slug
@@ -105,7 +106,7 @@ class TunedClassifier(LinearClassifier):
 
     def __init__(self, settings: Any, seed: int, block_weights: Mapping[str, float]) -> None:
         super().__init__(settings, seed, block_weights)
-        self._network: SavedNetwork | None = None
+        self._network: SavedNetwork | CachedNetwork | None = None
 
     @staticmethod
     def tuned_network(settings: Any, network: Any, device: str) -> TunedNetwork:

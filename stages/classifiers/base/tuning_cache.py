@@ -1,8 +1,8 @@
 """Tuned networks that are kept in .cache: what was tuned once is not tuned again.
 
 Two members of a model tune one network to the same texts, and a run that was killed goes on from
-the networks that were done, and from checkpoints of the others. The cache may be deleted at any
-time.
+the networks that were done, and from checkpoints of the others. The vectors that a network has
+computed are kept beside it. The cache may be deleted at any time.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import numpy as np
 from stages.classifiers.base.checkpoints import SUFFIX, remove_old
 from stages.classifiers.base.epochs import History
 from stages.classifiers.base.saved_network import SavedNetwork
+from stages.classifiers.base.vector_cache import CachedNetwork
 from stages.common.cache import cache_folder, remove_unused
 from stages.common.code_hash import TOP, code_hash
 from stages.common.devices import processor
@@ -47,7 +48,7 @@ HISTORY_FILE = "history.json"
 class Tuned:
     """A tuned network, the linear layer that was trained on it, and how that went."""
 
-    network: SavedNetwork
+    network: SavedNetwork | CachedNetwork
     variables: dict[str, np.ndarray]
     history: History
 
@@ -89,7 +90,7 @@ def _read(folder: Path, load: Callable[[Path], SavedNetwork]) -> Tuned:
         name: (tuple(shape), np.dtype(np.float32)) for name, shape in described["shapes"].items()
     }
     variables = load_variables(folder / ARRAYS_FILE, shapes)
-    return Tuned(load(folder), variables, described["history"])
+    return Tuned(CachedNetwork(load(folder), folder), variables, described["history"])
 
 
 def _hash(key: Any, network: Network) -> str:
