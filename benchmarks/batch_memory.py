@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.measure import machine
+from benchmarks.measure import machine, positive
 from stages.catalog.settings import DemoSettings
 from stages.catalog.sources import demo
 from stages.catalog.sources.product import RawProduct
@@ -47,7 +47,7 @@ COLUMNS = ("sku", "name", "description")
 def main() -> None:
     """Predict for each number of rows, and print seconds, rows per second and MiB."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--rows", type=positive, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--formats", nargs="+", default=["csv", "parquet"])
     asked = parser.parse_args()
     print(f"{machine()}\n")

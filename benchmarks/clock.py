@@ -10,13 +10,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.copies import Clone
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, positive, table
 
 
 def main() -> None:
     """Time the run and print a table of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=positive, default=1)
     rounds = parser.parse_args().rounds
     print(f"{machine()}\n{rounds} rounds, medians, seconds\n")
     runs, idle = [], []

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import inputs
-from benchmarks.measure import Rates, in_turn, machine, ratio, table
+from benchmarks.measure import Rates, in_turn, machine, positive, ratio, table
 from stages.common.images import open_jpeg
 from stages.common.kv_store import SqliteCache
 from stages.compute.loader import Loader
@@ -47,8 +47,8 @@ def main() -> None:
     """Time both and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["scaling", "overhead"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--inputs", type=int, default=2 * BATCH)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--inputs", type=positive, default=2 * BATCH)
     asked = parser.parse_args()
     print(machine())
     if asked.what == "scaling":

@@ -17,7 +17,7 @@ import PIL.Image
 import pyarrow as pa
 
 from benchmarks import inputs
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import in_turn, machine, positive, ratio, table
 from stages import embed_images, embed_text
 from stages.common.images import open_jpeg
 from stages.common.keras_network import LAYERS_FILE, WEIGHTS_FILE
@@ -38,9 +38,9 @@ SIDE = 2048  # of the matrices whose product is timed
 def main() -> None:
     """Time every way in turn and print their medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--images", type=positive, default=64)
+    parser.add_argument("--texts", type=positive, default=512)
     asked = parser.parse_args()
     params = load_params()
     shard, what = inputs.images(asked.images)

@@ -16,7 +16,7 @@ from transformers import ConvNextImageProcessorPil
 
 from benchmarks import inputs
 from benchmarks.encoders import figures
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import in_turn, machine, positive, ratio, table
 from stages.common.image_steps import pixel_values, steps_of
 from stages.common.images import open_jpeg
 from stages.common.text_tokens import TOKENIZER_FILE
@@ -52,9 +52,9 @@ class Free:
 def main() -> None:
     """Time every way in turn and print their medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--texts", type=int, default=4096)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--images", type=positive, default=512)
+    parser.add_argument("--texts", type=positive, default=4096)
     asked = parser.parse_args()
     torch.set_num_threads(1)  # as with a GPU: a thread of the feed has a core
     shard, what = inputs.images(asked.images)

@@ -20,7 +20,7 @@ from transformers import AutoImageProcessor, AutoModel
 
 from benchmarks import inputs
 from benchmarks.encoders import bare, figures, sentence_transformer, stage
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import in_turn, machine, positive, ratio, table
 from stages.common.images import open_jpeg
 from stages.common.keras_weights import import_keras
 from stages.encoders import huggingface_image, huggingface_text, keras
@@ -37,10 +37,10 @@ def main() -> None:
     """Time every way in turn and print their medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=8192)
-    parser.add_argument("--texts", type=int, default=16384)
-    parser.add_argument("--batch", type=int, default=GPU_IMAGES)
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--images", type=positive, default=8192)
+    parser.add_argument("--texts", type=positive, default=16384)
+    parser.add_argument("--batch", type=positive, default=GPU_IMAGES)
     asked = parser.parse_args()
     params = load_params()
     image, text = params.encoders["convnextv2"], params.encoders["minilm"]

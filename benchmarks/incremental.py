@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks import inputs
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, positive, table
 from stages.common import paths
 from stages.common.files import sha256_of
 from stages.common.images import DEFAULT_SIZE
@@ -31,8 +31,8 @@ MODALITIES = {"embed_images": "image", "embed_text": "text"}
 def main() -> None:
     """Time each stage on all but 1 %, on all, on all again, and on all with nothing cached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--products", type=int, default=400)
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--products", type=positive, default=400)
     asked = parser.parse_args()
     print(machine())
     params = load_params()

@@ -1,5 +1,6 @@
 """What the benchmarks share: rounds in turn, medians, and the machine they were taken on."""
 
+import argparse
 import os
 import statistics
 import time
@@ -8,6 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 Rates = dict[str, list[float]]
+
+
+def positive(text: str) -> int:
+    """Return the number of rounds or inputs that an argument asks for: 1 or more."""
+    try:
+        if (number := int(text)) > 0:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
 
 
 def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> Rates:

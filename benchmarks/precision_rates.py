@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.encoders import figures, stage
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import in_turn, machine, positive, ratio, table
 from stages.common.images import open_jpeg
 from stages.encoders.backends.base import Backend
 from stages.encoders.backends.openvino import has_bfloat16
@@ -30,8 +30,8 @@ ENCODERS = ("resnet50", "convnextv2", "minilm")
 def main() -> None:
     """Time every encoder in every precision in turn; print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--inputs", type=int, default=128)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--inputs", type=positive, default=128)
     parser.add_argument("--encoders", nargs="+", choices=ENCODERS, default=ENCODERS)
     precisions = ["float32", *(["bfloat16"] if has_bfloat16() else []), "int8"]
     parser.add_argument("--precisions", nargs="+", choices=precisions, default=precisions)

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.copies import TOP, Clone
-from benchmarks.measure import machine
+from benchmarks.measure import machine, positive
 from stages.catalog.settings import DemoSettings
 from stages.catalog.sources import demo
 from stages.common import paths
@@ -46,7 +46,7 @@ CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 def main() -> None:
     """Run the stages at each number of products and print a table of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--products", type=int, nargs="+", default=[1000, 10_000, 50_000])
+    parser.add_argument("--products", type=positive, nargs="+", default=[1000, 10_000, 50_000])
     parser.add_argument("--embed", type=int, default=1000)
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS), choices=CLASSIFIERS)
     parser.add_argument("--texts-only", action="store_true")

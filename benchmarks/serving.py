@@ -22,7 +22,7 @@ import pyarrow as pa
 from benchmarks import inputs
 from benchmarks.encoders import bare, embed
 from benchmarks.http_client import Client, body_of, send_from_all, server
-from benchmarks.measure import in_turn, machine, ratio, table
+from benchmarks.measure import in_turn, machine, positive, ratio, table
 from serving import Predictor
 from serving.encoders import ProductEncoder, load_encoders
 from serving.products import Product
@@ -53,8 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=paths.BEST_MODEL)
     parser.add_argument("--text-model", type=Path, help="a model of text alone, to start")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--products", type=int, default=64)
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--products", type=positive, default=64)
     asked = parser.parse_args()
     predictor = Predictor.load(asked.model)
     encoders = load_encoders(predictor.file, asked.model, "auto", "auto")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import inputs
-from benchmarks.measure import machine, table
+from benchmarks.measure import machine, positive, table
 from stages.classifiers import finetuned, finetuned_image
 from stages.classifiers.base.epochs import reproducible
 from stages.classifiers.base.tuning import tune
@@ -40,8 +40,8 @@ WAYS: Mapping[str, tuple[Any, dict[str, Any]]] = {
 def main() -> None:
     """Time each way and print milliseconds for each product."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--images", type=positive, default=96)
+    parser.add_argument("--texts", type=positive, default=512)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     asked = parser.parse_args()
     params = load_params()
