@@ -41,7 +41,9 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"{folder} is where you are, and would be replaced: name another folder")
     file.check_sums(model)
     with atomic_folder(folder) as new:
-        shutil.copytree(model / file.folder, new / file.folder)
+        for place in [model / file.folder, *(model / file.folder).rglob("*")]:
+            if place.is_dir():
+                _copy(place, new / place.relative_to(model))
         for part in (NEIGHBORS, CARD):
             if (model / part).is_file():
                 shutil.copyfile(model / part, new / part)
@@ -60,6 +62,7 @@ def export(model: Path, folder: Path) -> None:
 
 
 def _copy(place: Path, folder: Path) -> None:
+    """Copy the files of a folder into a new one, without their modes: they may be read-only."""
     folder.mkdir(parents=True)
     for file in sorted(place.iterdir()):
         if file.is_file():

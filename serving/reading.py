@@ -87,6 +87,8 @@ def _text(row: Mapping[Any, Any], key: str) -> tuple[str | None, str | None]:
         return to_text(value), None
     except RowError as error:
         return None, f"{key} {error.reason}: {error.fix}"
+    except (ValueError, RecursionError):  # too many digits, a list within itself
+        return None, f"{key} is a {type(value).__name__} that is no text: write it as text"
 
 
 def _read_image(image: Any, size: int) -> bytes | None:

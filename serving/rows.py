@@ -33,9 +33,28 @@ class TableRows(Sequence[dict[str, Any]]):
         if isinstance(chosen, int):
             return self[chosen : chosen + 1][0]
         if isinstance(self._table, pa.Table):
-            return self._table[chosen].to_pylist()
+            return _rows(self._table[chosen])
         part = self._table.iloc[chosen].astype(object)
         return part.where(part.notna(), None).to_dict("records")
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a table; a cell that Arrow cannot convert harms no other."""
+    try:
+        return table.to_pylist()
+    except Exception:  # by the type: UnicodeDecodeError, OverflowError, ArrowInvalid
+        names = table.column_names
+        return [{name: _cell(table[name][row]) for name in names} for row in range(table.num_rows)]
+
+
+def _cell(cell: pa.Scalar) -> Any:
+    """Return a cell; the bytes of a text that is not UTF-8, and else itself, which no text is."""
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        return cell.as_buffer().to_pybytes() if hasattr(cell, "as_buffer") else cell
+    except Exception:
+        return cell
 
 
 def is_frame(table: Any) -> bool:

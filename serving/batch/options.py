@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.batch.parts import folder_of
+from stages.catalog.sources.readers.cell_text import is_unicode
 from stages.common.errors import InputError
 from stages.common.image_ref import is_url
 from stages.compute.selection import Compute
@@ -45,6 +47,17 @@ class Options:
             raise InputError(
                 f"--output is {self.output}, which is the table or in its folder: write elsewhere"
             )
+        parts = folder_of(output)
+        archive = [Path(self.archive)] if self.archive and not is_url(self.archive) else []
+        for path in (self.table, self.image_folder, *archive):
+            if path.resolve().is_relative_to(parts):
+                raise InputError(
+                    f"{path} is in {parts}, where the parts of the output are kept meanwhile: name "
+                    "another output"
+                )
+        for path in (self.table, self.output, self.image_folder, self.model):
+            if not is_unicode(str(path.resolve())):
+                raise InputError(f"{path}: the name is not UTF-8: rename the file or folder")
 
     def check_flags(self) -> None:
         """Raise InputError where something is wrong that shows without the table."""

@@ -1,6 +1,7 @@
 """The parts of an output that is being written, which a run that was killed leaves to the next."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +14,15 @@ from filelock import FileLock, Timeout
 
 from serving.batch.output import SCHEMA
 from stages.common.errors import InputError
-from stages.common.files import LOCK, write_json
+from stages.common.files import DESKTOP_FILES, LOCK, write_json
 from stages.common.tables import write_table
 
 RUN_FILE = "run.json"
+PREDICTED_FILE = "predicted"
+# What a run leaves, also one that was killed while it wrote.
+_OWN = re.compile(
+    rf"\..*|{re.escape(RUN_FILE)}|{PREDICTED_FILE}|\d+\.parquet|unpacked(\.sqlite.*)?"
+)
 
 
 class Parts:
@@ -43,6 +49,10 @@ class Parts:
     def all_unpacked(self) -> Path:
         """Return the file that is there once the images of the archive all are."""
         return self._folder / "unpacked"
+
+    def finish(self) -> None:
+        """Note that all rows have a prediction: an output that is there from now on is theirs."""
+        (self._folder / PREDICTED_FILE).touch()
 
     def add(self, table: pa.Table) -> None:
         """Write the next part."""
@@ -85,8 +95,9 @@ def open_parts(folder: Path, run: Mapping[str, Any], restart: bool) -> Iterator[
     """Give the parts of an earlier run that was asked for the same, or none; and a word on them.
 
     `run` says what is asked for, by its name in a message. `restart` removes the parts. Raises
-    InputError while another process writes there.
+    InputError while another process writes there, and where something else is in the folder.
     """
+    _check_own(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=0):
@@ -103,9 +114,21 @@ def open_parts(folder: Path, run: Mapping[str, Any], restart: bool) -> Iterator[
         raise InputError(f"another run writes to {folder}: wait for it, or end it") from None
 
 
-def is_of_run(folder: Path, run: Mapping[str, Any]) -> bool:
-    """Return whether a folder holds parts of a run that was asked for the same."""
-    return _read_run(folder) == json.loads(json.dumps(run))
+def is_predicted(folder: Path, run: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds all parts of a run that was asked for the same."""
+    is_same = _read_run(folder) == json.loads(json.dumps(run))
+    return is_same and (folder / PREDICTED_FILE).is_file()
+
+
+def _check_own(folder: Path) -> None:
+    """Raise InputError unless all that is at `folder` is a run's: it will be removed."""
+    found = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    other = [name for name in found if not _OWN.fullmatch(name) and name not in DESKTOP_FILES]
+    if other or (folder.exists() and not folder.is_dir()):
+        raise InputError(
+            f"{folder / other[0] if other else folder} is no part of an output, whose parts are "
+            f"kept in {folder} meanwhile: move it, or name another output"
+        )
 
 
 def _prepare(folder: Path, run: dict[str, Any], restart: bool) -> str:

@@ -15,7 +15,7 @@ from serving.batch.columns import choose_columns, say_columns
 from serving.batch.images import RowImages, open_images
 from serving.batch.options import Options
 from serving.batch.output import output_table, write_output
-from serving.batch.parts import Parts, folder_of, is_of_run, open_parts
+from serving.batch.parts import Parts, folder_of, is_predicted, open_parts
 from serving.batch.rows import InputRow, chunks, read_input
 from serving.batch.summary import Summary
 from serving.predictor import Predictor
@@ -52,7 +52,7 @@ def predict_table(options: Options) -> Summary:
         archive=options.archive,
     )
     run, folder = _describe(options, columns), folder_of(options.output)
-    _check_output(options, is_of_run(folder, run))
+    _check_output(options, is_predicted(folder, run))
     _say(f"reads {say_columns(columns, model)}")
     predictor = Predictor.load(options.model)
     workers = select_workers(options.compute, use_gpus=True, reads=[options.model])
@@ -73,6 +73,7 @@ def predict_table(options: Options) -> Summary:
                 "command again"
             )
         summary = Summary()
+        parts.finish()
         write_output(options.output, summary.counted(parts.tables()))
         parts.remove()
     return summary

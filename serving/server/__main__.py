@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import warnings
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from serving.server.settings import ServerSettings, read_settings
@@ -105,7 +106,13 @@ def server(predictor: "Predictor", settings: ServerSettings, listener: socket.so
     from serving.server.app import create_app, has_random_weights
     from serving.server.connections import connection_class
 
+    app = create_app(predictor, settings)
+
     class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.service.is_stopping = True
+            super().handle_exit(sig, frame)
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             host, port = listener.getsockname()[:2]
@@ -123,7 +130,7 @@ def server(predictor: "Predictor", settings: ServerSettings, listener: socket.so
 
     return Server(
         uvicorn.Config(
-            create_app(predictor, settings),
+            app,
             http=connection_class(settings.max_connections),
             ws="none",
             log_config=None,

@@ -58,6 +58,7 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
     _add_predict(app, service)
     _add_routes(app, service)
     mount_page(app, service)
+    app.state.service = service
     app.add_exception_handler(RequestValidationError, response_to_wrong_option)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(MeasuredApp, metrics=service.metrics)

@@ -45,6 +45,7 @@ class Service:
         self.predictor = predictor
         self.settings = settings
         self.metrics = Metrics(predictor.file)
+        self.is_stopping = False  # no more requests come
         self._reader = ProductReader(predictor, settings)
         self._queued = 0
         self._batcher: Batcher[Product, Options, Prediction] | None = None

@@ -26,6 +26,7 @@ AT_ONCE = 2  # tables that are in memory
 CSV = "text/csv; charset=utf-8"
 _BODY = {"text/csv": {"schema": {"type": "string", "format": "binary"}}}
 _OK = {"description": "the table with six more columns", "content": _BODY}
+STOPS = "the server stops: send the row again"
 RETRY_S = 0.5
 BUSY_S = 5
 
@@ -124,6 +125,9 @@ async def _predicted(
     size = min(service.settings.max_products, service.settings.batch_size * 4)
     for start in range(0, len(upload.rows), size):
         rows = range(start, min(start + size, len(upload.rows)))
+        if start and service.is_stopping:
+            yield upload.lines(start, [_without(STOPS)] * (len(upload.rows) - start))
+            return
         try:
             predictions = await _predict(service, upload, rows, options, is_first=start == 0)
         except Refusal as refusal:

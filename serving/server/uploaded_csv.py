@@ -19,7 +19,7 @@ _NAMES = {  # of the column that has a text, the preferred one first
 _IMAGES = ("image", "image_url", "image url", "image_path", "photo", "picture")
 _SEPARATORS = ",;\t|"
 MAX_CELLS = 1_000_000  # that all rows would have, were they as long as the longest
-_HEADER = 100_000  # characters of the first line that show the separator
+_HEADER = 100_000  # characters in which the header shows the separator
 _MARKS = (  # UTF-32 first: its mark of little-endian text starts with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -100,12 +100,11 @@ def _decode(content: bytes) -> tuple[str, list[str]]:
 
 
 def _separator(text: str) -> str:
-    """Return the separator that makes the most columns of the first line."""
-    lines = io.StringIO(text, newline="")
-    line = next((line for line in lines if line.strip("\r\n")), "").rstrip("\r\n")[:_HEADER]
+    """Return the separator that makes the most columns of the header."""
 
     def n_columns(separator: str) -> int:
-        return len(next(csv.reader([line], delimiter=separator), []))
+        rows = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=separator)
+        return len(next(filter(None, rows), []))
 
     return max(_SEPARATORS, key=n_columns)
 

@@ -126,6 +126,24 @@ def test_a_link_to_a_folder_stays_and_the_folder_has_the_model(model_folders, tm
         assert (tmp_path / "disk/model.json").is_file()
 
 
+def test_a_model_that_is_read_only_gives_folders_that_can_be_removed(model_folders, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(model_folders["text"], model)
+    places = [model, *model.rglob("*")]
+    for place in places:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    for _ in range(2):  # also over an older one
+        export(model, tmp_path / "exported")
+    for place in places:
+        place.chmod(0o755)
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["exported", "model"]
+    written = [tmp_path / "exported", *(tmp_path / "exported").rglob("*")]
+    assert all(place.stat().st_mode & 0o200 for place in written)
+    rows = [row_of(label, 3) for label in LABELS]
+    expected = Predictor.load(model_folders["text"]).predict(rows)
+    assert Predictor.load(tmp_path / "exported").predict(rows) == expected
+
+
 def test_an_exported_model_is_exported_again(model_folders, tmp_path):
     export(model_folders["multimodal"], tmp_path / "first")
     export(tmp_path / "first", tmp_path / "second")

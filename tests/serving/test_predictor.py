@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,29 @@ def test_one_bad_row_of_many_harms_no_other(predictor):
     assert found[3].error.startswith("name is an object")
     assert found[20].error == "it has no image and no text"
     assert found[44].image_error == "a damaged image" and found[44].missing == ["image", "text"]
+
+
+def test_a_cell_that_arrow_cannot_convert_harms_no_other_row(text_predictor):
+    written = pa.array([b"Kettle", b"caf\xe9", b"Lamp", b"Radio"], pa.binary())
+    names = pa.Array.from_buffers(pa.string(), 4, written.buffers())
+    days = pa.array([0, 0, 10**17, 0], pa.timestamp("s"))
+    found = text_predictor.predict(pa.table({"sku": days, "name": names})).to_pylist()
+    assert [row["label"] for row in found] == ["Kettles", None, None, "Radios"]
+    assert found[1]["error"].startswith("name is binary and not UTF-8")
+    assert found[2]["error"].startswith("sku is a TimestampScalar")
+    assert found[0]["error"] is found[3]["error"] is None
+
+
+def test_a_value_that_has_no_text_harms_no_other_row(text_predictor):
+    endless: list[Any] = []
+    endless.append(endless)
+    rows = [{"name": "Lamp"}, {"name": "Lamp", "sku": 10**5000}, {"name": endless}]
+    found = text_predictor.predict(rows)
+    assert found[0].label and not found[0].error
+    assert [one.error for one in found[1:]] == [
+        "sku is a int that is no text: write it as text",
+        "name is a list that is no text: write it as text",
+    ]
 
 
 def test_an_image_that_cannot_be_read_leaves_the_text(predictor):

@@ -1,5 +1,7 @@
 """The command: its last line, its exit code, and what is left when it is killed in the middle."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +70,30 @@ def test_an_error_is_one_line_and_code_1(tmp_path, model_folders):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "--column name=title" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+@pytest.mark.parametrize("place", ["table", "output", "folder"])
+def test_a_name_that_is_not_utf_8_is_refused_in_a_line(tmp_path, model_folders, place):
+    odd = os.fsdecode(b"caf\xe9")
+    folder = tmp_path / (odd if place == "folder" else "shop")
+    folder.mkdir()
+    table = folder / f"{odd if place == 'table' else 'new'}.csv"
+    output = folder / f"{odd if place == 'output' else 'out'}.csv"
+    write_csv(table, [{"name": "Lamp"}])
+    flags = ["--output", output.name, "--model", str(model_folders["text"])]
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.predict", table.name, *flags],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        "error: .*: the name is not UTF-8: rename the file or folder\n", done.stderr
+    )
+    assert [file.name for file in folder.iterdir()] == [table.name]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

@@ -173,6 +173,55 @@ def test_one_that_was_stopped_before_its_end_was_tidied_goes_on(stopped, predict
     assert rows == whole and len(rows) == 30
 
 
+def test_an_output_that_another_wrote_meanwhile_is_not_the_runs_own(stopped, predict, stop_after):
+    (stopped / "out.parquet").write_bytes(b"of somebody")
+    stop_after(100)
+    with pytest.raises(InputError, match="is there already: add --overwrite"):
+        predict("new.csv", "text")
+    assert (stopped / "out.parquet").read_bytes() == b"of somebody"
+    rows, _ = predict("new.csv", "text", overwrite=True)
+    assert [row["label"] for row in rows] == labels(30)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "precious/notes.txt", "00001.csv"])
+def test_what_is_no_part_of_a_run_is_never_removed(tmp_path, predict, name):
+    write_csv(tmp_path / "new.csv", products(3))
+    file = tmp_path / PARTS / name
+    file.parent.mkdir(parents=True)
+    file.write_text("keep me")
+    for options in ({}, {"restart": True}):
+        with pytest.raises(InputError, match=r"is no part of an output.*: move it"):
+            predict("new.csv", "text", **options)
+    assert [one for one in (tmp_path / PARTS).rglob("*") if one.is_file()] == [file]
+    assert file.read_text() == "keep me"
+
+
+def test_nor_is_a_file_of_the_folders_name(tmp_path, predict):
+    write_csv(tmp_path / "new.csv", products(3))
+    (tmp_path / PARTS).write_text("keep me")
+    with pytest.raises(InputError, match=f"{PARTS} is no part of an output"):
+        predict("new.csv", "text")
+    assert (tmp_path / PARTS).read_text() == "keep me"
+
+
+def test_inputs_among_the_parts_are_refused_and_stay(tmp_path, predict):
+    inputs = tmp_path / PARTS
+    inputs.mkdir()
+    write_csv(inputs / "00001.csv", products(3))
+    write_csv(tmp_path / "new.csv", products(3))
+    with zipfile.ZipFile(inputs / "unpacked", "w"):
+        pass
+    for options in (
+        {"table": PARTS},
+        {"table": f"{PARTS}/00001.csv"},
+        {"table": "new.csv", "images": inputs},
+        {"table": "new.csv", "archive": str(inputs / "unpacked")},
+    ):
+        with pytest.raises(InputError, match="where the parts of the output are kept"):
+            predict(**options)
+    assert sorted(file.name for file in inputs.iterdir()) == ["00001.csv", "unpacked"]
+
+
 def test_a_table_that_changes_meanwhile_is_not_mixed(
     tmp_path, predict, text_predictor, monkeypatch
 ):

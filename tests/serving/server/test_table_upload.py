@@ -92,9 +92,18 @@ def test_an_empty_cell_of_the_only_column_comes_back_in_its_place(client):
         "title\tnote\r\nKettle\té\r\n".encode("utf-16"),
         "\n\ntitle,note\rKettle,é".encode(),
         '"Title","note"\n"Kettle","é"\n'.encode(),
+        '"title";"no\nte, of\nours"\r\nKettle;é\r\n'.encode(),
         "sep=;\r\ntitle;note\r\nKettle;é\r\n".encode("utf-8-sig"),
     ],
-    ids=["Windows-1252", "with a mark", "UTF-16", "line ends of old", "quoted", "of Excel"],
+    ids=[
+        "Windows-1252",
+        "with a mark",
+        "UTF-16",
+        "line ends of old",
+        "quoted",
+        "two lines",
+        "of Excel",
+    ],
 )
 def test_any_encoding_and_separator_is_read(client, content):
     header, row = sent(client, content)
@@ -199,6 +208,21 @@ def test_a_busy_server_refuses_at_first_and_later_is_waited_for(client, monkeypa
     turns = {3, 4}
     _, *rows = sent(client, b"name\n" + b"Lamp\n" * 10)
     assert [row[1] for row in rows] == ["Lamps"] * 10
+
+
+def test_when_the_server_stops_the_rows_that_are_left_say_so(text_predictor, monkeypatch):
+    predict = Service.predict
+
+    async def stop_after(self, products, options):
+        found = await predict(self, products, options)
+        self.is_stopping = True
+        return found
+
+    monkeypatch.setattr(Service, "predict", stop_after)
+    with TestClient(create_app(text_predictor, ServerSettings(max_products=4))) as client:
+        _, *rows = sent(client, b"name\n" + b"Lamp\n" * 10)
+    assert [row[1] for row in rows] == ["Lamps"] * 4 + [""] * 6
+    assert {row[-1] for row in rows[4:]} == {"the server stops: send the row again"}
 
 
 def test_a_table_too_large_is_refused(client, monkeypatch):
