@@ -3,6 +3,10 @@
 A tree splits on one number at a time. One of thousands says next to nothing, a principal component
 says more, and image blocks no longer outnumber the text's. Each tree draws at most `max_samples`
 products: otherwise the forest of a large catalogue would be as large as the catalogue.
+
+One more vote is shared by all classes (the m-estimate of Cestnik 1990, Estimating Probabilities: A
+Crucial Task in Machine Learning, with m = 1). No vote of a hundred trees does not mean that a class
+is impossible, and a pool that took it so would trust the forest in nothing.
 """
 
 from typing import Any, Literal
@@ -11,6 +15,7 @@ import numpy as np
 
 from stages.classifiers.base.estimators import SklearnClassifier
 from stages.classifiers.base.interface import ClassifierSettings
+from stages.common.blocks import Blocks
 from stages.common.large_arrays import slices
 from stages.common.settings import Positive, Share
 
@@ -74,3 +79,9 @@ class Classifier(SklearnClassifier):
         forest.fit(reduced, y, sample_weight=weights)
         # Several threads would add the trees' votes up in another order each time.
         forest.set_params(n_jobs=1)
+
+    def predict_proba(self, X: Blocks) -> np.ndarray:
+        """Return the probability of each class, float32 of shape (n, len(classes_)), above 0."""
+        shares = super().predict_proba(X)
+        n_trees = np.float32(self.estimator[-1].n_estimators)
+        return (shares * n_trees + 1 / np.float32(shares.shape[1])) / (n_trees + 1)
