@@ -169,7 +169,8 @@ def fit_turn(
     `roles` and `turns` are those of the fold, of shape (n,). The members are returned as well
     unless validation `takes_turns`. With the histories of `others`, a classifier that stops early
     gets as many epochs as were best in those; `own` is how it was fitted before. With `only` one
-    of the members is fitted.
+    of the members is fitted. A turn may have no product with an image, or with a text: the others
+    judge what sees these, and say for how many epochs.
     """
     task = task.of(only)
     is_validation = (roles == VALIDATION) & (turns == turn)
@@ -177,7 +178,8 @@ def fit_turn(
     with in_fold(fold):
         preprocessor, train = _read_training_products(task, read, (roles != TEST) & ~is_validation)
         validation = preprocessor.transform(read(is_validation, task.block_weights))
-        fitted = _fit_members(task, settings, preprocessor, train, None if others else validation)
+        judged_by = None if others else validation
+        fitted = _fit_members(task, settings, preprocessor, train, judged_by, not takes_turns)
     predictions = {
         member: predict_member(
             classifier, validation.select_blocks(member.block_weights), task.classes
@@ -223,6 +225,7 @@ def _fit_members(
     preprocessor: BlockPreprocessor,
     train: Features,
     validation: Features | None,
+    needs_validation: bool = True,
 ) -> FittedMembers:
     """Fit all members to products that were preprocessed."""
     fitted = FittedMembers(preprocessor, {}, {}, train.labels)
@@ -235,6 +238,7 @@ def _fit_members(
             train,
             validation,
             preprocessor.means,
+            needs_validation,
         )
     return fitted
 
@@ -251,7 +255,7 @@ def _settings_of(task: Task, histories: Sequence[Mapping[Member, History]]) -> d
     """
     found = dict.fromkeys(task.members, task.settings)
     for member in task.members:
-        losses = [of[member]["validation_loss"] for of in histories if of[member]]
+        losses = [loss for of in histories if (loss := of[member].get("validation_loss"))]
         if task.settings.stops_early and losses:
             best = int(np.median([np.argmin(one) + 1 for one in losses]))
             found[member] = task.settings.model_copy(update={"max_epochs": best})

@@ -76,11 +76,13 @@ def fit_member(
     train: Features,
     validation: Features | None,
     means: Mapping[str, np.ndarray],
+    needs_validation: bool = True,
 ) -> tuple[Classifier, np.ndarray]:
     """Fit a member on the products that have one of its blocks; `means` were taken off these.
 
     Return its classifier, and which of `train` it was fitted on, boolean of shape (n,). Raises
-    InputError where there is nothing to tell apart or to validate with.
+    InputError where there is nothing to tell apart, or no validation product to see although it
+    `needs_validation`.
     """
     train = train.select_blocks(member.block_weights)
     used = train.any_present()
@@ -97,13 +99,14 @@ def fit_member(
     if validation is not None:
         validation = validation.select_blocks(member.block_weights)
         validation = validation.select_rows(validation.any_present())
-        if not np.isin(validation.labels, classes).any():
+        if np.isin(validation.labels, classes).any():
+            pair = validation.X, validation.labels
+        elif needs_validation:
             raise InputError(
                 f"{member.modality}: no validation product with {inputs} input is of a class to "
                 "train on: raise split.validation or lower split.validation_folds in params.yaml, "
                 "or give such input to more products, or to none"
             )
-        pair = validation.X, validation.labels
     classifier = module_of(kind).Classifier(settings, seed, member.block_weights)
     X = train.X
     if settings.reads_means:

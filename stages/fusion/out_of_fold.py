@@ -86,10 +86,13 @@ def count_without_input(splits: Splits, found: Sequence[HeldOutPredictions]) -> 
 
 
 def learning_curves(histories: Sequence[dict[str, list[float]]]) -> list[dict[str, int | str]]:
-    """Return the losses and accuracies by fold and epoch, as rows; none without epochs."""
+    """Return the losses and accuracies by fold and epoch, as rows; none without epochs.
+
+    A curve that was not recorded, as there were no products to judge by, has empty cells.
+    """
     return [
-        {"fold": fold, "epoch": epoch}
-        | {name: f"{value:.4f}" for name, value in zip(history, values, strict=True)}
+        {"fold": fold, "epoch": epoch + 1}
+        | {name: f"{values[epoch]:.4f}" if values else "" for name, values in history.items()}
         for fold, history in enumerate(histories, start=1)
-        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1)
+        for epoch in range(max(map(len, history.values()), default=0))
     ]

@@ -47,8 +47,9 @@ class TrainedModel:
     """A modality's model, and its predictions for the validation products that it can see.
 
     `rows` are their row numbers, int of shape (n,). The predictions are out of fold: by members
-    that were not fitted on the product. `history` is how the first member was fitted,
-    `block_weights` what the model sees, `n_products` how many products it was fitted on.
+    that were not fitted on the product. `history` is how the first member was fitted, in the first
+    turn that had products to judge it by, `block_weights` what the model sees, `n_products` how
+    many products it was fitted on.
     """
 
     model: FusedModel
@@ -230,7 +231,9 @@ def _put_together(
             pool_predictions(judged, pools),
             np.logical_or.reduce([one.known & one.sees[:, None] for one in judged.values()]),
         )
-        history = part.histories[0][next(iter(members.values()))]
+        first = next(iter(members.values()))
+        curves = [one[first] for one in part.histories]
+        history = next((one for one in curves if one.get("validation_loss")), curves[0])
         n_products = np.logical_or.reduce([fitted.used[one] for one in members.values()]).sum()
         trained[modality] = TrainedModel(
             model, blocks, int(n_products), out_of_fold.rows[seen], validation, history
@@ -261,9 +264,11 @@ def calibrate(
     for pool, names in pool_names(members, task.strategy).items():
         usable = sees[pool] & np.isin(out_of_fold.labels, classes)
         if not usable.any():
+            what = "both image and text" if pool == BOTH else f"{pool} input"
             raise InputError(
-                f"{modality}: no validation product has both image and text: give both to more "
-                f"products, or in params.yaml raise split.validation or drop modalities.{modality}"
+                f"{modality}: no validation product of a class to train on has {what}: give it to "
+                f"more products, or in params.yaml raise split.validation or drop "
+                f"modalities.{modality}"
             )
         own = [members[one] for one in names]
         was_known = usable & out_of_fold.knows_label(own, task.classes)

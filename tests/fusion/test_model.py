@@ -650,11 +650,34 @@ def test_a_validation_part_of_unknown_classes_is_refused():
 
 
 @pytest.mark.parametrize("missing", ["image", "text"])
-def test_a_turn_that_lacks_an_input_is_refused(missing):
-    features = catalogue()
-    turn = TURNS == 2
+@pytest.mark.parametrize("kind", ["logistic_regression", "mlp"])
+def test_a_turn_that_lacks_an_input_leaves_it_to_the_others(kind, missing):
+    epochs = {"max_epochs": 40} if kind == "mlp" else {}
+    features = catalogue(noise=0.5)
+    lacks = TURNS == 1
     present = {
-        name: there & ~(turn & (INPUTS[name] == missing))
+        name: there & ~(lacks & (INPUTS[name] == missing))
+        for name, there in features.present.items()
+    }
+    features = replace(features, present=present)
+    seen = features.any_present()
+    features, turns = features.select_rows(seen), TURNS[seen]
+    found = trained(settings(kind, **epochs), "hybrid", 3, features, turns)
+    np.testing.assert_array_equal(found.rows, np.arange(len(turns)))
+    probabilities = found.model.predict_proba(features).probabilities
+    right = np.array(found.model.classes)[probabilities.argmax(axis=1)] == features.labels
+    has_input = features.has_modality(missing)
+    assert not has_input[turns == 1].any()
+    assert right[has_input].mean() > 0.9 and right[~has_input].mean() > 0.8
+    if kind == "mlp":
+        assert all(found.history.values())
+
+
+@pytest.mark.parametrize("missing", ["image", "text"])
+def test_the_only_turn_that_lacks_an_input_is_refused(missing):
+    features = catalogue()
+    present = {
+        name: there & ~((ONE == VALIDATION) & (INPUTS[name] == missing))
         for name, there in features.present.items()
     }
     features = replace(features, present=present)
@@ -662,14 +685,14 @@ def test_a_turn_that_lacks_an_input_is_refused(missing):
     with pytest.raises(
         InputError, match=rf"{missing} input .*lower split\.validation_folds.*to none"
     ):
-        trained(settings(), "late", 3, features.select_rows(seen), TURNS[seen])
+        trained(settings(), "late", 3, features.select_rows(seen), ONE[seen])
 
 
 @STRATEGY
 def test_validation_products_of_which_none_has_both_are_refused(strategy):
     features = catalogue()
     kept = (ONE == TRAIN) | ~features.has_all_modalities()
-    with pytest.raises(InputError, match="has both image and text: give both to more products"):
+    with pytest.raises(InputError, match="has both image and text: give it to more products"):
         trained(settings(), strategy, 3, features.select_rows(kept), ONE[kept])
 
 
