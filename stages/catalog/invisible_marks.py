@@ -23,7 +23,18 @@ def drop_invisible(text: str) -> str:
     """Return `text` without invisible characters."""
     if text.isascii():
         return text
-    return "".join(character for character in text if not is_invisible(character))
+    return text.translate(_KEPT)
+
+
+class _Kept(dict[int, int | None]):
+    """Characters as they are, and None for the invisible ones, as str.translate takes them."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = found = None if is_invisible(chr(code)) else code
+        return found
+
+
+_KEPT = _Kept()
 
 
 def strip_invisible(text: str, others: str = "") -> str:

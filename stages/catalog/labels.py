@@ -7,10 +7,8 @@ from collections.abc import Iterable
 
 from stages.catalog.invisible_marks import drop_invisible
 from stages.catalog.missing_values import looks_missing
-from stages.catalog.text_cleaning import clean, decode_entities, one_line
+from stages.catalog.text_cleaning import clean, decode_entities, decomposed, one_line
 
-# Compatible forms that say something else: "10²" is not "102".
-_OTHER_MEANING = ("<super>", "<sub>", "<fraction>")
 # DVC writes labels into a script of its page of plots as they are: these would end it.
 _SCRIPT = re.compile(r"<(?=/?script)", re.IGNORECASE)
 _MAX_LABEL = 2000  # characters; the time to normalise a text grows as the square of its marks
@@ -22,7 +20,7 @@ def clean_label(text: str | None) -> str:
     A label that is only markup, such as `<Table>`, keeps it: it is a name, and no HTML. What would
     start or end a script has another bracket: `‹script>`.
     """
-    label = one_line(drop_invisible(clean(text)))
+    label = one_line(drop_invisible(clean(text, written_breaks=False)))
     return _SCRIPT.sub("‹", label or one_line(drop_invisible(decode_entities(text or ""))))
 
 
@@ -61,14 +59,4 @@ def look(label: str) -> str:
 
 def _compatible(text: str) -> str:
     """Return the NFKC form of a text, in which superscripts and their like stay as they are."""
-    if text.isascii():
-        return text
-    parts = (
-        (
-            one
-            if unicodedata.decomposition(one).startswith(_OTHER_MEANING)
-            else unicodedata.normalize("NFKD", one)
-        )
-        for one in text
-    )
-    return unicodedata.normalize("NFC", "".join(parts))
+    return unicodedata.normalize("NFC", decomposed(text))

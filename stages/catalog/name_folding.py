@@ -13,7 +13,7 @@ from math import log
 import numpy as np
 
 from stages.catalog.labels import look
-from stages.catalog.tokens import Tokens, count_words, tokenize
+from stages.catalog.tokens import Tokens, count_words, fold, tokenize
 
 # Chosen by looking at what is learnt from the names of 1,800 real products.
 MIN_STEMS = 3  # names, but for the variant, in which a variant takes turns with others
@@ -187,7 +187,7 @@ def _siblings(
 
 def _fold(name: str, row: Tokens, variants: set[Tokens], siblings: set[int]) -> Tokens:
     """Return the tokens `row` of a name that are no variants."""
-    head, dash, last = name.casefold().rpartition(_DASH)
+    head, dash, last = fold(name).rpartition(_DASH)
     if dash and _DASH in head and len(last.split()) <= MAX_LAST_PART:
         end = _tokens(last)
         if _variant_positions(end, variants) or siblings & set(
@@ -211,7 +211,7 @@ def _variant_positions(row: Tokens, variants: set[Tokens]) -> set[int]:
 
 
 def _tokens(name: str) -> Tokens:
-    name = name.casefold()
+    name = fold(name)
     return tokenize(_MEASURE.sub(" ", name) if len(name) <= MAX_MEASURED else name)
 
 

@@ -56,20 +56,25 @@ _INVISIBLE = re.compile(
 # A line break as WooCommerce exports it; `C:\new` is a path.
 _WRITTEN_BREAK = re.compile(r"(?<!\\)(?<!\b[A-Za-z]:)\\n")
 
+# Compatible forms that say something else: "10²" is not "102".
+_OTHER_MEANING = ("<super>", "<sub>", "<fraction>")
+
 _MAX_WORD = 2000  # characters; the time to normalise a word grows as the square of its marks
 
 
-def clean(text: str | None) -> str:
+def clean(text: str | None, *, written_breaks: bool = True) -> str:
     r"""Return `text` as one line of plain text, empty where there is none.
 
     Decode HTML entities, also if they were encoded up to five times. Remove tags and control
-    characters. Replace any white space, and a written `\n`, by single spaces. Bring words of up to
-    2,000 characters into Unicode's normal form C. The time grows linearly with the text, whatever
-    it contains.
+    characters. Replace any white space by single spaces, and so a written `\n` where there may be
+    `written_breaks`. Bring words of up to 2,000 characters into Unicode's normal form C. The time
+    grows linearly with the text, whatever it contains.
     """
     if not text:
         return ""
-    text = _WRITTEN_BREAK.sub(" ", decode_entities(text))
+    text = decode_entities(text)
+    if written_breaks:
+        text = _WRITTEN_BREAK.sub(" ", text)
     if "<" in text:
         for hidden, end in _NOT_SHOWN:
             text = _without(hidden, end, text)
@@ -83,6 +88,24 @@ def clean(text: str | None) -> str:
 def one_line(text: str) -> str:
     """Return `text` with single spaces, in normal form C, without control characters."""
     return " ".join(map(_composed, _INVISIBLE.sub("", text).split()))
+
+
+def decomposed(text: str) -> str:
+    """Return the NFKD form of each character, but for superscripts and their like."""
+    return text if text.isascii() else text.translate(_DECOMPOSED)
+
+
+class _Decomposed(dict[int, str]):
+    """The forms of characters, as str.translate takes them."""
+
+    def __missing__(self, code: int) -> str:
+        one = chr(code)
+        is_other = unicodedata.decomposition(one).startswith(_OTHER_MEANING)
+        self[code] = found = one if is_other else unicodedata.normalize("NFKD", one)
+        return found
+
+
+_DECOMPOSED = _Decomposed()
 
 
 def _without(hidden: re.Pattern[str], end: re.Pattern[str], text: str) -> str:

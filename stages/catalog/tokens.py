@@ -2,6 +2,9 @@
 
 import regex
 
+from stages.catalog.invisible_marks import drop_invisible
+from stages.catalog.text_cleaning import decomposed, one_line
+
 # Scripts that put no space between words, and so have no words to split at: each character with its
 # marks is a token. A run of Katakana is mostly one word.
 _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -14,12 +17,19 @@ _CHARACTER = regex.compile(rf"[{_NO_SPACES}]")
 Tokens = tuple[str, ...]
 
 
+def fold(text: str) -> str:
+    """Return what texts have in common that differ in case, in width or in invisible marks."""
+    if text.isascii():
+        return text.casefold()
+    return one_line(drop_invisible(decomposed(text)).casefold())
+
+
 def tokenize(text: str) -> Tokens:
-    """Return the tokens of a text in lower case, without what is between them.
+    """Return the tokens of a text as `fold` gives it, without what is between them.
 
     A token is a word, or a character in scripts that have no spaces between words.
     """
-    return tuple(_TOKEN.findall(text.casefold()))
+    return tuple(_TOKEN.findall(fold(text)))
 
 
 def is_character(token: str) -> bool:

@@ -44,6 +44,11 @@ def test_a_label_neither_starts_nor_ends_a_script_of_a_page(text):
     assert clean_label(label) == label
 
 
+@pytest.mark.parametrize("label", ["home\\nightstands", "women\\new arrivals", "\\north"])
+def test_a_backslash_separates_the_parts_of_a_path_and_is_no_line_break(label):
+    assert clean_label(label) == label
+
+
 def test_the_commonest_spelling_stands_for_all_that_look_alike():
     labels = ["CAFÉ", "Café", "Café", "café", "Ｃａｆé", "Lamps", "", "", "Straße", "STRASSE"]
     assert label_variants(labels) == {

@@ -47,9 +47,12 @@ def pairs_by_signal(rows) -> dict[str, set[tuple[int, int]]]:
         ("Soft  touch\nshell, 2 layers", "soft touch SHELL 2 layers."),
         ("这款水壶采用食品级不锈钢，自动断电", "这款水壶采用食品级不锈钢 自动断电"),
         ("กาต้มน้ำไฟฟ้าสแตนเลส", "กาต้มน้ำไฟฟ้า สแตนเลส"),
+        ("ＥＣＫ２２０ トースター ２ 枚 焼き 幅広 ステンレス", "eck220 ﾄｰｽﾀｰ 2 枚 焼き 幅広 ｽﾃﾝﾚｽ"),
+        ("لامپ رومیزی می‌شود برای خانه و دفتر", "لامپ رومیزی میشود برای خانه و دفتر"),
+        ("Desk lamp ❤️ with a ﬁne shade", "Desk lamp ❤ with a fine shade"),
     ],
 )
-def test_descriptions_are_alike_but_for_case_punctuation_and_white_space(one, other):
+def test_descriptions_are_alike_but_for_case_width_punctuation_and_white_space(one, other):
     assert description_key(one) == description_key(other) is not None
 
 
@@ -97,6 +100,15 @@ def test_each_signal_finds_duplicates_by_itself():
         "name": {(0, 1)},
         "description": {(0, 2)},
     }
+
+
+def test_names_in_another_width_are_duplicates_and_so_are_their_measures():
+    rows = [
+        ("ECK220 トースター 16GB", "", None, "A", ""),
+        ("ＥＣＫ２２０ ﾄｰｽﾀｰ ３２ＧＢ", "", None, "A", ""),
+        ("ECK221 トースター 16GB", "", None, "A", ""),
+    ]
+    assert pairs_by_signal(rows)["name"] == {(0, 1)}
 
 
 def test_what_is_missing_makes_no_duplicates():
