@@ -38,6 +38,21 @@ class Result:
         return [self.with_input * getattr(self, key) for key in METRICS]
 
 
+def check_keys(texts: Iterable[str]) -> None:
+    """Raise InputError where two texts set one key, as KEY=1 KEY=2: the last alone would count."""
+    seen = set()
+    for text in texts:
+        key = key_of(text)
+        if key in seen:
+            raise InputError(f"--set {text}: {key} is set twice, give all its values at once")
+        seen.add(key)
+
+
+def key_of(text: str) -> str:
+    """Return the key of KEY=1,10 without the file or `+` that `dvc exp run -S` takes before it."""
+    return text.partition("=")[0].removeprefix("params.yaml:").lstrip("+")
+
+
 def run_experiment(overrides: Sequence[str], model: str | None = None) -> Result:
     """Run an experiment up to `evaluate`; return its best model, or `model`.
 

@@ -25,7 +25,7 @@ from stages.common.files import json_hash, sha256_of
 from stages.common.paths import ENSEMBLE_NAME
 from stages.common.process import run_stage
 from stages.params import Params, load_params
-from tools.experiments import Result, run_experiment, table
+from tools.experiments import Result, check_keys, run_experiment, table
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -104,13 +104,12 @@ def read_space(texts: Sequence[str], params: Params) -> Space:
 
     A range is one of integers where both ends, and the value in `params`, are integers.
     """
+    check_keys(texts)
     space: Space = {}
     for text in texts:
         key, _, values = text.partition("=")
         if not key or not values:
             raise InputError(f"--set {text}: give a range, as in KEY=1:1000, or values, KEY=a,b")
-        if key in space:
-            raise InputError(f"--set {text}: {key} is set twice, give all its values at once")
         if found := RANGE.fullmatch(values):
             try:
                 low, high = map(float, found.groups())

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from stages.common.errors import InputError
 from stages.common.process import run_stage
-from tools.experiments import run_experiment, table
+from tools.experiments import check_keys, run_experiment, table
 
 GRIDS = (
     ("classifiers.svm.C=3,30,300", "classifiers.svm.gamma=0.1,0.25,0.6"),
@@ -45,14 +45,19 @@ def main() -> None:
 
 
 def combinations(grid: Sequence[str]) -> Iterator[list[str]]:
-    """Yield what is set in each experiment of a grid. Raises InputError where a text is no grid."""
+    """Yield what is set in each experiment of a grid.
+
+    Raises InputError where a text is no grid, or two of them set one key.
+    """
+    from dvc.exceptions import InvalidArgumentError
     from dvc.utils.hydra import get_hydra_sweeps
     from hydra.errors import HydraException
 
+    check_keys(grid)
     try:
         for overrides in get_hydra_sweeps({"params.yaml": list(grid)}):
             yield overrides["params.yaml"]
-    except HydraException:
+    except (HydraException, InvalidArgumentError):  # the second for glob(...)
         raise InputError(
             f"--set {' '.join(grid)} is no grid: give values, as in KEY=1,10"
         ) from None

@@ -121,10 +121,25 @@ def test_without_a_grid_those_that_are_worth_it_are_run(dvc, monkeypatch):
     assert ("text.encoders=[minilm,ngrams]",) in ran
 
 
-@pytest.mark.parametrize("grid", ["classifiers.svm.C", "classifiers.svm.C=[1,"])
+@pytest.mark.parametrize("grid", ["classifiers.svm.C", "classifiers.svm.C=[1,", "svm.C=glob(*)"])
 def test_what_is_no_grid_is_named_before_anything_is_run(dvc, monkeypatch, grid):
     monkeypatch.setattr("sys.argv", ["sweep", "--set", "a=1,10", "--set", grid, "b=2"])
     with pytest.raises(InputError) as raised:
         sweep.main()
     assert str(raised.value) == f"--set {grid} b=2 is no grid: give values, as in KEY=1,10"
     assert dvc == []
+
+
+@pytest.mark.parametrize("again", ["a=2", "++a=2"])
+def test_a_parameter_that_a_grid_sets_twice_is_refused(dvc, monkeypatch, again):
+    monkeypatch.setattr("sys.argv", ["sweep", "--set", "b=1", "--set", "a=1", again])
+    with pytest.raises(InputError) as raised:
+        sweep.main()
+    assert str(raised.value) == f"--set {again}: a is set twice, give all its values at once"
+    assert dvc == []
+
+
+def test_two_grids_may_set_one_parameter(dvc, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["sweep", "--set", "a=1", "--set", "a=10", "b=2"])
+    sweep.main()
+    assert overrides(dvc) == [("a=1",), ("a=10", "b=2")]
