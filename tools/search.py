@@ -3,7 +3,7 @@
 Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, Algorithms for Hyper-Parameter
 Optimization) proposes parameters, and each trial is a DVC experiment up to the stage `evaluate`.
 Each --set is a range, as in classifiers.svm.C=1:1000, searched on a logarithmic scale, in integers
-where both of its ends and the value in params.yaml are such, or values, as in
+where both of its ends are such and the value in params.yaml is no decimal number, or values, as in
 fusion.strategy=early,hybrid; without any, SPACE is searched. The study is a file: a search that is
 started again goes on with it. The exit code is 1 where a trial failed.
 """
@@ -25,7 +25,7 @@ from stages.common.files import json_hash, sha256_of
 from stages.common.paths import ENSEMBLE_NAME
 from stages.common.process import run_stage
 from stages.params import Params, load_params
-from tools.experiments import Result, check_keys, run_experiment, table
+from tools.experiments import Result, check_keys, key_of, run_experiment, table
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -37,6 +37,7 @@ SPACE = (
     "classifiers.logistic_regression.C=0.1:1000",
     "fusion.strategy=hybrid,early,late",
 )
+PRODUCTS_KEY = re.compile(r"~?(?:seed|split|data)\b")  # see products_of; ~ deletes a parameter
 RANGE = re.compile(r"([\d.e+-]+):([\d.e+-]+)")
 SHOWN = 20  # trials in the table, the best
 
@@ -100,14 +101,21 @@ def check_model(model: str | None, params: Params) -> None:
 
 
 def read_space(texts: Sequence[str], params: Params) -> Space:
-    """Return the ranges and values by parameter. Raises InputError naming what is neither or twice.
+    """Return the ranges and values by parameter.
 
-    A range is one of integers where both ends, and the value in `params`, are integers.
+    A range is one of integers where both ends are, unless the value in `params` is a float. Raises
+    InputError naming what is neither a range nor values, is set twice, or changes the products.
     """
     check_keys(texts)
     space: Space = {}
     for text in texts:
         key, _, values = text.partition("=")
+        if PRODUCTS_KEY.match(key_of(text)):
+            raise InputError(
+                f"--set {text}: models of another seed, split or data are validated on other "
+                "products, and their scores cannot be compared: name the values to "
+                "`python -m tools.sweep`, or edit params.yaml and name another file with --study"
+            )
         if not key or not values:
             raise InputError(f"--set {text}: give a range, as in KEY=1:1000, or values, KEY=a,b")
         if found := RANGE.fullmatch(values):
@@ -118,7 +126,7 @@ def read_space(texts: Sequence[str], params: Params) -> Space:
             if not 0 < low < high:
                 raise InputError(f"--set {text}: a range has a low above 0 and a higher high")
             has_integers = all(end.isdecimal() for end in found.groups())
-            is_integer = has_integers and type(_value(params, key)) is int
+            is_integer = has_integers and not isinstance(_value(params, key_of(text)), float)
             space[key] = (int(low), int(high)) if is_integer else (low, high)
         else:
             space[key] = _split(values)

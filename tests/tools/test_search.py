@@ -224,6 +224,33 @@ def test_a_parameter_that_takes_integers_gets_integers(pipeline, monkeypatch):
     assert any("." in tried["classifiers.svm.C"] for tried in pipeline.tried)
 
 
+@pytest.mark.parametrize(
+    ("key", "is_integer"),
+    [("jobs", True), ("++classifiers.svm.C", False), ("params.yaml:classifiers.svm.C", False)],
+)
+def test_whole_ends_give_integers_unless_the_parameter_is_a_float(
+    pipeline, monkeypatch, key, is_integer
+):
+    start(monkeypatch, "--trials", "3", "--set", f"{key}=1:1000")  # jobs is auto in params.yaml
+    assert len(pipeline.tried) == 3
+    assert all(tried[key].isdecimal() for tried in pipeline.tried) == is_integer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["params.yaml:seed=1,2", "++seed=1:9", "split.test=0.1:0.3", "~split", "+data.a=b", "data={}"],
+)
+def test_a_search_among_other_products_is_refused(pipeline, monkeypatch, text):
+    with pytest.raises(InputError, match=rf"--set {re.escape(text)}: .*other products.*sweep"):
+        start(monkeypatch, "--set", "a=x,y", text)
+    assert pipeline.tried == [] and not Path("search.log").exists()
+
+
+def test_a_parameter_that_is_only_named_like_the_seed_is_searched(pipeline, monkeypatch):
+    start(monkeypatch, "--trials", "1", "--set", "seeds=1", "text.split=a")
+    assert pipeline.tried == [{"seeds": "1", "text.split": "a"}]
+
+
 def test_a_model_of_the_few_products_with_an_image_is_not_the_best(pipeline, monkeypatch):
     images = {"validation": {"macro_f1": 0.99, "accuracy": 0.99, "share_with_input": 0.05}}
     texts = {"validation": {"macro_f1": 0.9, "accuracy": 0.9, "share_with_input": 1.0}}
