@@ -1,18 +1,18 @@
 """The products that the page shows, with a small image of each."""
 
 import base64
-import textwrap
 from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from stages.common.product_images import read_images, thumbnail
+from stages.reporting.names import shortened
 from stages.reporting.results import Results
 
 MAX_CARDS = 2000  # each takes up to 4 kB of the page
 SIDE, QUALITY = 96, 60  # pixels; WebP
-NAME_LENGTH = 160  # characters
+NAME_LENGTH = 160  # columns
 
 
 class Cards:
@@ -54,7 +54,7 @@ class Cards:
             product = results.products[sku]
             card: dict[str, Any] = {
                 "sku": sku,
-                "name": textwrap.shorten(product.name, NAME_LENGTH, placeholder="…"),
+                "name": shortened(product.name, NAME_LENGTH),
                 "label": classes.setdefault(product.label, len(classes)),
             }
             said = {

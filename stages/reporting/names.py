@@ -4,6 +4,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from unicodedata import east_asian_width
 
+MAX_SIGN = 16  # characters: no emoji has more, but hostile texts pile up thousands of marks
+
 
 def shortened(name: str, columns: int = 28) -> str:
     """Return a name on one line, without its middle where it is wider than so many Latin letters.
@@ -12,7 +14,7 @@ def shortened(name: str, columns: int = 28) -> str:
     """
     import regex
 
-    signs = regex.findall(r"\X", " ".join(name.split()))
+    signs = [sign[:MAX_SIGN] for sign in regex.findall(r"\X", " ".join(name.split()))]
     widths = [1 + is_wide(sign[0]) for sign in signs]
     if sum(widths) <= columns:
         return "".join(signs)

@@ -11,6 +11,13 @@ def test_a_long_name_lacks_its_middle():
     assert shortened("ที่" * 40) == "ที่" * 13 + "…" + "ที่" * 14  # a letter keeps its marks
 
 
+def test_thousands_of_marks_on_one_letter_make_no_long_name():
+    hostile = "a" + "\u0301" * 2000
+    assert len(shortened(hostile * 3)) <= 3 * 16
+    family = "👨🏻\u200d👩🏻\u200d👧🏻\u200d👦🏻"
+    assert shortened(family) == family
+
+
 def test_categories_of_one_branch_stay_apart():
     branch = "Electronics > TV & Home Theater > Televisions > "
     leaves = ("LED TVs", "OLED TVs", "TV Stands", "Projectors")

@@ -16,6 +16,7 @@ from stages import report
 from stages.reporting.colours import COLOURS
 
 SCRIPT = "<script>document.title='hacked'</script></script><img src=x onerror=alert(1)> Радио"
+LONG = "XK90A7" * 60  # a name without a space
 LOOKS = [(1280, "light"), (390, "dark")]
 
 
@@ -32,6 +33,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.chdir(tmp_path_factory.mktemp("report"))
         evaluated = Evaluated()
         evaluated.names["s18"] = SCRIPT  # the first test product: each model is wrong about it
+        evaluated.names["s19"] = LONG
         evaluated.write(
             {
                 f"{modality}-{classifier}": (0 if modality == "multimodal" else 1, wrong)
@@ -178,6 +180,19 @@ def test_a_probability_stands_behind_a_class_whose_name_runs_to_the_left(tab: Pa
         return found[1].left >= found[0].right;
     }""")
     assert behind
+
+
+def test_a_long_name_without_spaces_is_cut_and_wrapped(tab: Page):
+    tab.get_by_role("button", name="image", exact=True).first.click()
+    tab.get_by_role("button", name="cables, long, predicted games: 2").click()
+    dialog = tab.get_by_role("dialog")
+    name = dialog.locator(".card").filter(has_text="s19").locator("strong").inner_text()
+    assert len(name) == 160
+    head, tail = name.split("…")
+    assert LONG.startswith(head) and LONG.endswith(tail) and abs(len(head) - len(tail)) <= 1
+    # Its point of the map shows it as the title too.
+    tab.evaluate("name => document.getElementById('dialog-title').textContent = name", name)
+    assert dialog.evaluate("all => all.scrollWidth <= all.clientWidth")
 
 
 def test_a_product_without_an_image_says_so(tab: Page):
