@@ -49,6 +49,11 @@ def read_image_cell(cell: str | None, scheme: CellScheme) -> str | None:
     return "\n".join(map(str, usable_first)) or None
 
 
+def names_nothing(text: str) -> bool:
+    """Return whether a text is no image: empty, separators alone, or a missing value."""
+    return not strip_invisible(text, _SEPARATORS) or is_null(text.strip("[]{}()"))
+
+
 def _parts(cell: str, scheme: CellScheme) -> Iterator[str]:
     """Yield the parts of a cell that each should be a reference."""
     cell = strip_invisible(cell)
@@ -82,10 +87,7 @@ def _token_in_json(token: re.Match[str]) -> str:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts in a JSON value; of an object those of the first key that names an image.
-
-    An object without such a key has its URLs as keys or as values.
-    """
+    """Yield the texts in a JSON value; of an object those that `_texts_of_object` returns."""
     match value:
         case str() | int() | float():
             yield str(value)
@@ -93,16 +95,31 @@ def _texts_in(value: Any) -> Iterator[str]:
             for one in value:
                 yield from _texts_in(one)
         case dict():
-            known = [value[key] for key in _KEYS if isinstance(value.get(key), str | list | dict)]
-            # A large shop has the URLs as keys, and the sizes of the images as values.
-            urls = list(filter(is_url, value))
-            if known or urls or not value.keys().isdisjoint(_KEYS):
-                yield from _texts_in(known[0]) if known else urls
-            else:  # as PHP writes a list that does not start at 0, or by the kind of image
-                texts = [one for one in value.values() if isinstance(one, str | list | dict)]
-                yield from _texts_in(texts)
-                if not texts and any(value.values()):  # no empty cell, but a fault to be seen
-                    yield json.dumps(value)
+            yield from _texts_of_object(value)
+
+
+def _texts_of_object(value: dict[str, Any]) -> list[str]:
+    """Return the texts of the first key that names an image and has one.
+
+    If no key has, the URLs are keys or values. An object without such a key has its images as
+    values.
+    """
+    for key in _KEYS:
+        if isinstance(value.get(key), str | list | dict):
+            texts = [text for text in _texts_in(value[key]) if not names_nothing(text)]
+            if texts:
+                return texts
+    # A large shop has the URLs as keys, and the sizes of the images as values.
+    if urls := list(filter(is_url, value)):
+        return urls
+    # As PHP writes a list that does not start at 0, or by the kind of image.
+    others = [value[key] for key in value if key not in _KEYS]
+    others = [one for one in others if isinstance(one, str | list | dict)]
+    if not value.keys().isdisjoint(_KEYS):
+        return list(filter(is_url, _texts_in(others)))
+    if not others and any(value.values()):  # no empty cell, but a fault to be seen
+        return [json.dumps(value)]
+    return list(_texts_in(others))
 
 
 def _split_urls(text: str) -> list[str]:
@@ -149,7 +166,7 @@ def _reference(part: str, scheme: CellScheme) -> ImageRef | None:
     if scheme != "url" and IMAGE_ENDING.search(bare := _unwrap(text, _SEPARATORS)):
         text = bare
     text = re.sub(r"[\0\r\n\t]+", "", text)
-    if not text.strip(_SEPARATORS) or is_null(text.strip("[]{}()")):
+    if names_nothing(text):
         return None
     if scheme == "url":
         text = _complete_url(text)

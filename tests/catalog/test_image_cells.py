@@ -286,6 +286,37 @@ def test_an_object_without_an_image_is_none(value):
     assert references(json.dumps(value)) == []
 
 
+@pytest.mark.parametrize("write", [json.dumps, str])
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"url": "", "src": A}],
+        {"url": [], "src": A},
+        {"url": [None, " "], "src": A},
+        {"url": "nan", "src": A},
+        {"url": {"src": ""}, "link": A},
+        {"url": None, "original": A},
+        {"url": "", "large": A},
+        {"front": A, "name": None},
+        {"src": None, "sizes": {"small": [A]}, "alt": "Lamp"},
+    ],
+)
+def test_an_empty_key_of_an_object_hides_no_image(value, write):
+    assert locations(write(value)) == [A]
+
+
+def test_an_empty_key_of_an_object_hides_no_path():
+    assert locations('{"url": "", "path": "a.jpg"}', "file") == ["a.jpg"]
+    assert reason(json.dumps({"path": "", "full": A}), "file") == (
+        "a URL: use data.table.image_url"
+    )
+
+
+def test_time_grows_linearly_with_the_depth_of_an_object():
+    depth = 200
+    assert references('{"url": ' * depth + '""' + "}" * depth) == []
+
+
 @pytest.mark.parametrize("name", ["http://host/a\ud83d.jpg", "a\ude00.jpg"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_half_an_emoji_in_a_list_is_named_and_can_be_written(name, scheme):

@@ -7,8 +7,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from stages.catalog.image_cells import names_nothing
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.rows import RowError
+from stages.common.image_ref import is_url
 
 # The key of an image that is an object: `path` in Hugging Face's data sets, the others in shops'.
 _KEYS = ("path", "url", "src")
@@ -59,11 +61,16 @@ def _is_embedded(value: Any) -> bool:
 
 
 def _image_of_object(image: dict[str, Any], is_there: Callable[[str], bool]) -> str | None:
-    """Return the text of an image such as {"bytes": ..., "path": ...}."""
+    """Return the text of an image such as {"bytes": ..., "path": ...}.
+
+    If none of the keys has one, return the URLs among the other values.
+    """
     keys = [key for key in _KEYS if key in image]
     if not keys and "bytes" not in image:
         return to_text(image)  # which says that an object is no text
-    text = next((text for key in keys if (text := to_text(image[key]))), None)
+    texts = (to_text(image[key]) for key in keys)
+    text = next((text for text in texts if text and not names_nothing(text)), None)
+    text = text or to_text([one for one in image.values() if isinstance(one, str) and is_url(one)])
     if image.get("bytes") and not (text and is_there(text)):
         raise RowError(
             "holds an image that is embedded in the table as text",

@@ -49,6 +49,27 @@ def test_the_images_of_shops_are_objects_with_a_url(read_cell, key):
     assert read_cell("image", several, image_url="image").image.split("\n") == URLS
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"url": "", "src": URLS[0]},
+        {"url": [], "src": URLS[0]},
+        {"path": None, "url": "nan", "src": URLS[0]},
+        {"url": "", "large": URLS[0]},
+        {"src": None, "original": URLS[0], "alt": "x"},
+    ],
+)
+def test_an_empty_key_of_an_object_hides_no_image(read_cell, image):
+    assert read_cell("image", image, image_url="image").image == URLS[0]
+    several = [{"src": None}, image, {"src": URLS[1]}]
+    assert read_cell("image", several, image_url="image").image.split("\n") == URLS
+
+
+def test_an_object_whose_keys_are_empty_is_no_image(read_cell):
+    image = {"url": None, "src": "", "alt": "Lamp"}
+    assert read_cell("image", image, image_url="image").image is None
+
+
 @pytest.mark.parametrize("column", ["name", "image"])
 def test_any_other_object_is_refused_with_its_keys(refusal, column):
     row = dict.fromkeys(("sku", "name", "description", "manufacturer", "label", "image"), "x")
