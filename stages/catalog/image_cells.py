@@ -33,7 +33,7 @@ _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a JSON list: an emoji that
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _AMPERSAND = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)
 _WRAPS = {'"': '"', "'": "'", "<": ">", "“": "”"}
-_KEYS = ("url", "src", "href", "link", "image", "large", "path", "name", "filename")
+_URL_KEYS = ("url", "src", "href", "link", "image", "large")
 
 
 def read_image_cell(cell: str | None, scheme: CellScheme) -> str | None:
@@ -49,6 +49,13 @@ def read_image_cell(cell: str | None, scheme: CellScheme) -> str | None:
     return "\n".join(map(str, usable_first)) or None
 
 
+def image_keys(scheme: CellScheme) -> tuple[str, ...]:
+    """Return the keys that name the image in an object, as a column of that scheme is read."""
+    if scheme == "url":
+        return (*_URL_KEYS, "path")
+    return ("path", "filename", *_URL_KEYS, "name")
+
+
 def names_nothing(text: str) -> bool:
     """Return whether a text is no image: empty, separators alone, or a missing value."""
     return not strip_invisible(text, _SEPARATORS) or is_null(text.strip("[]{}()"))
@@ -57,15 +64,15 @@ def names_nothing(text: str) -> bool:
 def _parts(cell: str, scheme: CellScheme) -> Iterator[str]:
     """Yield the parts of a cell that each should be a reference."""
     cell = strip_invisible(cell)
-    for text in _texts_of_list(cell) if cell[:1] in ("[", "{", "(", '"') else [cell]:
+    for text in _texts_of_list(cell, scheme) if cell[:1] in ("[", "{", "(", '"') else [cell]:
         text = _AMPERSAND.sub("&", _AMPERSAND.sub("&", text))
         yield from _split_urls(text) if scheme == "url" else _split_names(text)
 
 
-def _texts_of_list(cell: str) -> list[str]:
+def _texts_of_list(cell: str, scheme: CellScheme) -> list[str]:
     """Return the texts in a list as JSON, Python or nobody writes it, or the cell if it is none."""
     try:
-        return list(_texts_in(json.loads(cell)))
+        return list(_texts_in(json.loads(cell), scheme))
     except (ValueError, RecursionError):
         if _PYTHON_LIST.match(cell):
             found = ["".join(groups) for groups in _PYTHON_TEXT.findall(cell)]
@@ -75,7 +82,8 @@ def _texts_of_list(cell: str) -> list[str]:
             return [_ESCAPED.sub(r"\1", text) for text in found]
         if _PYTHON_OBJECT.match(cell):
             with suppress(ValueError, RecursionError):
-                return list(_texts_in(json.loads(_PYTHON_TOKEN.sub(_token_in_json, cell))))
+                value = json.loads(_PYTHON_TOKEN.sub(_token_in_json, cell))
+                return list(_texts_in(value, scheme))
         return [strip_invisible(cell, "[](){}") if _BARE_LIST.match(cell) else cell]
 
 
@@ -86,40 +94,41 @@ def _token_in_json(token: re.Match[str]) -> str:
     return json.dumps(_ESCAPED.sub(r"\1", token[1] or token[2] or ""))
 
 
-def _texts_in(value: Any) -> Iterator[str]:
+def _texts_in(value: Any, scheme: CellScheme) -> Iterator[str]:
     """Yield the texts in a JSON value; of an object those that `_texts_of_object` returns."""
     match value:
         case str() | int() | float():
             yield str(value)
         case list():
             for one in value:
-                yield from _texts_in(one)
+                yield from _texts_in(one, scheme)
         case dict():
-            yield from _texts_of_object(value)
+            yield from _texts_of_object(value, scheme)
 
 
-def _texts_of_object(value: dict[str, Any]) -> list[str]:
+def _texts_of_object(value: dict[str, Any], scheme: CellScheme) -> list[str]:
     """Return the texts of the first key that names an image and has one.
 
     If no key has, the URLs are keys or values. An object without such a key has its images as
     values.
     """
-    for key in _KEYS:
+    keys = image_keys(scheme)
+    for key in keys:
         if isinstance(value.get(key), str | list | dict):
-            texts = [text for text in _texts_in(value[key]) if not names_nothing(text)]
+            texts = [text for text in _texts_in(value[key], scheme) if not names_nothing(text)]
             if texts:
                 return texts
     # A large shop has the URLs as keys, and the sizes of the images as values.
     if urls := list(filter(is_url, value)):
         return urls
     # As PHP writes a list that does not start at 0, or by the kind of image.
-    others = [value[key] for key in value if key not in _KEYS]
+    others = [value[key] for key in value if key not in keys]
     others = [one for one in others if isinstance(one, str | list | dict)]
-    if not value.keys().isdisjoint(_KEYS):
-        return list(filter(is_url, _texts_in(others)))
+    if not value.keys().isdisjoint(keys):
+        return list(filter(is_url, _texts_in(others, scheme)))
     if not others and any(value.values()):  # no empty cell, but a fault to be seen
         return [json.dumps(value)]
-    return list(_texts_in(others))
+    return list(_texts_in(others, scheme))
 
 
 def _split_urls(text: str) -> list[str]:

@@ -312,6 +312,20 @@ def test_an_empty_key_of_an_object_hides_no_path():
     )
 
 
+@pytest.mark.parametrize("write", [json.dumps, str])
+@pytest.mark.parametrize("key", ["path", "filename"])
+def test_of_an_object_with_a_url_and_a_path_the_column_says_which_is_meant(key, write):
+    cell = write([{"name": "Lamp", "url": A, key: "full/aa.jpg", "status": "downloaded"}])
+    assert locations(cell) == [A]
+    assert locations(cell, "file") == locations(cell, "archive") == ["full/aa.jpg"]
+
+
+def test_the_name_of_an_image_is_its_path_only_if_no_other_key_has_one():
+    assert locations('{"name": "Lamp", "src": "a.jpg"}', "file") == ["a.jpg"]
+    assert locations('{"name": "a.jpg", "src": ""}', "file") == ["a.jpg"]
+    assert references('{"name": "Lamp", "src": ""}') == []
+
+
 def test_time_grows_linearly_with_the_depth_of_an_object():
     depth = 200
     assert references('{"url": ' * depth + '""' + "}" * depth) == []

@@ -138,13 +138,21 @@ def _texts(
         cell = row.cells.get(name)
         try:
             if name in (settings.image_url, settings.image_path):
-                text[name] = to_image_text(cell, partial(_is_there, settings, folder))
+                is_there = partial(_is_there, settings, folder)
+                text[name] = to_image_text(cell, _scheme(settings), is_there)
             else:
                 text[name] = to_text(cell, " > " if name == settings.label else " ")
         except RowError as error:
             sku = text.get(settings.sku)  # the first column, if there is one
             raise RowError(f"{name} {error.reason}", error.fix, sku) from None
     return text
+
+
+def _scheme(settings: TableColumns) -> CellScheme:
+    """Return what the column of images holds."""
+    if settings.image_path is None:
+        return "url"
+    return "archive" if settings.archive else "file"
 
 
 def _is_there(settings: TableColumns, folder: Path, location: str) -> bool:
@@ -173,8 +181,7 @@ def _image(
         str(ImageRef("embedded", EmbeddedImage(file, column, row.number, item).location))
         for item in embedded_items(row.cells.get(column))
     ]
-    scheme: CellScheme = "archive" if settings.archive else "file"
-    named = read_image_cell(text[column], scheme if settings.image_path else "url")
+    named = read_image_cell(text[column], _scheme(settings))
     return "\n".join([*found, named] if named else found) or None
 
 

@@ -7,13 +7,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stages.catalog.image_cells import names_nothing
+from stages.catalog.image_cells import CellScheme, image_keys, names_nothing
 from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.rows import RowError
 from stages.common.image_ref import is_url
-
-# The key of an image that is an object: `path` in Hugging Face's data sets, the others in shops'.
-_KEYS = ("path", "url", "src")
 
 
 def embedded_items(value: Any) -> Iterator[int | None]:
@@ -27,22 +24,22 @@ def embedded_items(value: Any) -> Iterator[int | None]:
         yield None
 
 
-def to_image_text(value: Any, is_there: Callable[[str], bool]) -> str | None:
+def to_image_text(value: Any, scheme: CellScheme, is_there: Callable[[str], bool]) -> str | None:
     """Return a cell as the text of its image; a list as a JSON list of the texts of its images.
 
-    Leave out what `embedded_items` finds. `is_there` says whether the path of an image that JSON
-    holds as text names a file or URL too. Raises RowError where it does not, and where the cell is
-    neither an image nor a list of images.
+    Leave out what `embedded_items` finds. `scheme` says what the column holds, `is_there` whether
+    the path of an image that JSON holds as text names a file or URL too. Raises RowError where it
+    does not, and where the cell is neither an image nor a list of images.
     """
     match value:
         case list():
-            texts = [to_image_text(item, is_there) for item in value]
+            texts = [to_image_text(item, scheme, is_there) for item in value]
             found = [text for text in texts if text and text.strip()]
             return json.dumps(found, ensure_ascii=False) if found else None
         case _ if _is_embedded(value):
             return None
         case dict():
-            return _image_of_object(value, is_there)
+            return _image_of_object(value, scheme, is_there)
         case _:
             return to_text(value)
 
@@ -60,12 +57,14 @@ def _is_embedded(value: Any) -> bool:
     return False
 
 
-def _image_of_object(image: dict[str, Any], is_there: Callable[[str], bool]) -> str | None:
+def _image_of_object(
+    image: dict[str, Any], scheme: CellScheme, is_there: Callable[[str], bool]
+) -> str | None:
     """Return the text of an image such as {"bytes": ..., "path": ...}.
 
     If none of the keys has one, return the URLs among the other values.
     """
-    keys = [key for key in _KEYS if key in image]
+    keys = [key for key in image_keys(scheme) if key in image]
     if not keys and "bytes" not in image:
         return to_text(image)  # which says that an object is no text
     texts = (to_text(image[key]) for key in keys)

@@ -65,6 +65,15 @@ def test_an_empty_key_of_an_object_hides_no_image(read_cell, image):
     assert read_cell("image", several, image_url="image").image.split("\n") == URLS
 
 
+def test_of_an_object_with_a_url_and_a_path_the_column_says_which_is_meant(read_cell):
+    images = [{"path": "full/aa.jpg", "url": URLS[0], "name": "Lamp", "status": "downloaded"}]
+    for cell in (images, images[0], json.dumps(images)):
+        assert read_cell("image", cell, image_url="image").image == URLS[0]
+        assert read_cell("image", cell, image_path="image").image == "file:full/aa.jpg"
+        archived = read_cell("image", cell, image_path="image", archive="images.zip")
+        assert archived.image == "archive:full/aa.jpg"
+
+
 def test_an_object_whose_keys_are_empty_is_no_image(read_cell):
     image = {"url": None, "src": "", "alt": "Lamp"}
     assert read_cell("image", image, image_url="image").image is None

@@ -123,6 +123,14 @@ def test_an_image_object_without_bytes_is_named_by_its_path(read, tmp_path, empt
     assert found == ["file:b.png", "embedded:products.parquet#image#2"]
 
 
+def test_of_images_with_a_url_and_a_path_the_column_says_which_is_meant(read, tmp_path):
+    image = {"path": "full/aa.jpg", "url": "https://x.example/a.jpg"}
+    write(tmp_path / "products.parquet", image=[[image]])
+    (by_url,) = read("products.parquet", image_url="image")
+    (by_path,) = read("products.parquet", image_path="image")
+    assert (by_url.image, by_path.image) == ("https://x.example/a.jpg", "file:full/aa.jpg")
+
+
 def test_an_image_as_bytes_is_named_by_its_row_and_a_path_as_bytes_by_its_text(read, tmp_path):
     write(tmp_path / "products.parquet", image=[b"\x89PNG\xff", "é.png".encode(), b"", None])
     found = [product.image for product in read("products.parquet", image_path="image")]
