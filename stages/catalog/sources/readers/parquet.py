@@ -100,25 +100,45 @@ def _label_names(path: Path, schema: pa.Schema) -> dict[str, list[str]]:
         return {}
     try:
         features = json.loads(written)["info"]["features"]
-        return {
-            name: feature["names"]
-            for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        found = ((name, _names_in(feature)) for name, feature in features.items())
+        return {name: names for name, names in found if names is not None}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} has metadata of Hugging Face that cannot be read ({error!r}): save it again"
         ) from None
 
 
+def _names_in(feature: Any) -> list[str] | None:
+    """Return the names of a class label, or of those in a list; None if a feature is neither."""
+    match feature:
+        case {"_type": "ClassLabel"}:
+            names: list[str] = feature["names"]
+            return names
+        case [inner] | {"_type": "Sequence" | "List" | "LargeList", "feature": inner}:
+            return _names_in(inner)
+    return None
+
+
 def _named(row: Row, labels: Mapping[str, Sequence[str]]) -> Row:
-    """Return the row with the names of its class labels; -1 is a missing label."""
+    """Return the row with the names of its class labels."""
     cells = dict(row.cells)
     for name in labels.keys() & cells.keys():
-        label, names = cells[name], labels[name]
-        if isinstance(label, int):
-            if not -1 <= label < len(names):
-                reason = f"{name} is {label}, and the file names {len(names)} classes"
-                return Row(row.number, fault=RowError(reason, "correct the label"))
-            cells[name] = names[label] if label >= 0 else None
+        try:
+            cells[name] = _name_of(cells[name], labels[name])
+        except RowError as error:
+            return Row(row.number, fault=RowError(f"{name} {error.reason}", error.fix))
     return Row(row.number, cells)
+
+
+def _name_of(label: Any, names: Sequence[str]) -> Any:
+    """Return the name of a class label, or those of a list; -1 is a missing label.
+
+    Raises RowError where a label has no name.
+    """
+    if isinstance(label, list):
+        return [_name_of(one, names) for one in label]
+    if not isinstance(label, int):
+        return label
+    if not -1 <= label < len(names):
+        raise RowError(f"is {label}, and the file names {len(names)} classes", "correct the label")
+    return names[label] if label >= 0 else None

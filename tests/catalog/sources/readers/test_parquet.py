@@ -63,6 +63,31 @@ def test_class_labels_have_their_names(read, tmp_path):
     assert labels == ["Audio", "TV", None, None]
 
 
+CLASS_LABEL = {"names": ["Home", "Lamps"], "_type": "ClassLabel"}
+LISTS_OF_LABELS = [
+    {"feature": CLASS_LABEL, "_type": "Sequence"},
+    {"feature": CLASS_LABEL, "length": -1, "_type": "List"},
+    {"feature": CLASS_LABEL, "_type": "LargeList"},
+    [CLASS_LABEL],
+]
+
+
+@pytest.mark.parametrize("feature", LISTS_OF_LABELS)
+def test_class_labels_in_a_list_have_their_names(read, tmp_path, feature):
+    cells = [[0, 1], [1, -1], [-1, None], [], None]
+    write(tmp_path / "products.parquet", {"label": feature}, label=cells)
+    labels = [product.label for product in read("products.parquet")]
+    assert labels == ["Home > Lamps", "Lamps", None, None, None]
+
+
+@pytest.mark.parametrize("feature", LISTS_OF_LABELS)
+@pytest.mark.parametrize("label", [2, -2])
+def test_a_class_label_in_a_list_without_a_name_is_refused(refusal, tmp_path, feature, label):
+    write(tmp_path / "products.parquet", {"label": feature}, label=[[0], [1, label]])
+    said = refusal("products.parquet")
+    assert f"row 2: label is {label}, and the file names 2 classes" in said
+
+
 def test_a_class_label_without_a_name_is_refused(refusal, tmp_path):
     metadata = {"label": {"names": ["TV", "Audio"], "_type": "ClassLabel"}}
     write(tmp_path / "products.parquet", metadata, label=[1, 2])
