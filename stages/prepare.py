@@ -8,7 +8,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from stages.catalog.data_metrics import check_enough, data_metrics, image_metrics, summary
+from stages.catalog.data_metrics import (
+    check_enough,
+    data_metrics,
+    empty_columns,
+    image_metrics,
+    summary,
+)
 from stages.catalog.labels import label_variants
 from stages.catalog.settings import min_class_size
 from stages.catalog.skus import check_skus
@@ -42,7 +48,7 @@ def main() -> None:
     write_table(paths.PRODUCTS, pa.table(columns, schema=PRODUCTS))
     write_csv(paths.REJECTED, Rejected._fields, (product._asdict() for product in rejected))
     write_json(paths.METRICS / "data.json", metrics)
-    for line in summary(metrics):
+    for line in (*summary(metrics), *empty_columns(params.data, products)):
         print(f"prepare: {line}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.catalog.label_parts import shared_parts
 from stages.catalog.labels import missing_labels
+from stages.catalog.settings import DataSettings
 from stages.catalog.validation import REASONS, Product, Rejected, contradicting_duplicates
 from stages.common.errors import InputError
 
@@ -114,6 +115,23 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"warning: {products_have} the SKU of an earlier one and another label: the "
             "earlier one is taken; see duplicate sku in data/rejected.csv"
         )
+
+
+def empty_columns(data: DataSettings, products: Sequence[Product]) -> Iterator[str]:
+    """Yield a warning for each column of a table that is named and holds nothing of any product.
+
+    `products` are all that were read. A spreadsheet's formulas are empty if no program that wrote
+    the file has computed them.
+    """
+    for key in ("name", "description", "manufacturer", "image_url", "image_path"):
+        column = getattr(data.table, key) if data.source == "table" else None
+        field = "image" if key.startswith("image") else key
+        if column is not None and not any(getattr(product, field) for product in products):
+            yield (
+                f"warning: no product has a value in the column {column!r} (data.table.{key}): "
+                "if its cells are formulas, open the workbook and save it; else name another "
+                "column, or null"
+            )
 
 
 def count_words(rejected: Mapping[str, int]) -> str:

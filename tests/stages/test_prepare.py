@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -251,6 +252,41 @@ def test_a_table_of_images_alone_needs_no_column_of_names(run, capsys):
     run(rows, table=table | dict.fromkeys(("name", "description", "manufacturer")))
     assert {(row["name"], row["description"]) for row in kept()} == {("", "")}
     assert "no product has a text: only image models will be trained" in capsys.readouterr().out
+
+
+def warnings_of_columns(said):
+    return re.findall(r"no product has a value in the column '(\w+)' \(data\.table\.(\w+)\)", said)
+
+
+def test_a_named_column_in_which_no_product_has_a_value_is_said(run, capsys):
+    run([(sku, " ", "x", "-", label, "nan") for sku, _, _, _, label, _ in GOOD])
+    said = capsys.readouterr().out
+    empty = ["name", "manufacturer", "image_url"]
+    assert warnings_of_columns(said) == [(name, name) for name in empty]
+    assert said.count("if its cells are formulas, open the workbook and save it") == 3
+
+
+def test_one_value_in_a_column_is_enough(run, capsys):
+    run([*[(*row[:5], "") for row in GOOD], ("a", "", "", "", "Toys", "ftp://x/1.jpg")])
+    assert warnings_of_columns(capsys.readouterr().out) == []
+
+
+def test_a_column_that_the_table_lacks_is_not_said_to_be_empty(run, capsys):
+    table = YAML(typ="safe").load(TOP / "params.yaml")["data"]["table"]
+    rows = [(sku, "x", "x", "", label, "http://x/1.jpg") for sku, _, _, _, label, _ in GOOD]
+    run(rows, table=table | {"manufacturer": None})
+    assert warnings_of_columns(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("source", ["demo", "bestbuy"])
+def test_columns_of_a_table_are_not_said_to_be_empty_of_another_source(
+    run, monkeypatch, capsys, source
+):
+    labels = [*["Audio"] * 3, *["TV"] * 3]
+    found = [RawProduct(str(n), f"x {n}", None, None, one, None) for n, one in enumerate(labels)]
+    monkeypatch.setattr(prepare, "read_source", lambda params: iter(found))
+    run([], source=source)
+    assert warnings_of_columns(capsys.readouterr().out) == []
 
 
 def test_rounded_skus_are_refused_before_anything_is_written(run):
