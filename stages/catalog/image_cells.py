@@ -124,7 +124,7 @@ def _texts_of_object(value: dict[str, Any], scheme: CellScheme) -> list[str]:
     # As PHP writes a list that does not start at 0, or by the kind of image.
     others = [value[key] for key in value if key not in keys]
     others = [one for one in others if isinstance(one, str | list | dict)]
-    if not value.keys().isdisjoint(keys):
+    if not value.keys().isdisjoint(image_keys("url") + image_keys("file")):
         return list(filter(is_url, _texts_in(others, scheme)))
     if not others and any(value.values()):  # no empty cell, but a fault to be seen
         return [json.dumps(value)]

@@ -281,7 +281,13 @@ def test_an_object_in_which_no_image_is_found_is_no_empty_cell(value):
     assert reason(json.dumps(value)) == "no http:// or https:// at the start"
 
 
-@pytest.mark.parametrize("value", [{}, {"url": None, "alt": "Lamp"}, {"image": ""}, {"1": None}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({}, {"url": None, "alt": "Lamp"}, {"image": ""}, {"1": None}),
+        {"filename": None, "alt": "Lamp"},
+    ],
+)
 def test_an_object_without_an_image_is_none(value):
     assert references(json.dumps(value)) == []
 
