@@ -251,7 +251,15 @@ def stage(repository):
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     command = [sys.executable, "-m", "stages.download_images"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=repository, env=environment, text=True, **pipes)
+    return subprocess.Popen(
+        command,
+        cwd=repository,
+        env=environment,
+        text=True,
+        # In a background job it is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **pipes,
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
