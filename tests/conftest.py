@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import pytest
+from helpers.file_scheduling import FileScheduling
+from xdist.remote import Producer
 
 # Those that run the pipeline again and again, those that run large networks, those that train them.
 SLOWEST = [
@@ -15,3 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first, so that no process is left alone with them in the end."""
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    """End a run of `--dist loadfile` though a process dies."""
+    return FileScheduling(config, log) if config.getoption("dist") == "loadfile" else None
