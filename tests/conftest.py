@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import signal
+
 import pytest
 from helpers.file_scheduling import FileScheduling
 from xdist.remote import Producer
@@ -11,6 +13,11 @@ SLOWEST = [
     *("test_train.py", "test_finetuned_keras.py", "test_page.py", "test_fetch_weights.py"),
     *("test_safety.py", "test_client.py", "test_command.py", "test_fingerprint.py"),
 ]
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted, which a job in the background ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

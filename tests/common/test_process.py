@@ -137,7 +137,6 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, write):
 
 INTERRUPT = """
 import os, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 os.kill(os.getpid(), signal.SIGINT)
 signal.pause()
 """

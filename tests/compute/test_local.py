@@ -89,7 +89,6 @@ def test_control_c_and_a_kill_end_the_processes_too(tmp_path, ends_by, said):
         os.kill(os.getppid(), signal.{ends_by})
         time.sleep(600)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     run_stage(lambda: list(Processes(2)([ends_the_stage, lambda: None])))
     """
     with subprocess.Popen(

@@ -139,7 +139,6 @@ def test_a_bucket_whose_region_is_not_said_delays_no_other(store, monkeypatch):
 
 
 INTERRUPTED = """
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from helpers.http_host import settings
 from stages.common.process import run_stage
@@ -152,7 +151,6 @@ def main():
             urls, bytes, print, mirror=None, settings=settings(read_timeout_s=30), threads=threads
         )
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 run_stage(main)
 """
 

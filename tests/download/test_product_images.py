@@ -256,8 +256,6 @@ def stage(repository):
         cwd=repository,
         env=environment,
         text=True,
-        # In a background job it is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         **pipes,
     )
 

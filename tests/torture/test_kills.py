@@ -40,14 +40,11 @@ def test_after_a_kill_at_any_moment_of_any_stage_the_same_bytes_are_built(copy):
 
 
 def test_control_c_ends_every_stage_at_once_with_one_line_and_no_leftovers(copy):
-    def as_at_a_terminal():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     for name, stage in copy.stages().items():
         command = stage["cmd"].split()
         seconds = seconds_of(copy, command)
         for share in (0.3, 0.6):
-            with copy.start(*command, preexec_fn=as_at_a_terminal) as process:
+            with copy.start(*command) as process:
                 time.sleep(share * seconds)
                 process.send_signal(signal.SIGINT)
                 began = time.monotonic()

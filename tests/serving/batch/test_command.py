@@ -108,7 +108,6 @@ def test_killed_in_the_middle_and_run_again_no_row_is_lost_or_twice(
         cwd=TOP,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         while not (parts / "00002.parquet").exists():
             assert process.poll() is None
