@@ -93,12 +93,16 @@ class Classifier(LinearClassifier):
     ) -> Self:
         """Fit on the training products, for as many epochs as the settings say.
 
-        The networks are those of the blocks whose inputs X has, by their `input_key`. Progress goes
-        to standard error.
+        The networks are those of the blocks whose inputs X has, by their `input_key`. A linear
+        layer learns from the vectors of an input without one. Progress goes to standard error.
         """
         assert self.settings is not None
         self.classes_ = sorted(set(y.tolist()))
         seen = {name: blocks for name in KINDS if (blocks := self._blocks_of(name, X))}
+        if others := set(self.block_weights).difference(*seen.values()):
+            # What no network stands for, as where a modality names other encoders alone.
+            unseen = next(name for name in KINDS if name not in seen)
+            seen[unseen] = [name for name in self.block_weights if name in others]
         lengths = {
             name: sum(self.block_weights[block] ** 2 for block in blocks) ** 0.5
             for name, blocks in seen.items()

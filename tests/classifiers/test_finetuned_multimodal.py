@@ -121,6 +121,24 @@ def test_a_model_of_one_input_is_its_network_alone(products, block, told):
     assert right[told] > 0.9 and right[1 - told] < 0.7
 
 
+def test_an_input_of_which_other_encoders_alone_are_seen_is_learnt_from_their_vectors(
+    products, tmp_path
+):
+    X, y = products(160, 1)
+    given, wanted = products(80, 3)
+    for blocks, labels in ((X, y), (given, wanted)):
+        blocks["pieces"][:, 0] = np.where(halves(labels)[:, 0] == "boxes", 2, -2)
+    for names, told in ((["photo", "photo.input", "pieces"], [0, 1]), (["pieces"], [0])):
+        weights = {name: BLOCKS[name] for name in names if name in BLOCKS}
+        classifier = fit({name: X[name] for name in names}, y, weights)
+        right = halves(found(classifier, given)) == halves(wanted)
+        assert (right[:, told].mean(axis=0) > 0.9).all()
+        (folder := tmp_path / str(len(names))).mkdir()
+        classifier.save(folder)
+        saved = Classifier.load(folder)
+        np.testing.assert_array_equal(saved.predict_proba(given), classifier.predict_proba(given))
+
+
 def test_what_is_saved_predicts_the_same_and_needs_no_pytorch(fitted, products, tmp_path):
     X, _ = products(12, 3)
     X["photo.input"].inputs[-1] = None
