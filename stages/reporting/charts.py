@@ -187,6 +187,7 @@ def learning_chart(rows: Sequence[Row], metric: str, title: str) -> Spec:
         }
         for row in rows
         for part in ("train", "validation")
+        if row[f"{part}_{metric}"]  # empty where there were no products to judge by
     ]
     chart = (
         alt.Chart(alt.Data(values=values))

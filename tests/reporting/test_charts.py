@@ -55,6 +55,13 @@ def points(count: int) -> list[dict[str, str]]:
     ]
 
 
+def test_a_curve_that_was_not_recorded_is_left_out():
+    rows = [row | {"validation_loss": "", "validation_accuracy": ""} for row in EPOCHS]
+    for metric, value in (("loss", 1.5), ("accuracy", 0.3)):
+        drawn = charts.learning_chart(rows, metric, metric)["data"]["values"]
+        assert [(one["part"], one["value"]) for one in drawn] == [("train", value)] * 2
+
+
 @pytest.mark.parametrize(
     "spec",
     [
