@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from helpers import trained_models
 from helpers.browser import chromium, opened_tab
 from helpers.evaluated import Evaluated
 from PIL import Image
@@ -123,6 +124,23 @@ def test_on_paper_every_matrix_and_map_is_there_and_nothing_is_cut_off(browser, 
             assert drawn.bounding_box()["height"] > 300
         wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert tab.page.evaluate(wide) <= 0
+
+
+def test_a_matrix_shows_the_ends_of_names_that_begin_alike(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ends = ["> Blenders", "> Freezers", "> Toasters"]
+    names = [f"Home and garden > Kitchen > Appliances {end}" for end in ends]
+    monkeypatch.setattr(trained_models, "CLASSES", names)
+    monkeypatch.setattr(report, "draw_all", lambda *_: None)
+    Evaluated(["svm"]).write()
+    report.main()
+    with opened_tab(browser, Path("plots/report.html").resolve().as_uri()) as tab:
+        for place in ("thead th[title] span", "tbody th"):
+            shown = tab.page.locator(f".matrix:visible {place}").all()
+            for name, end in zip(shown, ends, strict=True):
+                assert name.inner_text().endswith(end)
+                assert name.evaluate("""one => one.scrollWidth <= one.clientWidth
+                    && one.scrollHeight <= one.clientHeight""")
 
 
 def test_what_proves_nothing_is_said_first(tab: Page):
