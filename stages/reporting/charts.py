@@ -66,6 +66,7 @@ def classes_chart(rows: Sequence[Row], best_modality: str) -> Spec:
         for row in scored
         if row["class"] in set(weakest)
     ]
+    names = _modalities(rows)
     chart = (
         alt.Chart(alt.Data(values=values))
         .mark_point(filled=True, size=70, opacity=0.9)
@@ -80,7 +81,9 @@ def classes_chart(rows: Sequence[Row], best_modality: str) -> Spec:
                 axis=alt.Axis(grid=True, labelExpr=_cut(28)),
             ),
             color=_by_modality(rows),
-            shape=alt.Shape("modality:N", sort=None, legend=None),
+            shape=alt.Shape("modality:N", title=None, sort=None, scale=alt.Scale(domain=names)),
+            # Side by side, for several may have the same F1.
+            yOffset=alt.YOffset("modality:N", scale=alt.Scale(domain=names, paddingOuter=1)),
             tooltip=["class:N", "modality:N", alt.Tooltip("f1:Q", format=".3f"), "support:Q"],
         )
     )
@@ -276,8 +279,12 @@ def _from_data() -> alt.Scale:
     return alt.Scale(zero=False, nice=True)
 
 
+def _modalities(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["modality"] for row in rows))
+
+
 def _by_modality(rows: Sequence[Row], legend: bool = True) -> alt.Color:
-    names = list(dict.fromkeys(row["modality"] for row in rows))
+    names = _modalities(rows)
     scale = alt.Scale(domain=names, range=list(colours_of(names).values()))
     options: dict[str, Any] = {} if legend else {"legend": None}
     return alt.Color("modality:N", title=None, sort=None, scale=scale, **options)

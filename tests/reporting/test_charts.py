@@ -114,6 +114,16 @@ def test_a_class_without_f1_has_no_point():
     assert [row["class"] for row in found] == ["类 000", "类 001"]
 
 
+def test_modalities_of_one_f1_do_not_hide_each_other():
+    names = ("image", "text", "multimodal")
+    rows = [row | {"modality": name} for row in classes(3) for name in names]
+    svg = vl_convert.vegalite_to_svg(charts.classes_chart(rows, "text"))
+    points = re.findall(r'="point" [^>]*transform="translate\(([\d.]+),([\d.]+)\)"', svg)
+    assert len(points) == len(set(points)) == 9
+    heights = [float(height) for _, height in points]
+    assert heights == sorted(heights)  # no point lies in the row of another class
+
+
 def test_a_class_called_constructor_is_drawn_among_the_others():
     names = ("games", "constructor", "audio")
     rows = [row | {"class": name} for row, name in zip(classes(3), names, strict=True)]
