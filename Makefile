@@ -4,10 +4,10 @@
 # make sweep: run experiments and say which is best on validation.
 # make review BASE=main: say in review.md and review.html what a change does to the results.
 # make lint: format, lint, types.   make requirements: compile the pins from pyproject.toml.
-# Another interpreter: make run PYTHON=python3.12. A Mac: make run REQUIREMENTS=requirements_mac.txt
+# Another interpreter: make run PYTHON=python3.12. Other packages: make run REQUIREMENTS=...
 
 PYTHON ?= python3
-REQUIREMENTS ?= requirements.txt
+REQUIREMENTS ?= $(if $(filter Darwin,$(shell uname)),requirements_mac.txt,requirements.txt)
 MODEL ?= models/best
 PORT ?= 8000
 BASE ?= main

@@ -1,5 +1,6 @@
 """What `make run` says and mends before DVC runs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_a_venv_that_was_cut_short_is_completed(folder):
     assert lines.index("-m venv .venv") < lines.index(
         "-m pip install --quiet --no-compile --requirement requirements.txt"
     )
+
+
+@pytest.mark.parametrize("target", ["run", "test"])
+def test_on_a_mac_every_target_takes_the_packages_for_a_mac(installed, monkeypatch, target):
+    uname = installed / "system/uname"
+    uname.parent.mkdir()
+    uname.write_text("#!/bin/sh\necho Darwin\n")
+    uname.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{uname.parent}{os.pathsep}{os.environ['PATH']}")
+    shutil.copyfile(TOP / "requirements_mac.txt", installed / "requirements_mac.txt")
+    (installed / ".venv/.installed-requirements.txt").unlink()
+    (installed / ".venv/.installed-requirements_mac.txt").touch()
+    done = make_run(installed, "--dry-run", target=target)
+    assert "--requirement" not in done.stdout and done.returncode == 0
 
 
 @pytest.mark.parametrize("left", ["", '{"write": {"data/ima'])

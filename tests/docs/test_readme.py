@@ -21,7 +21,6 @@ COMMANDS = {
     "make run": "installs packages from the network",
     "make test": "runs this test",
     "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make run": "installs packages",
-    "make run REQUIREMENTS=requirements_mac.txt": "needs a Mac",
     "source .venv/bin/activate": "changes the shell that calls it, and tests run without .venv",
     "dvc repro": TESTED + "test_your_own_table_ends_in_predictions",
     "dvc exp run -S 'text.encoders=[bert,ngrams]'": "downloads BERT from the hub",
