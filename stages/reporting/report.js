@@ -74,7 +74,11 @@ async function draw(place) {
   const spec = withCards(data.charts[place.dataset.chart]);
   // A narrow page would cut off two legends side by side, and those of a plot beside long labels.
   spec.config.legend.layout = { top: { direction: "vertical" } };
-  spec.config.axisY = { labelLimit: Math.min(220, 0.4 * place.offsetWidth) };
+  const limit = Math.min(220, 0.4 * place.offsetWidth);
+  spec.config.axisY = { labelLimit: limit };
+  // Vega would cut off the ends of names, by which classes are told apart.
+  const axis = spec.encoding?.y.axis;
+  if (axis?.labelExpr) axis.labelExpr = axis.labelExpr.replace("28", Math.min(28, Math.floor(limit / 7)));
   spec.config.legend.columns = Math.max(1, Math.floor(place.offsetWidth / 180));
   const made = await vegaEmbed(place, spec, { actions: false, renderer: "svg" });
   made.view.addEventListener("click", (event, item) => {

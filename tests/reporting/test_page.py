@@ -126,7 +126,8 @@ def test_on_paper_every_matrix_and_map_is_there_and_nothing_is_cut_off(browser, 
         assert tab.page.evaluate(wide) <= 0
 
 
-def test_a_matrix_shows_the_ends_of_names_that_begin_alike(browser, tmp_path, monkeypatch):
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_that_begin_alike_are_shown_with_their_ends(browser, tmp_path, monkeypatch, width):
     monkeypatch.chdir(tmp_path)
     ends = ["> Blenders", "> Freezers", "> Toasters"]
     names = [f"Home and garden > Kitchen > Appliances {end}" for end in ends]
@@ -134,13 +135,16 @@ def test_a_matrix_shows_the_ends_of_names_that_begin_alike(browser, tmp_path, mo
     monkeypatch.setattr(report, "draw_all", lambda *_: None)
     Evaluated(["svm"]).write()
     report.main()
-    with opened_tab(browser, Path("plots/report.html").resolve().as_uri()) as tab:
+    with opened_tab(browser, Path("plots/report.html").resolve().as_uri(), width=width) as tab:
         for place in ("thead th[title] span", "tbody th"):
             shown = tab.page.locator(f".matrix:visible {place}").all()
             for name, end in zip(shown, ends, strict=True):
                 assert name.inner_text().endswith(end)
                 assert name.evaluate("""one => one.scrollWidth <= one.clientWidth
                     && one.scrollHeight <= one.clientHeight""")
+        labels = tab.page.locator(".chart[data-chart=classes] text", has_text="…")
+        expect(labels).to_have_count(3)
+        assert {one[-8:] for one in labels.all_text_contents()} == {end[2:] for end in ends}
 
 
 def test_what_proves_nothing_is_said_first(tab: Page):
