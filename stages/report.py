@@ -6,7 +6,7 @@ from stages.common import paths
 from stages.common.files import atomic_folder, write_csv, write_text
 from stages.common.process import run_stage
 from stages.evaluation.weak_slices import WeakSlice, slices_of, weak_slices
-from stages.reporting.page import page
+from stages.reporting.page import TABLES, page
 from stages.reporting.results import Results, read_results, read_rows
 from stages.reporting.results_text import report
 from stages.reporting.static_plots import draw_all
@@ -17,7 +17,7 @@ SLICES = ["attribute", "value", "products", "groups", "accuracy", "low", "high",
 def main() -> None:
     """Write metrics/results.txt and the plots that are no tables."""
     results = read_results()
-    tables = {file.stem: read_rows(file) for file in (paths.PLOTS / "evaluation").glob("*.csv")}
+    tables = {name: read_rows(paths.PLOTS / f"evaluation/{name}.csv") for name in TABLES}
     maps = {name: read_rows(paths.PLOTS / "pca" / f"{name}.csv") for name in results.models}
     weak, n_tried = find_weak_slices(results)
     slices = [found for found, _ in weak]

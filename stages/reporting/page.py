@@ -23,6 +23,7 @@ TITLES = {
     "rejected": "Rejected products and failed images",
     "files": "Files",
 }
+TABLES = ("models", "per_class", "coverage", "calibration", "learning_curves")
 MAP_CARDS = 400  # that are kept for the maps
 FOLDER = Path(__file__).parent
 
@@ -37,7 +38,7 @@ def page(
 ) -> str:
     """Return the page as HTML.
 
-    `tables` are the tables of plots/evaluation by name, `maps` those of plots/pca by modality.
+    `tables` are the TABLES of plots/evaluation by name, `maps` those of plots/pca by modality.
     `weak` has the weak slices of the best model, each with the skus of its mistakes, those that the
     model is surest of first; `n_tried` slices were tried. `shards` are the tables of images.
     """

@@ -86,6 +86,7 @@ def test_a_name_of_more_than_128_kib_is_shown(evaluated: Evaluated, monkeypatch)
     [
         *("metrics/headline.json", "data/rejected.csv", "data/predictions/text-svm.parquet"),
         *("plots/pca/text.csv", "data/splits.parquet"),
+        *("plots/evaluation/coverage.csv", "plots/evaluation/learning_curves.csv"),
     ],
 )
 def test_what_is_missing_is_named_and_nothing_is_written(evaluated: Evaluated, path: str):
