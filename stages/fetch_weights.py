@@ -7,8 +7,10 @@ its framework is loaded, so that the embedding finds it in the cache and loads n
 """
 
 import argparse
+from typing import Any
 
 from stages.common import paths
+from stages.common.errors import InputError
 from stages.common.process import run_stage
 from stages.common.weights_aside import take_back
 from stages.encoders.backends.selection import select_backend
@@ -32,7 +34,20 @@ def main() -> None:
         print(f"{name}: an encoder without weights ({manifest.origin})")
     convert = getattr(module_of(settings.kind), "convert", None)
     if convert and select_backend(settings, params.backend, params.precision).name == "openvino":
-        convert(settings, folder)
+        check_output(name, convert(settings, folder)[0])
+
+
+def check_output(name: str, network: Any) -> None:
+    """Raise InputError where a network gives several vectors of one input: others would get them.
+
+    `network` is OpenVINO's, of the encoder `name`.
+    """
+    rows = network.output(0).get_partial_shape()[0]
+    if rows.is_static and rows.get_length() != 1:
+        raise InputError(
+            f"the network of encoders.{name} gives {rows.get_length()} vectors of one input: "
+            "export it so that it gives one, such as their mean"
+        )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.onnx_files import FLOAT, UINT8, model, node
 from helpers.repository import NOWHERE, TOP
 from huggingface_hub import constants, file_download
 from ruamel.yaml import YAML
@@ -377,6 +378,16 @@ def fetch_from(run, hub, folder, **changes):
     shutil.rmtree(folder / "hub")  # the hub's own cache, which another machine lacks
     assert manifest(folder)["kind"] == "pretrained"
     return contents(folder)
+
+
+def test_a_network_that_gives_several_vectors_of_an_image_is_refused(tmp_path, run):
+    nodes = [node("Cast", ["x"], "real", to=FLOAT), node("Reshape", ["real", "rows"], "vector")]
+    rows = {"rows": np.int64([-1, 3])}  # one for each of 16 pixels
+    file = model(tmp_path / "all.onnx", nodes, [("x", UINT8, ("batch", 4, 4, 3))], rows)
+    write_params(tmp_path, backend="auto", mine={"kind": "onnx", "path": str(file)})
+    done = run(tmp_path, "mine")
+    assert done.returncode == 1
+    assert "error: the network of encoders.mine gives 16 vectors of one input" in done.stderr
 
 
 @pytest.mark.parametrize("policy", ["auto", "pretrained"])
