@@ -292,6 +292,16 @@ def test_a_hub_in_trouble_is_one_that_does_not_answer(tmp_path, hub, trouble, ru
     assert "choose an encoder that a package ships, such as minilm" in done.stderr
 
 
+@pytest.mark.parametrize("body", [b"<html>Log in to go on</html>", b"{}", b"null"])
+def test_weights_stay_where_something_else_answers_in_the_hub_s_place(tmp_path, hub, body, run):
+    first = fetch_from(run, hub, tmp_path)
+    hub.about = lambda *_: (200, {}, body)  # as a proxy that wants a password
+    done = run(tmp_path, "mine", hub.url)
+    assert done.returncode == 0, done.stderr
+    assert "keep the weights that were fetched before (the hub does not answer: some" in done.stdout
+    assert contents(tmp_path) == first
+
+
 def test_random_weights_are_drawn_and_cannot_be_overlooked(tmp_path):
     write_params(tmp_path, "auto", "auto", mine=image(architecture="mobilenet_v1"))
     done = run_process(tmp_path, "mine")

@@ -115,7 +115,7 @@ def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
 def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
     """Download a model from the hub, or find it in the hub's cache: its folder and its commit.
 
-    Raises InputError where the hub says no, Unreachable where it does not answer, and hf_xet's own
+    Raises InputError where the hub says no, Unreachable where not it answers, and hf_xet's own
     RuntimeError where its cache cannot be written.
     """
     from huggingface_hub import snapshot_download
@@ -141,5 +141,9 @@ def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
         if status in (400, 401, 403, 404, 410, 451):
             raise InputError(f"the hub does not give {model} at {revision}: {reason}") from None
+        raise Unreachable(model, f"the hub does not answer: {reason}", remedy) from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # What huggingface_hub stumbles over in an answer of another, such as a proxy's page.
+        reason = f"something else answers in its place ({type(error).__name__}: {error})"
         raise Unreachable(model, f"the hub does not answer: {reason}", remedy) from None
     return Path(folder), Path(folder).name
