@@ -8,6 +8,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
+from zipfile import ZipFile
 
 import h5py
 import numpy as np
@@ -353,6 +354,18 @@ def test_a_path_is_used_and_its_own_hash_checked(tmp_path):
         fetched(tmp_path / "wrong", wrong, "auto")
     with pytest.raises(InputError, match="holds no weights of EfficientNetB1 without its top"):
         fetched(tmp_path / "other", settings_for("EfficientNetB1", path=file), "auto")
+
+
+def test_a_damaged_file_in_keras_own_format_is_refused(tmp_path):
+    whole, half, other = (tmp_path / f"{name}.keras" for name in ("whole", "half", "other"))
+    build(SMALL).save(whole)
+    half.write_bytes(whole.read_bytes()[:-1000])
+    with ZipFile(other, "w") as archive:
+        archive.writestr("a", "b")
+    assert fetched(tmp_path / "weights", settings_for(SMALL, path=whole)).kind == "pretrained"
+    for file in (half, other):
+        with pytest.raises(InputError, match=rf"{file.name} holds no weights of EfficientNetB0"):
+            fetched(tmp_path / "none", settings_for(SMALL, path=file), "auto")
 
 
 def test_a_path_that_leads_nowhere_or_elsewhere_is_refused(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from stages.common.errors import InputError
 from stages.common.files import sha256_of, write_text
@@ -68,7 +69,7 @@ def fetch_file(model: str, size: int, path: Path, sha256: str | None, folder: Pa
             network = _build(build, str(path), size)
     except InputError:
         raise
-    except (OSError, ValueError, UserWarning) as error:
+    except (OSError, LookupError, ValueError, UserWarning, BadZipFile) as error:
         raise InputError(
             f"{path} holds no weights of {model} without its top: {_line(error)}"
         ) from None
