@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.common import huggingface
+from stages.common import clip_network, huggingface
 from stages.common.errors import InputError
 from stages.common.tables import Matrix
 from stages.common.text_tokens import TOKENIZER_FILE
@@ -127,7 +127,9 @@ class TextCounter:
         """
         self._max_chars = getattr(settings, "max_chars", None)
         self._max_tokens = settings.most_tokens(folder)
-        self._tokenizer = None if self._max_tokens is None else load_tokenizer(folder)
+        self._tokenizer = (
+            None if self._max_tokens is None else load_tokenizer(settings.kind, folder)
+        )
         self._unknown = None if self._tokenizer is None else unknown_token(self._tokenizer)
         self._seen = sqlite3.connect("")
         self._seen.execute(CREATE)
@@ -211,14 +213,16 @@ def _parts(texts: Iterable[str]) -> Iterator[list[str]]:
         yield part
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Load the tokeniser in an encoder's folder; it neither cuts nor pads texts.
+def load_tokenizer(kind: str, folder: Path) -> Any:
+    """Load the tokeniser in the folder of an encoder of a kind; it neither cuts nor pads texts.
 
     None where the folder has none. Raises InputError where Transformers cannot load it.
     """
     if not any(folder.glob("tokenizer*")):
         return None
-    if (folder / TOKENIZER_FILE).is_file():
+    if kind == "clip_text":  # of SigLIP it reads capitals as small letters
+        tokenizer = clip_network.load_tokenizer(folder)
+    elif (folder / TOKENIZER_FILE).is_file():
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))

@@ -89,6 +89,14 @@ def test_a_long_text_is_cut_and_counted(folder):
     assert (counts.cut, counts.max_tokens) == (1, count_tokens(folder))
 
 
+def test_capitals_that_are_read_as_small_letters_are_not_counted_as_unreadable(tmp_path):
+    write_siglip(tmp_path)
+    counter = TextCounter(text_settings(tmp_path), tmp_path)
+    counter.add(["A RED Ball and a BLUE cup", "灯"], np.eye(2, dtype=np.float32))
+    assert counter.counts().unreadable == 1
+    assert counter.counts().unknown_tokens == round(1 / 8, 4)
+
+
 def test_a_model_of_another_type_is_refused_when_it_is_fetched(folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(folder, other)

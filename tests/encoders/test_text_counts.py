@@ -161,7 +161,7 @@ def test_minilm_reads_english_and_no_thai(minilm_folder):
 def test_a_tokenizer_that_is_not_in_the_fast_form_is_converted(tmp_path, minilm_folder):
     for name in ("vocab.txt", "tokenizer_config.json", "config.json"):
         (tmp_path / name).write_bytes((minilm_folder / name).read_bytes())
-    slow, fast = load_tokenizer(tmp_path), load_tokenizer(minilm_folder)
+    slow, fast = (load_tokenizer("huggingface_text", one) for one in (tmp_path, minilm_folder))
     for text in ["A red lamp, 5 W", *THAI]:
         assert slow.encode(text).ids == fast.encode(text).ids
 
