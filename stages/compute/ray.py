@@ -119,12 +119,19 @@ def _nodes() -> list[dict[str, Any]]:
         # Of a task whose process was ended as memory was short; or it would be done again for ever.
         os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
         code = [str(Path(sys.modules[name].__path__[0])) for name in CODE if name in sys.modules]
-        ray.init(
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            include_dashboard=False,
-            runtime_env={"py_modules": code},
-        )
+        try:
+            ray.init(
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+                include_dashboard=False,
+                runtime_env={"py_modules": code},
+            )
+        except (ConnectionError, RuntimeError) as error:  # none, or other versions
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"the Ray cluster cannot be joined ({reason}): start one with "
+                "`ray start --head`, with this environment on each machine, or set `compute: local`"
+            ) from None
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise InputError("the Ray cluster has no machine with cores to give: add one")

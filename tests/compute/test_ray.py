@@ -301,3 +301,26 @@ def test_where_no_cluster_answers_it_is_said(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("Could not find any running Ray instance."), "Could not find any"),
+        (
+            RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n"),
+            "Version mismatch: The cluster was started with: Ray: 2.9.0",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def init(**_: Any) -> None:
+        raise error
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=rf"^the Ray cluster cannot be joined \({said}.*on each"):
+        RayWorkers()
