@@ -281,6 +281,13 @@ def test_an_architecture_that_is_none_is_named(tmp_path, unreachable):
         huggingface_image.draw(settings_for(None, architecture="convnextv99"), tmp_path, 1)
 
 
+def test_an_architecture_of_a_package_that_is_missing_is_named(tmp_path, unreachable):
+    if find_spec("natten"):
+        pytest.skip("natten is installed")
+    with pytest.raises(InputError, match=r"architecture dinat needs a package .*natten.*install"):
+        huggingface_image.draw(settings_for(None, architecture="dinat"), tmp_path, 1)
+
+
 def test_a_path_is_used_and_its_hash_checked(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     network_of("resnet").save_pretrained(here)

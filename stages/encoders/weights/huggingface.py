@@ -93,7 +93,7 @@ def _check_package(model: str, package: str) -> None:
 def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
     """Put an image network of random weights into `folder`, with a plain image processor.
 
-    Raises InputError where Transformers knows no such architecture.
+    Raises InputError where Transformers knows no such architecture, or lacks a package for it.
     """
     import torch
     from transformers import AutoConfig, AutoModel, ConvNextImageProcessorPil
@@ -107,6 +107,12 @@ def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
             f"Transformers knows no architecture {architecture!r}: name one of its model types, "
             f"such as convnextv2"
         ) from None
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"the architecture {architecture} needs a package that is not installed ({reason}): "
+            "install it, or name another"
+        ) from None
     network.save_pretrained(folder)
     ConvNextImageProcessorPil(**_PLAIN_PROCESSOR).save_pretrained(folder)
     return Manifest("random", f"seed {seed}", None, digest(folder, WEIGHTS))
@@ -115,7 +121,7 @@ def draw_image_network(architecture: str, folder: Path, seed: int) -> Manifest:
 def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
     """Download a model from the hub, or find it in the hub's cache: its folder and its commit.
 
-    Raises InputError where the hub says no, Unreachable where not it answers, and hf_xet's own
+    Raises InputError where the hub says no, Unreachable where it does not answer, and hf_xet's own
     RuntimeError where its cache cannot be written.
     """
     from huggingface_hub import snapshot_download
