@@ -90,16 +90,23 @@ class OpenAIEncoder:
         self._is_limited = False
         self._max_retries = MAX_RETRIES
         self._last = -np.inf
+        try:
+            # Texts and key go to this endpoint alone, and not where it may point to.
+            # The hook makes the client's own retries keep their distance as well.
+            http_client = openai.DefaultHttpxClient(
+                follow_redirects=False, event_hooks={"request": [self._wait]}
+            )
+        except (ImportError, ValueError) as error:  # of a SOCKS proxy, or of one that is none
+            raise InputError(
+                f"{settings.base_url} cannot be asked ({error}): see the environment variables "
+                "HTTPS_PROXY and ALL_PROXY"
+            ) from None
         self._client = openai.OpenAI(
             api_key=key or "none",
             base_url=settings.base_url,
             max_retries=MAX_RETRIES,  # with exponential back-off; Retry-After is heeded
             timeout=TIMEOUT_S,
-            # Texts and key go to this endpoint alone, and not where it may point to.
-            # The hook makes the client's own retries keep their distance as well.
-            http_client=openai.DefaultHttpxClient(
-                follow_redirects=False, event_hooks={"request": [self._wait]}
-            ),
+            http_client=http_client,
         )
         if settings.base_url != OPENAI:
             self._client.organization = self._client.project = None

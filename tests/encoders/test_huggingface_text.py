@@ -436,6 +436,15 @@ def test_a_store_of_the_hub_s_that_does_not_answer_is_said_to_be(tmp_path, monke
         obtain_weights("tiny", settings_for(None), tmp_path / "weights", "auto", 0)
 
 
+def test_a_hub_behind_a_proxy_that_cannot_be_used_does_not_answer(tmp_path, monkeypatch):
+    def snapshot_download(*_, **__):  # as httpx says it
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(InputError, match=r"tiny cannot be had .*cannot be asked: Using SOCKS"):
+        obtain_weights("tiny", settings_for(None), tmp_path / "weights", "auto", 0)
+
+
 def test_a_full_disk_is_not_taken_for_a_hub_that_does_not_answer(tmp_path, monkeypatch):
     def snapshot_download(*_, **__):  # as hf_xet says it
         raise RuntimeError(

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,15 @@ def test_an_endpoint_that_does_not_answer_is_named(api, monkeypatch):
     monkeypatch.setattr(kind, "MAX_RETRIES", 0)
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9/v1 does not answer"):
         encoder_for(api, base_url="http://127.0.0.1:9/v1").encode(TEXTS)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "ftp"])
+def test_a_proxy_that_cannot_be_used_is_said(api, monkeypatch, scheme):
+    if scheme == "socks5" and find_spec("socksio"):
+        pytest.skip("socksio is installed")
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"/v1 cannot be asked \(.*proxy.*variables HTTPS_PROXY"):
+        encoder_for(api)
 
 
 def test_openai_needs_a_key_and_an_endpoint_of_one_s_own_does_not(api, monkeypatch):

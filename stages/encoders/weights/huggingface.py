@@ -148,6 +148,8 @@ def _snapshot(model: str, revision: str, remedy: str) -> tuple[Path, str]:
         if status in (400, 401, 403, 404, 410, 451):
             raise InputError(f"the hub does not give {model} at {revision}: {reason}") from None
         raise Unreachable(model, f"the hub does not answer: {reason}", remedy) from None
+    except ImportError as error:  # of what a SOCKS proxy takes
+        raise Unreachable(model, f"the hub cannot be asked: {error}", remedy) from None
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         # What huggingface_hub stumbles over in an answer of another, such as a proxy's page.
         reason = f"something else answers in its place ({type(error).__name__}: {error})"
