@@ -61,13 +61,21 @@ class RemoteEncoder(Encoder, Protocol):
 def stream(
     encoder: Encoder, inputs: Iterable[Any], opened: Callable[[Any], Any]
 ) -> Generator[Matrix, None, None]:
-    """Yield vectors of the inputs, in their order, as they are done; see `StreamingEncoder`."""
+    """Yield vectors of the inputs, in their order, as they are done; see `StreamingEncoder`.
+
+    Raises ValueError where an encoder that does not stream returns another number of them.
+    """
     if isinstance(encoder, StreamingEncoder):
         yield from encoder.stream(inputs, opened)
         return
     rest = iter(inputs)
     while batch := list(islice(rest, BATCH)):
-        yield encoder.encode(list(map(opened, batch)))
+        vectors = encoder.encode(list(map(opened, batch)))
+        if vectors.shape[0] != len(batch):  # the next inputs would get each other's
+            raise ValueError(
+                f"the encoder returned {vectors.shape[0]} vectors for {len(batch)} inputs"
+            )
+        yield vectors
 
 
 def module_of(kind: str) -> ModuleType:

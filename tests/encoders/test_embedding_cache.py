@@ -116,6 +116,23 @@ def test_a_vector_too_few_is_no_silent_shift(tmp_path):
         encoded(Short(), tmp_path / "rows")
 
 
+class Forgetful:
+    """An encoder of batches that leaves out one text."""
+
+    n_features = 1
+
+    def encode(self, batch):
+        kept = [text for text in batch if text != TEXTS[5]]
+        return np.array([[text[5:]] for text in kept], dtype=np.float32)
+
+
+def test_a_batch_with_a_vector_too_few_leaves_no_shifted_vectors_for_the_next_run(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"the encoder returned .*vectors"):
+            encoded(Forgetful(), tmp_path / "rows")
+    assert encoded(Counter(), tmp_path / "rows").ravel().tolist() == list(range(90))
+
+
 class Batches(Counter):
     """An encoder that gives a batch's vectors when it has taken all texts of the next."""
 
