@@ -222,6 +222,33 @@ def test_the_hub_s_weights_are_fetched_by_revision_and_kept(tmp_path, hub):
     assert contents(tmp_path) == first
 
 
+@pytest.mark.parametrize(
+    ("said", "pooling", "warning"),
+    [
+        (
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+            "mean",
+            "set it to cls",
+        ),
+        ({"pooling_mode": "cls"}, "mean", "set it to cls"),
+        ({"pooling_mode_mean_tokens": True}, "cls", "set it to mean"),
+        ({"pooling_mode_lasttoken": True}, "mean", "choose another model"),
+        ({"pooling_mode_cls_token": True}, "cls", ""),
+        ({"pooling_mode_cls_token": True}, "pooler", ""),  # of the same token
+        ([1], "mean", ""),
+    ],
+)
+def test_a_pooling_that_a_network_was_not_trained_with_is_warned_of(
+    tmp_path, hub, run, said, pooling, warning
+):
+    hub.files["1_Pooling/config.json"] = json.dumps(said).encode()
+    write_params(tmp_path, mine=text(pooling=pooling))
+    done = run(tmp_path, "mine", hub.url)
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("warning: lab/model was")]
+    assert len(lines) == bool(warning) and all(line.endswith(warning) for line in lines)
+
+
 def test_a_pinned_hash_is_checked_and_what_was_there_stays(tmp_path, hub, run):
     (tmp_path / "data" / "weights" / "mine").mkdir(parents=True)
     (tmp_path / "data" / "weights" / "mine" / "before").touch()

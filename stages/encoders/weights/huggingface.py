@@ -3,8 +3,10 @@
 Only safetensors are taken, and no code that comes with a model.
 """
 
+import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ from stages.encoders.weights.manifest import Manifest, check_sha256, digest, pac
 from stages.encoders.weights.unreachable import Unreachable
 
 WEIGHTS = "model*.safetensors"
+_POOLINGS = ("cls", "mean")  # that Sentence Transformers has too, under the same names
 _CONFIGURATION = ["*.json", "vocab.txt", "merges.txt", "*.model"]
 
 # What an image goes through where the weights are random and no processor came with them: what most
@@ -71,6 +74,7 @@ def fetch(source: Source, folder: Path, remedy: str) -> Manifest:
         found, revision = _snapshot(source.model, source.revision, remedy)
         origin = f"huggingface.co/{source.model}"
     check_sha256(digest(found, WEIGHTS), source.sha256, origin)
+    _warn_of_pooling(source, found)
     for pattern in [WEIGHTS, *_CONFIGURATION]:
         for file in sorted(found.glob(pattern)):
             shutil.copyfile(file, folder / file.name)
@@ -87,6 +91,29 @@ def _check_package(model: str, package: str) -> None:
         raise InputError(
             f"the package {package} is not named after {model}: set the encoder's package and "
             "sha256 to null to take the model from the hub, or name the package's model"
+        )
+
+
+def _warn_of_pooling(source: Source, found: Path) -> None:
+    """Say it where a network of Sentence Transformers was trained with another pooling."""
+    pooling = getattr(source, "pooling", None)
+    try:
+        said = dict(json.loads((found / "1_Pooling" / "config.json").read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return
+    # Older versions have a key for each pooling, such as pooling_mode_cls_token.
+    modes = [str(mode) for key, mode in said.items() if key == "pooling_mode"] or [
+        key.removeprefix("pooling_mode_").removesuffix("s").removesuffix("_token")
+        for key, is_used in said.items()
+        if key.startswith("pooling_mode_") and is_used is True
+    ]
+    if pooling in _POOLINGS and modes and modes != [pooling]:
+        trained = " and ".join(modes)
+        remedy = f"set it to {trained}" if trained in _POOLINGS else "choose another model"
+        print(
+            f"warning: {source.model} was trained with pooling {trained}, and its encoder has "
+            f"pooling {pooling}: {remedy}",
+            file=sys.stderr,
         )
 
 
