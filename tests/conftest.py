@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from helpers.crashes import CrashReports, write_stacks
 from helpers.file_scheduling import FileScheduling
 from xdist.remote import Producer
 
@@ -15,9 +16,13 @@ SLOWEST = [
 ]
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(trylast=True)  # after pytest has chosen where stacks are written
+def pytest_configure(config: pytest.Config) -> None:
     """Let processes that tests start be interrupted, which a job in the background ignores."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    write_stacks(config)
+    if config.pluginmanager.has_plugin("dsession"):
+        config.pluginmanager.register(CrashReports())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
