@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=Path, metavar="FOLDER", help="of the images; default: the table's")
     add("--archive", metavar="FILE", help="a zip or tar with the images: a path or a URL")
     add("--sheet", help="of a workbook; default: the only one that has rows")
+    add("--encoding", help="of CSV, TSV and JSON, such as cp1252; default: UTF-8, or as marked")
     add("--overwrite", action="store_true", help="replace the output where it is there")
     add("--restart", action="store_true", help="do not go on where an earlier run stopped")
     about = "local, or ray: the model on a cluster, see docs/scale.md; default: %(default)s"

@@ -27,7 +27,12 @@ from stages.packaging.neighbors import (
 )
 from stages.params import load_params
 
-NOT_COLUMNS = {"path", "sheet", "archive"}  # an archive's URL may be signed: a model goes round
+NOT_COLUMNS = {
+    "path",
+    "sheet",
+    "encoding",
+    "archive",
+}  # an archive's URL may be signed: a model goes round
 
 
 def main() -> None:

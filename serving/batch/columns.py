@@ -34,6 +34,12 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def likely_columns(model: ModelFile, named: Mapping[str, str]) -> list[str]:
+    """Return the columns that are named, and those of the table that the model was trained on."""
+    own = (model.table or {}).items()
+    return [*named.values(), *(column for key, column in own if key in KEYS and column)]
+
+
 def choose_columns(
     table: Path,
     found: Sequence[str],
@@ -41,6 +47,7 @@ def choose_columns(
     named: Mapping[str, str],
     *,
     sheet: str | None,
+    encoding: str | None,
     archive: str | None,
 ) -> TableColumns:
     """Return the columns to read of a table that has the columns `found`.
@@ -83,7 +90,7 @@ def choose_columns(
         )
     columns = dict.fromkeys(KEYS) | chosen
     in_archive = archive if chosen.get("image_path") else None
-    return TableColumns(sheet=sheet, label=None, archive=in_archive, **columns)
+    return TableColumns(sheet=sheet, encoding=encoding, label=None, archive=in_archive, **columns)
 
 
 def _sees_images(model: ModelFile) -> bool:
@@ -108,13 +115,7 @@ def _keep_one_image(
 
 def _listed(found: Sequence[str]) -> str:
     more = f" and {len(found) - N_LISTED:,} more" if len(found) > N_LISTED else ""
-    return (", ".join(map(repr, found[:N_LISTED])) or "none") + more + _note(found)
-
-
-def _note(found: Sequence[str]) -> str:
-    """Return what to say of a header that is one cell, since its separator is another."""
-    separator = next((one for one in ";\t|" if len(found) == 1 and one in found[0]), None)
-    return f" (separated by {separator!r}: .csv has commas, .tsv tabs)" if separator else ""
+    return (", ".join(map(repr, found[:N_LISTED])) or "none") + more
 
 
 def say_columns(columns: TableColumns, model: ModelFile) -> str:

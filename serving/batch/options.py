@@ -7,6 +7,7 @@ from pathlib import Path
 from serving.batch.parts import folder_of
 from stages.catalog.sources.readers.cell_text import is_unicode
 from stages.common.errors import InputError
+from stages.common.file_content import is_encoding
 from stages.common.image_ref import is_url
 from stages.compute.selection import Compute
 
@@ -31,6 +32,7 @@ class Options:
     images: Path | None = None
     archive: str | None = None
     sheet: str | None = None
+    encoding: str | None = None
     overwrite: bool = False
     restart: bool = False
     compute: Compute = "local"
@@ -73,6 +75,11 @@ class Options:
             raise InputError(
                 "--archive is read by a column of names, and --column names image_url: leave one "
                 "of them out, or name the column with --column image_path=..."
+            )
+        if self.encoding is not None and not is_encoding(self.encoding):
+            raise InputError(
+                f"--encoding is {self.encoding!r}, which Python does not know: name another, such "
+                "as cp1252"
             )
         archive = self.archive or ""
         if is_url(archive) and "@" in archive.partition("://")[2].partition("/")[0]:

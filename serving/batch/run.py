@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from serving.answers import Prediction
 from serving.batch.cluster import check_encoders, predict_on
-from serving.batch.columns import choose_columns, say_columns
+from serving.batch.columns import choose_columns, likely_columns, say_columns
 from serving.batch.images import RowImages, open_images
 from serving.batch.options import Options
 from serving.batch.output import output_table, write_output
@@ -43,13 +43,14 @@ def predict_table(options: Options) -> Summary:
     """
     options.check()
     model = ModelFile.load(options.model)
+    reading: Any = {"sheet": options.sheet, "encoding": options.encoding}
     columns = choose_columns(
         options.table,
-        columns_of(options.table, options.sheet),
+        columns_of(options.table, likely_columns(model, options.columns), **reading),
         model,
         options.columns,
-        sheet=options.sheet,
         archive=options.archive,
+        **reading,
     )
     run, folder = _describe(options, columns), folder_of(options.output)
     _check_output(options, is_predicted(folder, run))

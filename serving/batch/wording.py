@@ -16,6 +16,8 @@ _WORDS = (
     (": set it to null", ": leave it out"),
     (", or set data.mirror to a host that has the file", ""),
     ("data.table.sheet", "--sheet"),
+    ("name its encoding in data.table.encoding", "name its encoding with --encoding"),
+    ("data.table.encoding", "--encoding"),
     ("data.table.archive", "--archive"),
     ("data.table.image_path", "--column image_path=..."),
     ("data.table.image_url", "--column image_url=..."),

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from stages.common.file_content import is_encoding
 from stages.common.settings import HttpUrl, Name, PathOrUrl, Settings, Share
 
 
@@ -21,9 +22,10 @@ class BestBuySettings(Settings):
 
 
 class TableColumns(Settings):
-    """The sheet and the columns of a table of products that are read; None where it lacks one."""
+    """How a table of products is read, and its columns; None where it lacks one."""
 
     sheet: Name | None
+    encoding: Name | None = None
     sku: Name | None
     name: Name | None
     description: Name | None
@@ -32,6 +34,13 @@ class TableColumns(Settings):
     image_url: Name | None
     image_path: Name | None
     archive: PathOrUrl | None
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and not is_encoding(value):
+            raise ValueError("name an encoding that Python knows, such as cp1252")
+        return value
 
     @model_validator(mode="after")
     def _images_have_one_column(self) -> "TableColumns":

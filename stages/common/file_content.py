@@ -25,7 +25,17 @@ _MARKS = {
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
 }
+
+
+def is_encoding(name: str) -> bool:
+    """Return whether Python knows an encoding of text by this name."""
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
@@ -51,17 +61,22 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """Open a file as text: UTF-16 or UTF-32 if it has their mark, UTF-8 otherwise.
+def open_text(
+    path: Path, newline: str | None = None, encoding: str | None = None
+) -> Iterator[TextIO]:
+    """Open a file as text: as its mark of UTF-8, UTF-16 or UTF-32 says, else in `encoding`.
 
-    Bytes that are not UTF-8 are kept as surrogates, so that the reader can name their row. Raises
-    InputError where the file cannot be decompressed, and where UTF-16 ends within a character.
+    Without both it is UTF-8. Bytes that cannot be decoded are kept as surrogates, so that the
+    reader can name their row. Raises InputError where the file cannot be decompressed, and where
+    UTF-16 ends within a character.
     """
     with open_bytes(path) as file:
         head = file.peek(4)
-        encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
-        errors = "surrogatepass" if encoding else "surrogateescape"
+        marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+        chosen = marked or encoding or "utf-8"
+        is_wide = codecs.lookup(chosen).name.startswith(("utf-16", "utf-32"))  # of half an emoji
+        errors = "surrogatepass" if is_wide else "surrogateescape"
         try:
-            yield io.TextIOWrapper(file, encoding or "utf-8-sig", errors, newline)
+            yield io.TextIOWrapper(file, chosen, errors, newline)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is damaged: {error}: save it again, as UTF-8") from None

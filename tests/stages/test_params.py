@@ -254,6 +254,8 @@ def test_a_password_is_refused_and_not_repeated(place):
         ("seed", -1, "greater than or equal to 0"),
         ("jobs", 0, "greater than or equal to 1"),
         ("data.min_class_size", 2, "greater than or equal to 3"),
+        ("data.table.encoding", "klingon", "an encoding that Python knows, such as cp1252"),
+        ("data.table.encoding", "base64", "an encoding that Python knows, such as cp1252"),
         ("data.demo.products", 10, "greater than or equal to 200"),
         ("split.validation", 0, "greater than 0"),
         ("split.test", 1.0, "less than 1"),

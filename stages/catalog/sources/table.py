@@ -5,6 +5,7 @@ Everything is read as text. A table may also be a folder of such files, as Spark
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
 
 from stages.catalog.image_cells import CellScheme, read_image_cell
@@ -15,11 +16,11 @@ from stages.catalog.sources.readers.formats import Format, files_of, format_of
 from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.json_objects import check_json_lines, read_json_lines
 from stages.catalog.sources.readers.rows import Row, RowError
-from stages.catalog.sources.readers.spreadsheet import read_spreadsheet, spreadsheet_columns
 from stages.common.errors import InputError
 from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
 MAX_FAULTS = 10  # rows that one error names
+_KEYS = {"sheet": "data.table.sheet", "encoding": "data.table.encoding"}
 
 
 def read(settings: TableSettings, folder: Path) -> Iterator[RawProduct]:
@@ -50,9 +51,9 @@ def read_rows(
     Files of images are in the folder `images`; embedded ones are named from `tables`, a folder
     above the table. Raises InputError where the table as a whole cannot be read.
     """
-    named = settings.model_dump(exclude={"path", "sheet", "archive"}).values()
+    named = settings.model_dump(exclude={"path", "sheet", "encoding", "archive"}).values()
     columns = [name for name in dict.fromkeys(named) if name is not None]
-    for file, row in _rows(path, columns, settings.sheet):
+    for file, row in _rows(path, columns, settings):
         place = row.place if file == path else f"{file.name}, {row.place}"
         try:
             text = _texts(row, columns, settings, images)
@@ -62,19 +63,25 @@ def read_rows(
             yield place, error
 
 
-def columns_of(path: Path, sheet: str | None) -> list[str]:
+def columns_of(
+    path: Path,
+    wanted: Sequence[str] = (),
+    *,
+    sheet: str | None = None,
+    encoding: str | None = None,
+) -> list[str]:
     """Return the columns that a table has; of one in several files those of the first with any.
 
-    Of JSON Lines any file may lack a key: they are those of all. Raises InputError where the table
-    cannot be read.
+    The header is the row that has the most of the wanted columns, which the table may lack. Of JSON
+    Lines any file may lack a key: they are those of all. Raises InputError where the table cannot
+    be read.
     """
     files = files_of(path)
-    kind = _format_of(files[0], sheet)
-    if sheet is not None:
-        return spreadsheet_columns(files[0], sheet)
+    kind, options = _format_of(files[0], sheet=sheet, encoding=encoding)
+    found = (kind.columns(file, wanted, **options) for file in files)
     if kind.read is read_json_lines:
-        return list(dict.fromkeys(key for file in files for key in kind.columns(file)))
-    return next(filter(None, map(kind.columns, files)), [])
+        return list(dict.fromkeys(chain.from_iterable(found)))
+    return next(filter(None, found), [])
 
 
 def _path_in(folder: Path, name: str) -> Path:
@@ -93,24 +100,30 @@ def _path_in(folder: Path, name: str) -> Path:
     return path
 
 
-def _rows(path: Path, columns: Sequence[str], sheet: str | None) -> Iterator[tuple[Path, Row]]:
+def _rows(path: Path, columns: Sequence[str], settings: TableColumns) -> Iterator[tuple[Path, Row]]:
     """Yield the rows of a table, each with its file."""
     files = files_of(path)
-    if _format_of(files[0], sheet).read is read_json_lines:
-        check_json_lines(path, files, columns)
+    kind, options = _format_of(files[0], sheet=settings.sheet, encoding=settings.encoding)
+    if kind.read is read_json_lines:
+        check_json_lines(path, files, columns, **options)
     for file in files:
-        kind = _format_of(file, sheet)
-        reader = kind.read if sheet is None else partial(read_spreadsheet, sheet=sheet)
-        for row in reader(file, columns):
+        for row in kind.read(file, columns, **options):
             yield file, row
 
 
-def _format_of(file: Path, sheet: str | None) -> Format:
-    """Return the format of a file, which has to have sheets if one is named."""
+def _format_of(file: Path, **given: str | None) -> tuple[Format, dict[str, str]]:
+    """Return the format of a file, and the options that are given for it.
+
+    Raises InputError where one is given that the format has not.
+    """
     kind = format_of(file)
-    if sheet is not None and kind.read is not read_spreadsheet:
-        raise InputError(f"data.table.sheet is {sheet!r}, but {file} has no sheets: set it to null")
-    return kind
+    options = {name: value for name, value in given.items() if value is not None}
+    for name, value in options.items():
+        if name != kind.option:
+            raise InputError(
+                f"{_KEYS[name]} is {value!r}, but {file} has no {name}: set it to null"
+            )
+    return kind, options
 
 
 def _product(

@@ -13,6 +13,7 @@ from helpers.repository import TOP
 
 from serving import predict as command
 from serving.batch import run as batch
+from stages.common.errors import InputError
 
 GO_ON = "interrupted: run the same command again to go on where it stopped\n"
 
@@ -44,6 +45,18 @@ def test_the_last_line_counts_the_rows_and_the_code_is_0_if_all_were_judged(tmp_
     assert said.out.count("\n") == 1 and said.out.endswith("o.csv\n")
     assert said.err.startswith("predict: reads title as name; no SKUs, so that the number of a")
     assert said.err.count("\n") == 1  # and no bar, which is for terminals
+
+
+def test_an_export_in_another_encoding_below_a_title_is_read(tmp_path, run):
+    rows = [f"{i};{row['name']};\u201eGröße\u201c" for i, row in enumerate(products(9))]
+    text = "\r\n".join(["Unser Laden;;", "Stand: 1.12.;;", "sku;name;description", *rows])
+    (tmp_path / "new.csv").write_bytes(text.encode("cp1252"))
+    code, said = run("--column", "name=name")
+    assert code == 3 and "description is not UTF-8: 9" in said.out
+    code, said = run("--column", "name=name", "--encoding", "cp1252", "--overwrite")
+    assert code == 0 and said.out.startswith("predict: 9 rows: ")
+    with pytest.raises(InputError, match="--encoding is 'klingon', .* such as cp1252"):
+        run("--encoding", "klingon", "--overwrite")
 
 
 def test_the_code_is_3_if_some_rows_have_no_answer_and_the_line_says_why(tmp_path, run):

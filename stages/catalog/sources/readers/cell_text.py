@@ -9,6 +9,7 @@ from uuid import UUID
 
 from stages.catalog.sources.readers.rows import RowError
 
+NOT_UTF8 = "save the file as UTF-8, or name its encoding in data.table.encoding, such as cp1252"
 EXACT = 2.0**53  # up to which a float holds every whole number
 
 # Half of an emoji, as of a text that a shop cut to so many characters. The others of these stand
@@ -54,7 +55,7 @@ def to_text(value: Any, separator: str = " ") -> str | None:
     if text and not is_unicode(text):
         text = _HALF_CHARACTER.sub("\ufffd", text)
         if not is_unicode(text):
-            raise RowError("is not UTF-8", "save the file as UTF-8")
+            raise RowError("is not UTF-8", NOT_UTF8)
     return text
 
 

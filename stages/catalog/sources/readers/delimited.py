@@ -9,10 +9,12 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
-from stages.catalog.sources.readers.cell_text import is_unicode
-from stages.catalog.sources.readers.columns import check_columns
+from stages.catalog.sources.readers.cell_text import NOT_UTF8, is_unicode
+from stages.catalog.sources.readers.columns import SEARCHED, check_columns, header_of
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
 from stages.common.file_content import open_text
@@ -24,31 +26,33 @@ _IN_QUOTES = (
 SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?(?:\r\n|\r|\n)', re.IGNORECASE)
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows of a file with commas between its cells."""
-    return _read(path, columns, ",")
+DELIMITERS = (",", ";", "\t", "|")
+_LINES = 200  # that may hold the header and the rows above it
 
 
-def read_tsv(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows of a file with tabs between its cells."""
-    return _read(path, columns, "\t")
+def read_csv(path: Path, columns: Sequence[str], encoding: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file with commas between its cells, if its header has none else."""
+    return _read(path, columns, encoding, ",")
 
 
-def csv_columns(path: Path) -> list[str]:
-    """Return the header of a file with commas between its cells."""
-    return _columns(path, ",")
+def read_tsv(path: Path, columns: Sequence[str], encoding: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a file with tabs between its cells, if its header has none else."""
+    return _read(path, columns, encoding, "\t")
 
 
-def tsv_columns(path: Path) -> list[str]:
-    """Return the header of a file with tabs between its cells."""
-    return _columns(path, "\t")
+def csv_columns(path: Path, wanted: Sequence[str], encoding: str | None = None) -> list[str]:
+    """Return the header of a file with commas between its cells, if it has none else."""
+    return _columns(path, wanted, encoding, ",")
 
 
-def _columns(path: Path, delimiter: str) -> list[str]:
-    with open_text(path, newline="") as file:
-        lines = _Lines(file)
-        delimiter = lines.delimiter() or delimiter
-        return _read_header(path, csv.reader(lines, delimiter=delimiter, strict=True))
+def tsv_columns(path: Path, wanted: Sequence[str], encoding: str | None = None) -> list[str]:
+    """Return the header of a file with tabs between its cells, if it has none else."""
+    return _columns(path, wanted, encoding, "\t")
+
+
+def _columns(path: Path, wanted: Sequence[str], encoding: str | None, usual: str) -> list[str]:
+    with open_text(path, newline="", encoding=encoding) as file:
+        return _read_header(path, _Lines(file), wanted, usual)[1]
 
 
 class _Lines:
@@ -80,6 +84,16 @@ class _Lines:
             self.number -= 1
         return found[1] if found else None
 
+    def ahead(self, count: int) -> list[str]:
+        """Return the next lines, as many as there are, which stay to be read."""
+        self.again.extend(islice(self.file, max(count - len(self.again), 0)))
+        return list(self.again)
+
+    def skip(self, count: int) -> None:
+        """Leave lines out."""
+        for _ in range(count):
+            next(self)
+
     def start_row(self) -> int:
         """Return the number of the line with which a row starts: the next one."""
         self.row.clear()
@@ -92,14 +106,13 @@ class _Lines:
         del self.row[1:]
 
 
-def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
+def _read(path: Path, columns: Sequence[str], encoding: str | None, usual: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # or a description of more than 128 KiB is refused
-    with open_text(path, newline="") as file:
+    with open_text(path, newline="", encoding=encoding) as file:
         lines = _Lines(file)
-        delimiter = lines.delimiter() or delimiter
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        header = _read_header(path, reader)
+        delimiter, header = _read_header(path, lines, columns, usual)
         check_columns(path, header, columns)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         number = n_blank = 0
         while True:
             line = lines.start_row()
@@ -122,16 +135,56 @@ def _read(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Row]:
             yield Row(number, dict(zip(header, cells, strict=False)), line, fault)
 
 
-def _read_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    """Return the cells of the first line that is not blank."""
-    try:
-        header = next(filter(None, reader), [])
-    except csv.Error as error:
-        raise InputError(f"{path}, header (line 1): {error}: {_IN_QUOTES}") from None
+def _read_header(
+    path: Path, lines: _Lines, wanted: Sequence[str], usual: str
+) -> tuple[str, list[str]]:
+    """Return the delimiter and the cells of the header, and leave the lines out until its end.
+
+    The delimiter is the one that the first line names, else of several the one with which the
+    header has the most of the wanted columns. The usual one goes before others that do no better,
+    unless the header is a single cell with it.
+    """
+    named = lines.delimiter()
+    delimiters = [named] if named else list(dict.fromkeys((usual, *DELIMITERS)))
+    first = lines.ahead(_LINES)
+    best, delimiter, header, end = (0, False), delimiters[0], list[str](), 0
+    for one in delimiters:
+        rows = _first_rows(first, one)
+        at, count = header_of([cells for cells, _ in rows], wanted)
+        score = (count, bool(rows) and len(rows[at][0]) > 1)
+        if rows and (one == delimiters[0] or score > best):
+            best, delimiter, (header, end) = score, one, rows[at]
+    if not header:
+        _raise_quote_error(path, first, delimiter)
     text = "".join(header)
     if not is_unicode(text) or "\0" in text:  # as in UTF-16 without its mark
-        raise InputError(f"{path}, header is not UTF-8: save the file as UTF-8")
-    return header
+        raise InputError(f"{path}, header is not UTF-8: {NOT_UTF8}")
+    lines.skip(end)
+    return delimiter, header
+
+
+def _first_rows(lines: Iterable[str], delimiter: str) -> list[tuple[list[str], int]]:
+    """Return the rows that are not blank until one is wrong, each with the number of its last line.
+
+    They are not more than may be searched for the header.
+    """
+    rows = []
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    with suppress(csv.Error):
+        for cells in reader:
+            if cells:
+                rows.append((cells, reader.line_num))
+            if len(rows) == SEARCHED:
+                break
+    return rows
+
+
+def _raise_quote_error(path: Path, lines: Iterable[str], delimiter: str) -> None:
+    """Raise InputError where the quotes of the header are wrong, and not where there is none."""
+    try:
+        next(filter(None, csv.reader(lines, delimiter=delimiter, strict=True)), None)
+    except csv.Error as error:
+        raise InputError(f"{path}, header (line 1): {error}: {_IN_QUOTES}") from None
 
 
 def _quote_fault(lines: _Lines, delimiter: str, n_columns: int, error: csv.Error) -> RowError:

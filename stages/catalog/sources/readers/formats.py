@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from stages.catalog.sources.readers.delimited import (
     csv_columns,
@@ -24,22 +24,27 @@ from stages.common.file_content import COMPRESSED_ENDINGS, open_bytes
 
 
 class Format(NamedTuple):
-    """How the rows of a file are read, and which columns it has."""
+    """How the rows of a file are read, and which columns it has.
+
+    `columns` takes the names of those that the file is likely to have. `option` is the setting of
+    the table that both take, if any.
+    """
 
     read: Reader
-    columns: Callable[[Path], list[str]]
+    columns: Callable[..., list[str]]
+    option: Literal["sheet", "encoding"] | None = None
 
 
 FORMATS = {
-    ".csv": Format(read_csv, csv_columns),
-    ".tsv": Format(read_tsv, tsv_columns),
-    ".json": Format(read_json, json_columns),
-    ".jsonl": Format(read_json_lines, json_lines_columns),
-    ".ndjson": Format(read_json_lines, json_lines_columns),
+    ".csv": Format(read_csv, csv_columns, "encoding"),
+    ".tsv": Format(read_tsv, tsv_columns, "encoding"),
+    ".json": Format(read_json, json_columns, "encoding"),
+    ".jsonl": Format(read_json_lines, json_lines_columns, "encoding"),
+    ".ndjson": Format(read_json_lines, json_lines_columns, "encoding"),
     ".parquet": Format(read_parquet, parquet_columns),
-    ".xlsx": Format(read_spreadsheet, spreadsheet_columns),
-    ".xls": Format(read_spreadsheet, spreadsheet_columns),
-    ".ods": Format(read_spreadsheet, spreadsheet_columns),
+    ".xlsx": Format(read_spreadsheet, spreadsheet_columns, "sheet"),
+    ".xls": Format(read_spreadsheet, spreadsheet_columns, "sheet"),
+    ".ods": Format(read_spreadsheet, spreadsheet_columns, "sheet"),
 }
 
 

@@ -1,7 +1,7 @@
 """JSON and JSON Lines."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,24 @@ from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
 from stages.common.file_content import open_text
 
+_DEPTH = 8  # objects within objects whose keys are known
 
-def read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+
+def read_json(path: Path, columns: Sequence[str], encoding: str | None = None) -> Iterator[Row]:
     """Yield the objects of an array, of the only array in an object, or of what pandas writes."""
-    objects = _records(path, _content(path), columns)
-    rows = [_row(i, item) for i, item in enumerate(objects, start=1)]
+    objects = _records(path, _content(path, encoding), columns)
+    rows = [_row(i, item, columns) for i, item in enumerate(objects, start=1)]
     _check_keys(path, rows, columns)
     yield from rows
 
 
-def json_columns(path: Path) -> list[str]:
+def json_columns(path: Path, wanted: Sequence[str], encoding: str | None = None) -> list[str]:
     """Return what may be the columns of a JSON file.
 
     These are the keys of the objects of an array. Of an object, which may have a column or a row
     under each of its keys, these are its keys and those of the objects in it.
     """
-    content = _content(path)
+    content = _content(path, encoding)
     if not isinstance(content, dict):
         return _keys(content if isinstance(content, list) else [])
     header = content.get("columns")
@@ -39,12 +41,24 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _keys(objects: Iterable[Any]) -> list[str]:
-    """Return the keys of those that are objects, each once."""
-    return list(dict.fromkeys(key for one in objects if isinstance(one, dict) for key in one))
+    """Return the names of what is in those that are objects, each once."""
+    return list(
+        dict.fromkeys(name for one in objects if isinstance(one, dict) for name in _names(one))
+    )
 
 
-def _content(path: Path) -> Any:
-    with open_text(path) as file:
+def _names(value: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of an object, and `a.b` for those of an object that it has."""
+    inner: list[tuple[str, Mapping[str, Any]]] = [("", value)]
+    for prefix, one in inner:
+        for key, cell in one.items():
+            yield prefix + key
+            if isinstance(cell, dict) and prefix.count(".") < _DEPTH:
+                inner.append((f"{prefix}{key}.", cell))
+
+
+def _content(path: Path, encoding: str | None) -> Any:
+    with open_text(path, encoding=encoding) as file:
         text = file.read()
     try:
         return _loads(text)
@@ -53,35 +67,36 @@ def _content(path: Path) -> Any:
         raise InputError(f"{path} is no JSON: {error}{hint}") from None
 
 
-def read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def read_json_lines(
+    path: Path, columns: Sequence[str], encoding: str | None = None
+) -> Iterator[Row]:
     """Yield one object per line, which may lack some of the keys, as may the file.
 
     `check_json_lines` says whether a table has them.
     """
-    yield from _lines(path)
-
-
-def check_json_lines(table: Path, files: Sequence[Path], columns: Sequence[str]) -> None:
-    """Raise InputError where no object of a table's files has a column, if there is any object."""
-    _check_keys(table, (row for file in files for row in _lines(file)), columns)
-
-
-def json_lines_columns(path: Path) -> list[str]:
-    """Return the keys of the objects of a file with one object per line."""
-    return _keys(row.cells for row in _lines(path))
-
-
-def _lines(path: Path) -> Iterator[Row]:
     number = 0
-    with open_text(path) as file:
+    with open_text(path, encoding=encoding) as file:
         for line, text in enumerate(file, start=1):
             if text.strip():
                 number += 1
                 try:
-                    yield _row(number, _loads(text), line)
+                    yield _row(number, _loads(text), columns, line)
                 except (ValueError, RecursionError) as error:
                     fault = RowError(f"is no JSON: {error}", "write one object per line")
                     yield Row(number, line=line, fault=fault)
+
+
+def check_json_lines(
+    table: Path, files: Sequence[Path], columns: Sequence[str], encoding: str | None = None
+) -> None:
+    """Raise InputError where no object of a table's files has a column, if there is any object."""
+    rows = (row for file in files for row in read_json_lines(file, columns, encoding))
+    _check_keys(table, rows, columns)
+
+
+def json_lines_columns(path: Path, wanted: Sequence[str], encoding: str | None = None) -> list[str]:
+    """Return the keys of the objects of a file with one object per line."""
+    return _keys(row.cells for row in read_json_lines(path, (), encoding))
 
 
 def _loads(text: str) -> Any:
@@ -98,12 +113,23 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _row(number: int, value: Any, line: int | None = None) -> Row:
-    """Return an object as a row, anything else as a row with a fault."""
+def _row(number: int, value: Any, columns: Sequence[str], line: int | None = None) -> Row:
+    """Return an object as a row, anything else as a row with a fault.
+
+    A column `a.b` that the object lacks is the key `b` of the object that it has under `a`.
+    """
     if isinstance(value, dict):
-        return Row(number, value, line)
+        inner = ((name, _within(value, name)) for name in columns if name not in value)
+        return Row(number, value | {name: cell for name, cell in inner if cell is not None}, line)
     fault = RowError(f"is no object but a {type(value).__name__}", "write one object per product")
     return Row(number, line=line, fault=fault)
+
+
+def _within(value: Any, name: str) -> Any:
+    """Return what is under the keys that a name joins by dots, None if it is not there."""
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _check_keys(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
@@ -111,7 +137,7 @@ def _check_keys(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None
     found: dict[str, None] = {}
     is_any = False
     for row in rows:
-        found.update(dict.fromkeys(row.cells))
+        found.update(dict.fromkeys(_names(row.cells)))
         is_any |= row.fault is None
     if is_any:
         check_columns(path, found, columns)

@@ -42,7 +42,7 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                 yield _named(Row(number, cells), labels)
 
 
-def parquet_columns(path: Path) -> list[str]:
+def parquet_columns(path: Path, wanted: Sequence[str]) -> list[str]:
     """Return the names of the columns of a Parquet file."""
     with _opened(path) as file:
         return file.schema_arrow.names

@@ -1,8 +1,7 @@
 """What a reader yields for each row of its table."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 
@@ -38,5 +37,5 @@ class Row:
         return f"row {self.number}" + (f" (line {self.line})" if self.line else "")
 
 
-# Reads the file at a path, which must have these columns.
-Reader = Callable[[Path, Sequence[str]], Iterator[Row]]
+# Reads the file at a path, which must have these columns; a third argument may say how.
+Reader = Callable[..., Iterator[Row]]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.catalog.sources.readers.cell_text import to_text
-from stages.catalog.sources.readers.columns import check_columns
+from stages.catalog.sources.readers.columns import SEARCHED, check_columns, header_of
 from stages.catalog.sources.readers.rows import Row, RowError
 from stages.common.errors import InputError
 from stages.common.file_content import open_bytes
@@ -28,28 +28,30 @@ Cell = tuple[int, int]
 def read_spreadsheet(path: Path, columns: Sequence[str], sheet: str | None = None) -> Iterator[Row]:
     """Yield the rows of a sheet: the one of that name, or the only one that has rows.
 
-    The first row that is not empty is the header; a row's line is its number in the sheet.
+    A row's line is its number in the sheet.
     """
-    header, rows = _read(path, sheet)
+    header, rows = _read(path, columns, sheet)
     check_columns(path, header, columns)
     for number, (line, cells) in enumerate(rows, start=1):
         yield Row(number, dict(zip(header, cells, strict=False)), line)
 
 
-def spreadsheet_columns(path: Path, sheet: str | None = None) -> list[str]:
+def spreadsheet_columns(path: Path, wanted: Sequence[str], sheet: str | None = None) -> list[str]:
     """Return the header of a sheet."""
-    return _read(path, sheet)[0]
+    return _read(path, wanted, sheet)[0]
 
 
-def _read(path: Path, sheet: str | None) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
-    """Return the header of a sheet, and its other rows that are not empty, each with its line."""
+def _read(
+    path: Path, wanted: Sequence[str], sheet: str | None
+) -> tuple[list[str], list[tuple[int, Cells]]]:
+    """Return the header of a sheet, and the rows below that are not empty, each with its line."""
     with open_bytes(path) as file:
         content = file.read()
     sheets = _read_in_process(path, content, sheet)
     lines = enumerate(_choose(path, sheets, sheet), start=1)
-    filled = ((line, cells) for line, cells in lines if _is_filled(cells))
-    _, first = next(filled, (0, []))
-    return _header(path, first), filled
+    filled = [(line, cells) for line, cells in lines if _is_filled(cells)]
+    at, _ = header_of([list(map(str, cells)) for _, cells in filled[:SEARCHED]], wanted)
+    return _header(path, filled[at][1] if filled else []), filled[at + 1 :]
 
 
 def _is_filled(cells: Cells) -> bool:

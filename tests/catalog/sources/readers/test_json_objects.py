@@ -18,6 +18,33 @@ def test_each_form_that_pandas_writes_is_read(read, orient):
     assert products[11].label == "label 11"
 
 
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_what_is_in_an_object_within_an_object_is_read(read, refusal, tmp_path, ending):
+    rows = [
+        {
+            "sku": i,
+            "texts": {"name": {"de": f"Lampe {i}", "fr": None}, "note.long": f"note {i}"},
+            "brand": {"name": "x"} if i else None,
+            "group": {"path": ["Home", "Lamps"]},
+            "label.path": {"de": "no column"},
+        }
+        for i in range(2)
+    ]
+    lines = map(json.dumps, rows)
+    text = f"[{','.join(lines)}]" if ending == "json" else "\n".join(lines)
+    names = {"name": "texts.name.de", "manufacturer": "brand.name", "label": "group.path"}
+    products = read(f"a.{ending}", text.encode(), description=None, **names)
+    assert [(product.name, product.manufacturer) for product in products] == [
+        ("Lampe 0", None),
+        ("Lampe 1", "x"),
+    ]
+    assert products[0].label == "Home > Lamps"
+    assert set(names.values()) <= set(columns_of(tmp_path / f"a.{ending}"))
+    said = refusal(f"a.{ending}", description=None, **names | {"name": "texts.title.de"})
+    assert "no column 'texts.title.de'; it has 'sku', 'texts', 'brand'" in said
+    assert "'texts.name.fr'" in said
+
+
 def test_columns_of_lists_are_read(read):
     products = read("products.json", json.dumps(FRAME.to_dict("list")).encode())
     assert [product.name for product in products] == FRAME["name"].to_list()
@@ -80,7 +107,7 @@ def test_a_file_of_a_folder_may_lack_a_key_that_another_has(read, refusal, tmp_p
         (tmp_path / f"parts/{name}.jsonl").write_text(json.dumps(row))
     (tmp_path / "parts/c.jsonl").touch()
     assert [product.description for product in read("parts")] == [None, "description 1"]
-    assert set(columns_of(tmp_path / "parts", None)) == set(FRAME.columns)
+    assert set(columns_of(tmp_path / "parts")) == set(FRAME.columns)
     assert "parts has no column 'long'; it has 'sku'" in refusal("parts", description="long")
 
 
@@ -93,7 +120,7 @@ def test_a_file_without_rows_hides_no_columns_of_its_folder(read, tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/a.json").write_text("[]")
     (tmp_path / "parts/b.json").write_text(FRAME.to_json(orient="records"))
-    assert columns_of(tmp_path / "parts", None) == COLUMNS
+    assert columns_of(tmp_path / "parts") == COLUMNS
     assert len(read("parts")) == len(FRAME)
 
 

@@ -7,6 +7,7 @@ from helpers.mutations import mutations
 from helpers.workbooks import ods, xls, xlsx
 
 from stages.catalog.sources.product import RawProduct
+from stages.catalog.sources.table import columns_of
 from stages.common.errors import InputError
 
 HEADER = ["sku", "name", "description", "manufacturer", "label"]
@@ -41,6 +42,15 @@ def test_empty_rows_and_columns_around_the_table_are_skipped(read):
     assert read("products.xlsx", xlsx({"P": rows})) == [
         RawProduct("1", "a", "b", "c", "d", image=None)
     ]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_titles_above_the_header_are_left_out(read, refusal, tmp_path, ending):
+    titles = [["Products of our shop"], ["name", "2026-12-01"], []]
+    path = f"products.{ending}"
+    assert read(path, WRITERS[ending]({"P": [*titles, *ROWS]})) == PRODUCTS
+    assert columns_of(tmp_path / path, HEADER[1:]) == HEADER
+    assert "it has 'sku', 'name', 'description'" in refusal(path, label="category")
 
 
 def test_several_sheets_with_rows_are_named(refusal):
