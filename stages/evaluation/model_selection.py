@@ -17,15 +17,15 @@ def best_between_modalities(models: Iterable[Model]) -> Model:
 
     A product that lacks a model's inputs counts as a mistake of it: its metrics are multiplied with
     the share of products that it sees. A model of the few images that are clear is not the best
-    model of a catalogue in which most products have none.
+    model of a catalogue in which most products have none. Ties: the one that also judges products
+    that lack an input, as new ones may, then the first.
     """
-    return max(
-        models,
-        key=lambda model: [
-            model.validation_share * model.validation_scores[key]
-            for key in ("macro_f1", "accuracy")
-        ],
-    )
+
+    def rank(model: Model) -> tuple[float, float, bool]:
+        share, found = model.validation_share, model.validation_scores
+        return share * found["macro_f1"], share * found["accuracy"], bool(model.ablated)
+
+    return max(models, key=rank)
 
 
 def best_by_modality(models: Sequence[Model]) -> dict[str, Model]:

@@ -26,3 +26,12 @@ def test_between_modalities_a_product_that_a_model_cannot_see_is_a_mistake_of_it
     ]
     assert best_on_validation(models).modality == "image"
     assert best_between_modalities(models).modality == "text"
+
+
+def test_of_two_that_are_equal_the_one_that_can_do_without_an_input_is_best():
+    same = held_out([0, 1, 2], [0, 1, 2])
+    ablated = {"image": same, "text": same}
+    both = Model("multimodal", "svm", same, same, ablated, 0, {})
+    alone = [Model(name, "svm", same, same, {}, 0, {}) for name in ("image", "text")]
+    assert best_between_modalities([*alone, both]) is both
+    assert best_between_modalities(alone) is alone[0]

@@ -55,7 +55,7 @@ def test_an_export_in_another_encoding_below_a_title_is_read(tmp_path, run):
     assert code == 3 and "description is not UTF-8: 9" in said.out
     code, said = run("--column", "name=name", "--encoding", "cp1252", "--overwrite")
     assert code == 0 and said.out.startswith("predict: 9 rows: ")
-    with pytest.raises(InputError, match="--encoding is 'klingon', .* such as cp1252"):
+    with pytest.raises(InputError, match=r"--encoding is 'klingon', .* such as cp1252"):
         run("--encoding", "klingon", "--overwrite")
 
 
