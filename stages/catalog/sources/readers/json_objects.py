@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.rows import Row, RowError
+from stages.catalog.sources.readers.rows import Row, RowError, with_inner
 from stages.common.errors import InputError
 from stages.common.file_content import open_text
 
@@ -52,8 +52,10 @@ def _names(value: Mapping[str, Any]) -> Iterator[str]:
     inner: list[tuple[str, Mapping[str, Any]]] = [("", value)]
     for prefix, one in inner:
         for key, cell in one.items():
-            yield prefix + key
-            if isinstance(cell, dict) and prefix.count(".") < _DEPTH:
+            is_plain = "." not in key
+            if is_plain or not prefix:
+                yield prefix + key
+            if is_plain and isinstance(cell, dict) and prefix.count(".") < _DEPTH:
                 inner.append((f"{prefix}{key}.", cell))
 
 
@@ -114,22 +116,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row(number: int, value: Any, columns: Sequence[str], line: int | None = None) -> Row:
-    """Return an object as a row, anything else as a row with a fault.
-
-    A column `a.b` that the object lacks is the key `b` of the object that it has under `a`.
-    """
+    """Return an object as a row, anything else as a row with a fault."""
     if isinstance(value, dict):
-        inner = ((name, _within(value, name)) for name in columns if name not in value)
-        return Row(number, value | {name: cell for name, cell in inner if cell is not None}, line)
+        return Row(number, with_inner(value, columns), line)
     fault = RowError(f"is no object but a {type(value).__name__}", "write one object per product")
     return Row(number, line=line, fault=fault)
-
-
-def _within(value: Any, name: str) -> Any:
-    """Return what is under the keys that a name joins by dots, None if it is not there."""
-    for key in name.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _check_keys(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:

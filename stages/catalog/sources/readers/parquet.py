@@ -1,7 +1,7 @@
 """Parquet."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.rows import Row, RowError
+from stages.catalog.sources.readers.rows import Row, RowError, with_inner
 from stages.common.errors import InputError
 from stages.common.file_content import open_bytes
 
@@ -28,9 +28,11 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     with _opened(path) as file:
         schema = file.schema_arrow
-        check_columns(path, schema.names, columns)
+        fields = dict(_fields(schema))
+        inner = [name for name in fields if name not in schema.names]
+        check_columns(path, [*schema.names, *inner], columns)
         labels = _label_names(path, schema)
-        is_large = any(_may_hold_images(schema.field(name).type) for name in columns)
+        is_large = any(_may_hold_images(fields[name]) for name in columns)
         size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=list(columns)):
             checked = [
@@ -39,13 +41,23 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             ]
             for cells in pa.RecordBatch.from_arrays(checked, batch.schema.names).to_pylist():
                 number += 1
-                yield _named(Row(number, cells), labels)
+                yield _named(Row(number, with_inner(cells, columns)), labels)
 
 
 def parquet_columns(path: Path, wanted: Sequence[str]) -> list[str]:
-    """Return the names of the columns of a Parquet file."""
+    """Return the names of the columns of a Parquet file, and of those within them."""
     with _opened(path) as file:
-        return file.schema_arrow.names
+        return [name for name, _ in _fields(file.schema_arrow)]
+
+
+def _fields(schema: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the name and the type of each column: `a.b` for the field `b` of a struct `a`."""
+    for field in schema:
+        is_plain = "." not in field.name
+        if is_plain or not prefix:
+            yield prefix + field.name, field.type
+        if is_plain and pa.types.is_struct(field.type):
+            yield from _fields(field.type, f"{prefix}{field.name}.")
 
 
 @contextmanager

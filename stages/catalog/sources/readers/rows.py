@@ -1,6 +1,6 @@
 """What a reader yields for each row of its table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,22 @@ class Row:
     def place(self) -> str:
         """Return where the row is, in words."""
         return f"row {self.number}" + (f" (line {self.line})" if self.line else "")
+
+
+def with_inner(cells: dict[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Return the cells of a row, and those of columns that it has within others.
+
+    A column `a.b` is what has the key `b` in the object under `a`, unless there is a cell `a.b`.
+    """
+    inner = ((name, _within(cells, name)) for name in columns if name not in cells)
+    return cells | {name: cell for name, cell in inner if cell is not None}
+
+
+def _within(value: Any, name: str) -> Any:
+    """Return what is under the keys that a name joins by dots, None if it is not there."""
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 # Reads the file at a path, which must have these columns; a third argument may say how.

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages.catalog.sources.table import columns_of
+
 COLUMNS = ["sku", "name", "description", "manufacturer", "label"]
 
 
@@ -27,6 +29,22 @@ def test_a_folder_is_read_in_the_order_of_its_names(read, tmp_path):
     for name in ("_SUCCESS", ".part-00000.snappy.parquet.crc"):
         (folder / name).write_bytes(b"")
     assert [product.sku for product in read("products.parquet")] == ["1", "2", "3"]
+
+
+def test_what_is_in_a_struct_is_read(read, refusal, tmp_path):
+    structs = [{"name": {"de": "Größe", "en": None}, "a.b": "not to be named"}, None]
+    images = [{"bytes": b"image", "path": "1.jpg"}, {"bytes": None, "path": "2.jpg"}]
+    columns = {"texts": structs, "photo": images, "sku.old": [7, 8], "sku": [1, 2]}
+    write(tmp_path / "a.parquet", **columns)
+    names = {"name": "texts.name.de", "manufacturer": "sku.old"}
+    first, second = read("a.parquet", **names, image_path="photo")
+    assert (first.name, first.manufacturer, second.name) == ("Größe", "7", None)
+    assert "a.parquet" in first.image and second.image.endswith("2.jpg")
+    found = columns_of(tmp_path / "a.parquet")
+    assert {"texts.name.de", "texts.name.en", "sku.old"} <= {*found}
+    assert "texts.a.b" not in found
+    said = refusal("a.parquet", name="texts.name.fr")
+    assert "no column 'texts.name.fr'; it has " in said and "'texts.name.en'" in said
 
 
 def test_a_part_that_lacks_a_column_is_named(refusal, tmp_path):
