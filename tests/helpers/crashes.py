@@ -12,6 +12,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 KEY = "stacks"
+FRAMES = 10  # of each thread, from the innermost: those of pytest are below
 
 
 class CrashReports:
@@ -29,13 +30,19 @@ class CrashReports:
     def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
         """Add the stacks to the report of the test in which a process died."""
         file = self._file(report.node)
-        stacks = file.read_text() if file.exists() else ""
+        stacks = shortened(file.read_text()) if file.exists() else ""
         report.longrepr = (
             f"{report.longrepr}\n{stacks or 'It left no stack: it was killed, or ended itself.'}"
         )
 
     def _file(self, node: WorkerController) -> Path:
         return Path(self._folder.name, node.gateway.id)
+
+
+def shortened(stacks: str) -> str:
+    """Return the innermost frames of each thread, those of the thread that died at the end."""
+    threads = ["\n".join(thread.splitlines()[: FRAMES + 1]) for thread in stacks.split("\n\n")]
+    return "\n\n".join(sorted(threads, key=lambda thread: thread.startswith("Current thread")))
 
 
 def write_stacks(config: pytest.Config) -> None:
