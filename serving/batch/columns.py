@@ -35,9 +35,9 @@ def parse_columns(texts: Sequence[str]) -> dict[str, str]:
 
 
 def likely_columns(model: ModelFile, named: Mapping[str, str]) -> list[str]:
-    """Return the columns that are named, and those of the table that the model was trained on."""
+    """Return the names that columns of a new table may have, by which its header is found."""
     own = (model.table or {}).items()
-    return [*named.values(), *(column for key, column in own if key in KEYS and column)]
+    return [*named.values(), *(column for key, column in own if key in KEYS and column), *KEYS]
 
 
 def choose_columns(

@@ -51,9 +51,9 @@ def test_an_export_in_another_encoding_below_a_title_is_read(tmp_path, run):
     rows = [f"{i};{row['name']};\u201eGröße\u201c" for i, row in enumerate(products(9))]
     text = "\r\n".join(["Unser Laden;;", "Stand: 1.12.;;", "sku;name;description", *rows])
     (tmp_path / "new.csv").write_bytes(text.encode("cp1252"))
-    code, said = run("--column", "name=name")
+    code, said = run()
     assert code == 3 and "description is not UTF-8: 9" in said.out
-    code, said = run("--column", "name=name", "--encoding", "cp1252", "--overwrite")
+    code, said = run("--encoding", "cp1252", "--overwrite")
     assert code == 0 and said.out.startswith("predict: 9 rows: ")
     with pytest.raises(InputError, match=r"--encoding is 'klingon', .* such as cp1252"):
         run("--encoding", "klingon", "--overwrite")
