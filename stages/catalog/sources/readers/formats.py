@@ -62,6 +62,7 @@ def format_of(path: Path) -> Format:
         raise InputError(
             f"{path} cannot be read as a table: the name of a table (data.table.path) has to end "
             f"in {', '.join(FORMATS)}, and may then end in {', '.join(COMPRESSED_ENDINGS)}"
+            + (": if tabs or the like are between its cells, name it .tsv" * (ending == ".txt"))
         )
     return FORMATS[ending]
 

@@ -73,3 +73,4 @@ def test_half_a_pair_in_utf16_is_an_emoji_that_was_cut(read):
 def test_a_file_of_an_unknown_ending_is_refused(refusal, name):
     said = refusal(name, TEXT.encode())
     assert ".csv" in said and ".gz" in said and "data.table.path" in said
+    assert ("name it .tsv" in said) == (name == "products.txt")
