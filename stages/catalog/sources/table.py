@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePath
+from typing import Any
 
 from stages.catalog.image_cells import CellScheme, read_image_cell
 from stages.catalog.settings import TableColumns, TableSettings
@@ -157,8 +158,15 @@ def _texts(
                 text[name] = to_text(cell, " > " if name == settings.label else " ")
         except RowError as error:
             sku = text.get(settings.sku)  # the first column, if there is one
-            raise RowError(f"{name} {error.reason}", error.fix, sku) from None
+            raise RowError(f"{name} {error.reason}", _fix(name, cell, error), sku) from None
     return text
+
+
+def _fix(column: str, cell: Any, error: RowError) -> str:
+    """Return what the user can do about a cell that cannot be read."""
+    if isinstance(cell, dict) and cell:
+        return f"name the column with a key of it, such as {column}.{next(iter(cell))}"
+    return error.fix
 
 
 def _scheme(settings: TableColumns) -> CellScheme:

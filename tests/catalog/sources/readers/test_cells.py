@@ -85,6 +85,9 @@ def test_any_other_object_is_refused_with_its_keys(refusal, column):
     content = json.dumps([row | {column: {"en": "x", "de": "y"}}]).encode()
     said = refusal("products.json", content, image_url="image")
     assert f"row 1: {column} is an object with the keys 'en', 'de'" in said
+    assert f"name the column with a key of it, such as {column}.en" in said
+    lists = json.dumps([row | {column: [{"en": "x"}]}]).encode()
+    assert "write its text into a column" in refusal("products.json", lists, image_url="image")
 
 
 def test_a_date_of_pandas_is_a_date():
