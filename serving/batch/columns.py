@@ -129,6 +129,9 @@ def say_columns(columns: TableColumns, model: ModelFile) -> str:
         )
     if _sees_images(model) and found.keys().isdisjoint(IMAGES):
         words += "; no images: name their column, if there is one, in --column image_path=..."
-    if (texts := fields_read(model)) and found.keys().isdisjoint(texts):
-        words += f"; no texts: name their column, if there is one, in --column {texts[0]}=..."
+    if lacking := [key for key in fields_read(model) if key not in found]:
+        words += (
+            f"; no {' and no '.join(lacking)}: name the column, if there is one, in --column "
+            f"{lacking[0]}=..."
+        )
     return words

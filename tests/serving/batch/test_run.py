@@ -46,6 +46,15 @@ def test_an_input_whose_column_is_not_known_is_said_with_how_to_name_it(tmp_path
     assert "name their column" not in capsys.readouterr().err
 
 
+def test_a_text_whose_column_is_not_known_is_said_beside_one_that_is(tmp_path, predict, capsys):
+    write_csv(tmp_path / "new.csv", [{"Text": row.pop("description")} | row for row in products(2)])
+    predict("new.csv", "text")
+    said = capsys.readouterr().err
+    assert "no description: name the column, if there is one, in --column description=..." in said
+    predict("new.csv", "text", columns={"description": "Text"}, overwrite=True)
+    assert "no description" not in capsys.readouterr().err
+
+
 def test_a_number_that_stands_for_a_sku_is_said(tmp_path, predict, capsys):
     rows = [{"SKU" if key == "sku" else key: row[key] for key in row} for row in products(2)]
     write_csv(tmp_path / "new.csv", rows)
