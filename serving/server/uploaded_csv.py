@@ -16,7 +16,7 @@ _NAMES = {  # of the column that has a text, the preferred one first
     "description": ("description", "long description", "long_description", "text"),
     "manufacturer": ("manufacturer", "brand"),
 }
-_IMAGES = ("image", "image_url", "image url", "image_path", "photo", "picture")
+_IMAGES = ("image", "photo", "picture")  # one of them is in the name of a column of images
 _SEPARATORS = ",;\t|"
 MAX_CELLS = 1_000_000  # that all rows would have, were they as long as the longest
 _HEADER = 100_000  # characters in which the header shows the separator
@@ -58,7 +58,7 @@ def read_uploaded_csv(
             f"Judged without {' and '.join(lacking)}, which the model reads: name the column so, "
             "if there is one."
         )
-    if any(name.strip().casefold() in _IMAGES for name in header):
+    if _names_images(header, own):
         notes.append(
             "Only texts were judged: images that a table names are not fetched here, "
             "python -m serving.predict reads them."
@@ -171,6 +171,15 @@ def _columns(header: Sequence[str], own: Mapping[str, str | None]) -> dict[str, 
             f"{', '.join(map(repr, header[:20]))}: rename the column with the products' names"
         )
     return found
+
+
+def _names_images(header: Sequence[str], own: Mapping[str, str | None]) -> bool:
+    """Return whether a column seems to hold images: one of the training's, or by its name."""
+    trained = [(own.get(key) or "").strip().casefold() for key in ("image_path", "image_url")]
+    plain = [name.strip().casefold() for name in header]
+    return any(
+        name and (name in trained or any(word in name for word in _IMAGES)) for name in plain
+    )
 
 
 def _fault(cells: Sequence[str], width: int, columns: Mapping[str, int]) -> str | None:

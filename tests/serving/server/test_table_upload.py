@@ -152,6 +152,18 @@ def test_images_are_not_fetched_and_a_note_says_so(client):
     assert response.headers["X-Rows"] == "1"
 
 
+@pytest.mark.parametrize("column", ["Bild", "Images", "Image Src", "main_image_url", "photo 1"])
+def test_an_image_column_of_any_shop_or_of_the_training_is_noted(
+    client_with, text_predictor, monkeypatch, column
+):
+    own = {"sku": "sku", "name": "name", "image_path": "Bild", "image_url": None}
+    file = text_predictor.file.model_copy(update={"table": own})
+    monkeypatch.setattr(text_predictor, "file", file)
+    content = f"name,description,{column}\nLamp,bright,x.jpg\n".encode()
+    response = client_with(text_predictor).post("/v1/table", content=content)
+    assert "Only texts were judged" in response.headers["X-Note"]
+
+
 def test_a_table_like_that_of_training_is_read_whole(client_with, text_predictor, monkeypatch):
     own = {"sheet": "name", "sku": "name", "name": "Titel", "description": "Text", "label": "title"}
     file = text_predictor.file.model_copy(update={"table": own})
