@@ -168,7 +168,8 @@ def _columns(header: Sequence[str], own: Mapping[str, str | None]) -> dict[str, 
     if not {"name", "description"} & set(found):
         raise InputError(
             "the table has no column 'name' (or 'title') and no 'description'; it has "
-            f"{', '.join(map(repr, header[:20]))}: rename the column with the products' names"
+            f"{', '.join(map(repr, header[:20]))}: rename the column with the products' names, and "
+            "remove rows above the header"
         )
     return found
 

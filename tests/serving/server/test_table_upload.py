@@ -188,6 +188,11 @@ def test_a_text_that_the_model_reads_and_the_table_lacks_is_named_in_a_note(clie
         (b"", "the table has no rows"),
         (b"name\n", "the table has no rows"),
         (b"sku,price\n1,2\n", "no column 'name' (or 'title') and no 'description'; it has 'sku'"),
+        (
+            b"Our shop,\n\nname,price\nLamp,2\n",
+            "'Our shop', '': rename the column with the products' ",
+        ),
+        (b"Our shop,\n\nname,price\nLamp,2\n", "names, and remove rows above the header"),
         (b"name,Name\n1,2\n", "2 columns 'name': rename one"),
         (b"PK\x03\x04 a workbook", "save it as CSV"),
         (b"\0\1\2\3", "the file is no text"),
