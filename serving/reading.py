@@ -43,6 +43,11 @@ def read_product(
         return Product(error=f"the row is a {type(row).__name__}, not a mapping of {_KEY_LIST}")
     sku, error = _text(row, "sku")
     sku = (sku or "").strip() or None
+    wanted = [*fields] * ("text" in inputs) + ["image"] * ("image" in inputs)
+    if set(wanted).isdisjoint(row) and not set(KEYS).issuperset(row):
+        keys = ", ".join(map(repr, row))
+        unusable = f"the row has the keys {keys} and none of {', '.join(wanted)}: rename its keys"
+        return Product(sku=sku, error=error or unusable)
     texts: dict[str, str] = {}
     if "text" in inputs:
         for key in fields:

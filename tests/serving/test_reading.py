@@ -66,12 +66,18 @@ def test_a_text_may_be_of_any_plain_type(value, text):
         ({"manufacturer": b"\xff\xff"}, "manufacturer is binary and not UTF-8"),
         ({"name": "\udcff"}, "name is not UTF-8"),
         ({"sku": {}}, "sku is an object"),
+        ({"sku": 1, "title": "Lamp"}, "the row has the keys 'sku', 'title' and none of name, desc"),
         ("name", "the row is a str, not a mapping of sku, name"),
         (None, "the row is a NoneType"),
     ],
 )
 def test_a_row_that_cannot_be_read_says_why(row, error):
     assert read_product(row, BOTH, 32).error.startswith(error)
+
+
+def test_a_row_whose_keys_are_known_or_empty_is_a_product_without_an_input():
+    for row in ({}, {"sku": "1"}, {"sku": "1", "manufacturer": "Brand"}):
+        assert read_product(row, BOTH, 32, ["name"]).error is None
 
 
 def test_an_image_is_converted_as_the_pipeline_converts_it(tmp_path):
