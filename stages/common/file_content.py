@@ -27,6 +27,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
+_NO_TEXT = re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0|PAR1\x15")  # workbooks, Parquet
 
 
 def is_encoding(name: str) -> bool:
@@ -67,11 +68,16 @@ def open_text(
     """Open a file as text: as its mark of UTF-8, UTF-16 or UTF-32 says, else in `encoding`.
 
     Without both it is UTF-8. Bytes that cannot be decoded are kept as surrogates, so that the
-    reader can name their row. Raises InputError where the file cannot be decompressed, and where
-    UTF-16 ends within a character.
+    reader can name their row. Raises InputError where the file cannot be decompressed, where it is
+    a workbook or a Parquet file by its first bytes, and where UTF-16 ends within a character.
     """
     with open_bytes(path) as file:
-        head = file.peek(4)
+        head = file.peek(5)
+        if _NO_TEXT.match(head):
+            raise InputError(
+                f"{path} is no text, as its name says, but a workbook or the like: save it as "
+                "text, or name it for what it is, such as .xlsx"
+            )
         marked = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
         chosen = marked or encoding or "utf-8"
         is_wide = codecs.lookup(chosen).name.startswith(("utf-16", "utf-32"))  # of half an emoji

@@ -7,6 +7,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.workbooks import xlsx
 
 TEXT = "sku,name,description,manufacturer,label\n1,Café 日本 😀,b,c,d\n2,x,b,c,d\n"
 COMPRESS = {
@@ -62,6 +63,19 @@ def test_utf16_that_was_cut_off_is_refused(refusal):
 
 def test_utf16_without_its_mark_is_refused(refusal):
     assert "header is not UTF-8" in refusal("products.csv", TEXT.encode("utf-16-le"))
+
+
+@pytest.mark.parametrize("encoding", [None, "cp1252"])
+@pytest.mark.parametrize("name", ["products.csv", "products.tsv", "products.json"])
+def test_a_workbook_or_a_parquet_file_with_the_name_of_a_text_is_called_one(
+    refusal, name, encoding
+):
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"sku": ["1"]}), parquet)
+    old_excel = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 504
+    for content in (xlsx({"Sheet": [["sku"], ["1"]]}), parquet.getvalue(), old_excel):
+        said = refusal(name, content, encoding=encoding)
+        assert f"{name} is no text, as its name says, but a workbook or the like: save" in said
 
 
 def test_half_a_pair_in_utf16_is_an_emoji_that_was_cut(read):
