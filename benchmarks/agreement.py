@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.measure import model_folder
 from stages.common import paths
 from stages.common.tables import PRODUCTS, read_table
 from stages.fusion.model_file import ModelFile
@@ -26,7 +27,7 @@ TOLERANCE = 1e-6
 def main() -> None:
     """Predict for the test products and print how far the answers agree."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("models/best"))
+    parser.add_argument("--model", type=model_folder, default=str(paths.BEST_MODEL))
     model = parser.parse_args().model
     file = ModelFile.load(model)
     if file.is_refit:

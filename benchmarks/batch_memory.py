@@ -41,6 +41,7 @@ TOP = Path(__file__).parents[1]
 KIND = "logistic_regression"
 FIELDS: TextFields = ["name", "name", "description"]
 N_FEATURES, N_COMPONENTS = 16384, 512
+FORMATS = ("csv", "parquet")
 COLUMNS = ("sku", "name", "description")
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     """Predict for each number of rows, and print seconds, rows per second and MiB."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=positive, nargs="+", default=[10_000, 1_000_000])
-    parser.add_argument("--formats", nargs="+", default=["csv", "parquet"])
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     asked = parser.parse_args()
     print(f"{machine()}\n")
     products = list(demo.read(DemoSettings(products=2000), 42))

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--products", type=positive, default=400)
     asked = parser.parse_args()
+    if asked.products < 100:
+        parser.error("--products: 1 % of fewer than 100 is none, give 100 or more")
     print(machine())
     params = load_params()
     images, what = inputs.images(asked.products)
@@ -94,16 +96,18 @@ def put(place: Path, stage: str, given: pa.Table) -> None:
 
 
 def run(place: Path, stage: str, encoder: str) -> float:
-    """Run a stage and return its seconds."""
+    """Run a stage and return its seconds; end with what it said where it fails."""
     start = time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", f"stages.{stage}", "--encoder", encoder],
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(TOP)},
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if done.returncode:
+        raise SystemExit(f"error: stages.{stage} of {encoder} failed:\n{done.stdout}")
     return time.perf_counter() - start
 
 

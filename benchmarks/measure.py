@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from stages.common.errors import InputError
+from stages.fusion.model_file import ModelFile
+
 Rates = dict[str, list[float]]
 
 
@@ -19,6 +22,15 @@ def positive(text: str) -> int:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
+
+
+def model_folder(text: str) -> Path:
+    """Return the folder that an argument names, which must hold a model."""
+    try:
+        ModelFile.load(Path(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> Rates:

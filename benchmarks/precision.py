@@ -10,14 +10,15 @@ class that they are put into, accuracy and macro F1.
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 from tabulate import tabulate
 
-from benchmarks.copies import Clone
+from benchmarks.copies import TOP, Clone
 from benchmarks.measure import machine
 from stages.common.files import read_json
 from stages.common.tables import SPARSE, from_arrow, read_schema, read_table
@@ -29,6 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="edits")
     edits = parser.parse_args().edits
+    try:
+        edit(YAML().load(TOP / "params.yaml"), edits)
+    except (LookupError, TypeError, ValueError, YAMLError):
+        parser.error(f"--set {' '.join(edits)}: give KEY=VALUE, the key as it is in params.yaml")
     print(f"{machine()}\n{' '.join(edits)}\n")
     precisions = [*(["bfloat16"] if has_bfloat16() else []), "int8"]
     with tempfile.TemporaryDirectory() as name:
@@ -42,18 +47,19 @@ def main() -> None:
 
 def built(top: Path, edits: list[str]) -> Path:
     """Run the whole pipeline with edits of params.yaml; return where."""
-
-    def edit(params: Any) -> None:
-        for entry in edits:
-            key, value = entry.split("=", 1)
-            *parents, last = key.split(".")
-            section = params
-            for parent in parents:
-                section = section[parent]
-            section[last] = YAML(typ="safe").load(value)
-
-    Clone(top, edit).repro()
+    Clone(top, lambda params: edit(params, edits)).repro()
     return top
+
+
+def edit(params: Any, edits: Sequence[str]) -> None:
+    """Set keys of params.yaml, each as in data.source=table."""
+    for entry in edits:
+        key, value = entry.split("=", 1)
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = YAML(typ="safe").load(value)
 
 
 def cosines(exact: Path, others: dict[str, Path]) -> dict[str, list[str]]:

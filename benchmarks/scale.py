@@ -39,6 +39,7 @@ from stages.params import load_params
 
 SIZES = {"resnet50": 2048, "convnextv2": 768}
 SEED = 42
+MIN_PRODUCTS = 200
 PREPARED = ("prepare", "download_images", "split")
 CLASSIFIERS = ("logistic_regression", "svm", "random_forest", "mlp")
 
@@ -53,6 +54,8 @@ def main() -> None:
     parser.add_argument("--embed-only", nargs="?", const="small", choices=["small", "ngrams"])
     parser.add_argument("--compute", choices=["local", "ray"], default="local")
     asked = parser.parse_args()
+    if min(asked.products) < MIN_PRODUCTS:
+        parser.error(f"--products: the demo's source draws {MIN_PRODUCTS} or more")
     texts_only = asked.texts_only or asked.embed_only is not None
     what = f"images through the networks up to {asked.embed:,} products"
     print(f"{machine()}\n{'texts only' if texts_only else what}, compute: {asked.compute}\n")

@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from benchmarks import inputs
 from benchmarks.encoders import bare, embed
 from benchmarks.http_client import Client, body_of, send_from_all, server
-from benchmarks.measure import in_turn, machine, positive, ratio, table
+from benchmarks.measure import in_turn, machine, model_folder, positive, ratio, table
 from serving import Predictor
 from serving.encoders import ProductEncoder, load_encoders
 from serving.products import Product
@@ -51,8 +52,8 @@ print(Predictor.load(sys.argv[1]).predict([{"name": "HDMI cable", "image": sys.a
 def main() -> None:
     """Time every way in turn and print medians, 95th percentiles and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=paths.BEST_MODEL)
-    parser.add_argument("--text-model", type=Path, help="a model of text alone, to start")
+    parser.add_argument("--model", type=model_folder, default=str(paths.BEST_MODEL))
+    parser.add_argument("--text-model", type=model_folder, help="a model of text alone, to start")
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--products", type=positive, default=64)
     asked = parser.parse_args()
@@ -89,7 +90,7 @@ def report_one(what: str, ways: SingleWays, count: int, rounds: int) -> None:
                 if number:
                     times[name].append(1000 * (time.perf_counter() - start))
     median = {name: statistics.median(found) for name, found in times.items()}
-    p95 = {name: statistics.quantiles(found, n=20)[-1] for name, found in times.items()}
+    p95 = {name: np.percentile(found, 95) for name, found in times.items()}
     rows = [(name, f"{median[name]:.1f} ms (p95 {p95[name]:.1f})") for name in ways]
     rows += [
         (f"{HTTP} / {name}", f"{median[HTTP] / median[name]:.2f}") for name in (PYTHON, NETWORKS)
