@@ -38,6 +38,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.inputs < MIN_INPUTS:
         parser.error(f"--inputs: int8 takes {MIN_INPUTS} or more")
+    if "float32" not in asked.precisions:
+        parser.error("--precisions: the others are compared with float32, name it too")
     params = load_params()
     shard, images_what = inputs.images(asked.inputs)
     texts, texts_what = inputs.texts(asked.inputs, params)
@@ -64,9 +66,11 @@ def main() -> None:
                 way = f"{name}: {precision}"
                 ways[way] = stage(encoder, Path(place), texts if is_text else shard)
             rates = in_turn(ways, asked.rounds)
-        print(table([(way, figures(way, found)) for way, found in rates.items()]))
-        first, *others = rates
-        rows = [(f"{way} / float32", f"{ratio(rates, way, first):.2f}") for way in others]
+        exact = f"{name}: float32"
+        rows = [(way, figures(way, found)) for way, found in rates.items()]
+        rows += [
+            (f"{way} / float32", f"{ratio(rates, way, exact):.2f}") for way in rates if way != exact
+        ]
         print(table(rows), flush=True)
 
 
