@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -223,6 +224,23 @@ def test_a_project_in_a_folder_of_a_larger_repository_has_a_past_too(tmp_path, m
     assert state_of._json_of(commit, Path("metrics.json")) == {"accuracy": 0.5}
     state_of._fetch(commit, Path("models/a.parquet"), tmp_path / "fetched")
     assert (tmp_path / "fetched/models/a.parquet").read_text() == "predictions"
+
+
+def test_parameters_and_metrics_that_are_the_same_are_no_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    git = ("git", "-c", "user.name=me", "-c", "user.email=me@example.com")
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    Repo.init(".").close()
+    Path("dvc.yaml").write_text("params: [params.yaml]\nmetrics: [metrics.json]\n")
+    Path("params.yaml").write_text("seed: 1\n")
+    Path("metrics.json").write_text('{"accuracy": 0.5}')
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "all"], check=True)
+    assert state_of.params_diff("HEAD") == state_of.metrics_diff("HEAD") == ""
+    Path("params.yaml").write_text("seed: 2\n")
+    Path("metrics.json").write_text('{"accuracy": 0.25}')
+    assert "seed" in state_of.params_diff("HEAD") and "-0.25" in state_of.metrics_diff("HEAD")
 
 
 def test_the_files_are_those_that_the_last_line_names(tmp_path, monkeypatch, capsys):

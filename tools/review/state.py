@@ -85,13 +85,18 @@ def modalities(headline: dict[str, Any]) -> list[str]:
 
 
 def params_diff(commit: str) -> str:
-    """Return the parameters that differ from those of a commit, as a table of Markdown."""
-    return _output("dvc", "params", "diff", commit, "--md").strip()
+    """Return the parameters that differ from those of a commit, as a table of Markdown, if any."""
+    return _rows_of(_output("dvc", "params", "diff", commit, "--md"))
 
 
 def metrics_diff(commit: str) -> str:
-    """Return the metrics that differ from those of a commit, as a table of Markdown."""
-    return _output("dvc", "metrics", "diff", commit, "--md").strip()
+    """Return the metrics that differ from those of a commit, as a table of Markdown, if any."""
+    return _rows_of(_output("dvc", "metrics", "diff", commit, "--md"))
+
+
+def _rows_of(table: str) -> str:
+    """Return a table of Markdown, or nothing where it has no row below its head."""
+    return table.strip() if table.strip().count("\n") > 1 else ""
 
 
 def _known(headline: Any, path: Path) -> dict[str, Any]:
