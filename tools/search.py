@@ -10,6 +10,7 @@ started again goes on with it. The exit code is 1 where a trial failed.
 
 import argparse
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -123,13 +124,15 @@ def read_space(texts: Sequence[str], params: Params) -> Space:
                 low, high = map(float, found.groups())
             except ValueError:
                 low, high = 0, 0
-            if not 0 < low < high:
+            if not 0 < low < high < math.inf:
                 raise InputError(f"--set {text}: a range has a low above 0 and a higher high")
             has_integers = all(end.isdecimal() for end in found.groups())
             is_integer = has_integers and not isinstance(_value(params, key_of(text)), float)
             space[key] = (int(low), int(high)) if is_integer else (low, high)
         else:
             space[key] = _split(values)
+            if not all(space[key]):
+                raise InputError(f"--set {text}: there is nothing before or after a comma")
     return space
 
 

@@ -199,7 +199,10 @@ def test_trials_on_other_products_are_not_mixed_up(pipeline, monkeypatch, file):
     assert len(pipeline.tried) == 2
 
 
-@pytest.mark.parametrize("text", ["svm.C", "svm.C=", "=1:2", "C=0:10", "C=10:1", "C=1:e"])
+@pytest.mark.parametrize(
+    "text",
+    ["svm.C", "svm.C=", "=1:2", "C=0:10", "C=10:1", "C=1:e", "C=1:1e999", "C=1,", "C=,1", "C=1,,2"],
+)
 def test_what_is_no_range_and_no_values_is_refused(pipeline, monkeypatch, text):
     with pytest.raises(InputError, match=f"--set {re.escape(text)}: "):
         start(monkeypatch, "--set", text)
