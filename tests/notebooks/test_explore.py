@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import nbformat
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.copies import Copy
@@ -19,6 +20,7 @@ from helpers.onnx_files import of_bytes
 from helpers.repository import TOP
 from nbclient import NotebookClient
 
+from stages.common.errors import InputError
 from stages.common.files import sha256_of
 
 NOTEBOOK = TOP / "notebooks/explore.ipynb"
@@ -134,6 +136,12 @@ def files(top: Path) -> dict[str, tuple[int, str]]:
     }
 
 
+def cell_of(name: str) -> str:
+    """Return the code of a cell."""
+    (cell,) = (cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.id == name)
+    return cell.source
+
+
 def outputs(notebook: nbformat.NotebookNode, cell: str | None = None) -> list:
     """Return the outputs of a cell, or of all cells."""
     return [
@@ -202,14 +210,51 @@ def test_names_of_a_catalogue_are_no_markup(executed):
 
 
 def test_classes_that_are_numbers_keep_their_zeros_among_the_mistakes(tmp_path):
-    (cell,) = (cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.id == "errors")
     table = tmp_path / "evaluation/confused_pairs.csv"
     table.parent.mkdir()
     table.write_text("label,prediction,products\n007,0010,3\n", encoding="utf-8")
     displayed: list[pd.DataFrame] = []
     names = {"pd": pd, "paths": SimpleNamespace(PLOTS=tmp_path), "display": displayed.append}
-    exec(cell.source, names | {"Image": lambda filename: None})
+    exec(cell_of("errors"), names | {"Image": lambda filename: None})
     assert displayed[0].iloc[0].tolist() == ["007", "0010", "3"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_product_that_a_model_did_not_test_is_said_to_be_untested():
+    tested = {
+        "image": pd.DataFrame({"sku": ["1"], "top3": [["a", "b", "c"]]}),
+        "text": pd.DataFrame({"sku": ["2"], "top3": [["c", "b", "a"]]}),
+    }
+    names = {
+        "pd": pd,
+        "paths": SimpleNamespace(METRICS=Path(), PREDICTIONS=Path()),
+        "modalities": list(tested),
+        "read_json": lambda file: {name: {"model": "svm"} for name in tested},
+        "read_table": lambda file: pa.Table.from_pandas(tested[file.stem.partition("-")[0]]),
+        "sku": "2",
+        "row": {"label": "c"},
+    }
+    exec(cell_of("top3"), names)
+    assert names["table"].loc["text-svm"].tolist() == ["c", "b", "a"]
+    untested = names["table"].loc["image-svm"].tolist()
+    assert untested == ["not tested: no test product, or an input is missing", "", ""]
+
+
+@pytest.mark.parametrize("given", ["'nothing'", "7"])
+def test_a_sku_that_no_product_has_is_refused_in_a_line(given):
+    names = {
+        "products": pd.DataFrame({"sku": ["7"], "has_image": [True]}),
+        "paths": SimpleNamespace(METRICS=Path(), PREDICTIONS=Path()),
+        "read_json": lambda file: {"best_model": "text-svm"},
+        "read_table": lambda file: pa.table({"sku": ["7"]}),
+        "InputError": InputError,
+    }
+    lines = [
+        f"sku = {given}" if line.startswith("sku = ") else line
+        for line in cell_of("product").splitlines()
+    ]
+    with pytest.raises(InputError, match=f"no product has the sku {given}: .* in quotes"):
+        exec("\n".join(lines), names)
 
 
 def test_where_nothing_is_built_it_says_what_to_run(tmp_path):
