@@ -142,3 +142,9 @@ def test_a_venv_whose_python_is_the_one_that_it_was_made_with_stays(real_venv):
     packages = real_venv / f".venv/lib/python{version}/site-packages"
     (packages / "pip").mkdir(parents=True)
     assert "ran" in make_run(real_venv).stdout.splitlines()
+
+
+def test_what_make_torture_runs_can_be_collected():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "tests/torture"]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

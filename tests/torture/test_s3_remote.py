@@ -32,7 +32,7 @@ REMOTES = TOP / "docs/remotes.md"
 SOURCES = TOP / "docs/data-sources.md"
 (ROW,) = re.findall(r"^\| Amazon S3.*$", text_of(REMOTES), re.MULTILINE)
 ADD, MODIFY, INSTALL = map(shlex.split, re.findall(r"`([^`]+)`", ROW))
-PUSH, PULL = map(shlex.split, commands(REMOTES))
+PUSH, PULL = map(shlex.split, commands(REMOTES)[:2])
 LIMIT_S, NEXT_LIMIT_S = 420, 30
 
 
