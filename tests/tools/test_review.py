@@ -222,6 +222,8 @@ def test_a_project_in_a_folder_of_a_larger_repository_has_a_past_too(tmp_path, m
     git("commit", "--quiet", "--message", "all")
     commit = git("rev-parse", "HEAD").strip()
     assert state_of._json_of(commit, Path("metrics.json")) == {"accuracy": 0.5}
+    with pytest.raises(InputError, match="name a commit that has built results"):
+        state_of._json_of(commit, Path("headline.json"))
     state_of._fetch(commit, Path("models/a.parquet"), tmp_path / "fetched")
     assert (tmp_path / "fetched/models/a.parquet").read_text() == "predictions"
 

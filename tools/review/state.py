@@ -112,8 +112,9 @@ def _known(headline: Any, path: Path) -> dict[str, Any]:
 
 
 def _json_of(commit: str, path: Path) -> Any:
+    text = _git("show", f"{commit}:./{path}")
     try:
-        return json.loads(_git("show", f"{commit}:./{path}"))
+        return json.loads(text)
     except ValueError:
         raise InputError(f"{path} of {commit[:7]} is no JSON: rebuild it there") from None
 
