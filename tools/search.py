@@ -90,7 +90,10 @@ def search(asked: argparse.Namespace, space: Space, params: Params) -> None:
     if results := [Result(**each.user_attrs) for each in trials(study, "COMPLETE")]:
         print(table(results[:SHOWN]))
     if failed := trials(study, "FAIL"):
-        raise InputError(f"{len(failed)} of {len(study.trials)} trials failed")
+        count = len(study.trials)
+        if len(failed) == count:  # it has found nothing, and would refuse what mends the command
+            asked.study.unlink()
+        raise InputError(f"{len(failed)} of {count} trials failed")
 
 
 def check_model(model: str | None, params: Params) -> None:

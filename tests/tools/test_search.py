@@ -100,6 +100,14 @@ def test_without_a_model_the_best_of_all_counts(pipeline, monkeypatch, capsys):
     assert "text-mlp" in capsys.readouterr().out.splitlines()[2]
 
 
+def test_a_command_that_failed_at_once_can_be_mended(pipeline, monkeypatch):
+    pipeline.broken = {0}
+    with pytest.raises(InputError, match="1 of 1 trials failed"):
+        start(monkeypatch, "--trials", "2", "--set", "svm.c=1:10")
+    start(monkeypatch, "--trials", "2", "--set", "svm.C=1:10")
+    assert [set(tried) for tried in pipeline.tried] == [{"svm.c"}, {"svm.C"}, {"svm.C"}]
+
+
 def test_a_second_search_goes_on_with_the_study(pipeline, monkeypatch):
     start(monkeypatch, "--trials", "4", *SVM)
     start(monkeypatch, "--trials", "6", *SVM)
