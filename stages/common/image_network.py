@@ -1,5 +1,6 @@
 """Image networks of Transformers: from pixels to one vector of each image."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,22 @@ def load_image_module(folder: Path) -> Any:
 
 
 def load_processor(folder: Path) -> Any:
-    """Load the image processor in `folder`."""
-    from transformers import AutoImageProcessor
+    """Load the image processor in `folder`.
 
+    For DINOv3's, which would need torchvision, ViT's is taken: it has the same settings and steps,
+    but rounds what it resizes to whole bytes.
+    """
+    from transformers import AutoImageProcessor, ViTImageProcessorPil
+
+    if _processor_type(folder).startswith("DINOv3ViTImageProcessor"):
+        return huggingface.from_folder(ViTImageProcessorPil, folder)
     return huggingface.from_folder(AutoImageProcessor, folder, backend="pil")
+
+
+def _processor_type(folder: Path) -> str:
+    """Return the class that the image processor in `folder` is of, if its file says so."""
+    try:
+        config = json.loads((folder / "preprocessor_config.json").read_bytes())
+        return str(config["image_processor_type"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return ""  # Transformers says what is wrong with the file

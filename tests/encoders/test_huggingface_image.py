@@ -25,6 +25,7 @@ NETWORKS = {
     "vit": {**SMALL, "intermediate_size": 64, "image_size": 64, "initializer_range": 0.3},
     "dinov2": {**SMALL, "image_size": 64, "patch_size": 16, "initializer_range": 0.3},
     "resnet": {**SIZES, "embedding_size": 8, "depths": [1, 1, 1, 1]},
+    "dinov3_vit": {**SMALL, "intermediate_size": 64, "num_register_tokens": 4},  # as published ones
 }
 
 
@@ -336,6 +337,29 @@ def test_images_of_any_stored_size_are_resized_to_what_the_network_takes(
         assert cosines(found, encoded(encoder, fit)).min() > 0.99
     else:
         assert np.array_equal(found, encoded(encoder, fit))
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_dinov3_as_it_is_published_needs_no_torchvision(tmp_path, images, transformers, backend):
+    import torch
+
+    transformers.set_seed(1)
+    network = network_of("dinov3_vit").eval()
+    network.save_pretrained(tmp_path)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    processor = {
+        "image_processor_type": "DINOv3ViTImageProcessorFast",
+        **{"do_center_crop": None, "crop_size": None, "do_resize": True, "resample": 2},
+        **{"size": {"height": 224, "width": 224}, "do_rescale": True, "rescale_factor": 1 / 255},
+        **{"do_normalize": True, "image_mean": mean, "image_std": std},
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    encoder = huggingface_image.load(settings_for(tmp_path), tmp_path, Backend(backend, "float32"))
+    fit = np.stack([resize(image, 224, 224) for image in images])
+    pixels = ((fit / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
+    with torch.inference_mode():
+        wanted = network(torch.tensor(pixels)).pooler_output.numpy()
+    assert agree(encoded(encoder, list(fit)), wanted)
 
 
 def test_a_processor_that_pads_is_still_its_own(tmp_path, images, transformers):
