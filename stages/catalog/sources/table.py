@@ -16,7 +16,7 @@ from stages.catalog.sources.readers.cell_text import to_text
 from stages.catalog.sources.readers.formats import Format, files_of, format_of
 from stages.catalog.sources.readers.image_cell import embedded_items, to_image_text
 from stages.catalog.sources.readers.json_objects import check_json_lines, read_json_lines
-from stages.catalog.sources.readers.rows import Row, RowError
+from stages.catalog.sources.readers.rows import Row, RowError, listed
 from stages.common.errors import InputError
 from stages.common.image_ref import EmbeddedImage, ImageRef, is_url
 
@@ -164,8 +164,9 @@ def _texts(
 
 def _fix(column: str, cell: Any, error: RowError) -> str:
     """Return what the user can do about a cell that cannot be read."""
-    if isinstance(cell, dict) and cell:
-        return f"name the column with a key of it, such as {column}.{next(iter(cell))}"
+    for one in listed(cell):
+        if isinstance(one, dict) and one:
+            return f"name the column with a key of it, such as {column}.{next(iter(one))}"
     return error.fix
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.catalog.sources.readers.columns import check_columns
-from stages.catalog.sources.readers.rows import Row, RowError, with_inner
+from stages.catalog.sources.readers.rows import Row, RowError, listed, with_inner
 from stages.common.errors import InputError
 from stages.common.file_content import open_text
 
@@ -31,13 +31,9 @@ def json_columns(path: Path, wanted: Sequence[str], encoding: str | None = None)
     if not isinstance(content, dict):
         return _keys(content if isinstance(content, list) else [])
     header = content.get("columns")
-    parts = (part for value in content.values() for part in _listed(value))
+    parts = (part for value in content.values() for part in listed(value))
     names = [*(header if isinstance(header, list) else []), *content, *_keys(parts)]
     return list(dict.fromkeys(name for name in names if isinstance(name, str)))
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _keys(objects: Iterable[Any]) -> list[str]:
@@ -48,15 +44,15 @@ def _keys(objects: Iterable[Any]) -> list[str]:
 
 
 def _names(value: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the keys of an object, and `a.b` for those of an object that it has."""
+    """Yield the keys of an object, and `a.b` for those of an object or of a list of them in it."""
     inner: list[tuple[str, Mapping[str, Any]]] = [("", value)]
     for prefix, one in inner:
         for key, cell in one.items():
             is_plain = "." not in key
             if is_plain or not prefix:
                 yield prefix + key
-            if is_plain and isinstance(cell, dict) and prefix.count(".") < _DEPTH:
-                inner.append((f"{prefix}{key}.", cell))
+            if is_plain and prefix.count(".") < _DEPTH:
+                inner += ((f"{prefix}{key}.", one) for one in listed(cell) if isinstance(one, dict))
 
 
 def _content(path: Path, encoding: str | None) -> Any:

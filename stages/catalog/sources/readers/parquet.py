@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     with _opened(path) as file:
         schema = file.schema_arrow
-        fields = dict(_fields(schema))
+        fields = {field.name: field for field in _fields(schema)}
         inner = [name for name in fields if name not in schema.names]
         check_columns(path, [*schema.names, *inner], columns)
         labels = _label_names(path, schema)
-        is_large = any(_may_hold_images(fields[name]) for name in columns)
+        is_large = any(_may_hold_images(fields[name].type) for name in columns)
         size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
-        for batch in file.iter_batches(batch_size=size, columns=list(columns)):
+        sources = list(dict.fromkeys(fields[name].source for name in columns))
+        for batch in file.iter_batches(batch_size=size, columns=sources):
             checked = [
                 _checked(cells, f"{path}, rows from {number + 1:,}, {name}")
                 for name, cells in zip(batch.schema.names, batch.columns, strict=True)
@@ -47,17 +49,33 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def parquet_columns(path: Path, wanted: Sequence[str]) -> list[str]:
     """Return the names of the columns of a Parquet file, and of those within them."""
     with _opened(path) as file:
-        return [name for name, _ in _fields(file.schema_arrow)]
+        return [field.name for field in _fields(file.schema_arrow)]
 
 
-def _fields(schema: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
-    """Yield the name and the type of each column: `a.b` for the field `b` of a struct `a`."""
+@dataclass(frozen=True)
+class _Field:
+    """A column, or one within another; `source` names what is read of the file to get it."""
+
+    name: str
+    type: pa.DataType
+    source: str
+
+
+def _fields(
+    schema: Iterable[pa.Field], prefix: str = "", source: str | None = None
+) -> Iterator[_Field]:
+    """Yield each column: `a.b` for the field `b` of a struct `a`, or of a list `a` of structs.
+
+    Parquet names what is in a list in other ways, so that of `source`, a list, all is read.
+    """
     for field in schema:
-        is_plain = "." not in field.name
+        name, is_plain = prefix + field.name, "." not in field.name
         if is_plain or not prefix:
-            yield prefix + field.name, field.type
-        if is_plain and pa.types.is_struct(field.type):
-            yield from _fields(field.type, f"{prefix}{field.name}.")
+            yield _Field(name, field.type, source or name)
+        is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        inner = field.type.value_type if is_list else field.type
+        if is_plain and pa.types.is_struct(inner):
+            yield from _fields(inner, f"{name}.", source or (name if is_list else None))
 
 
 @contextmanager

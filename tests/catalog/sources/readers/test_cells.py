@@ -87,7 +87,9 @@ def test_any_other_object_is_refused_with_its_keys(refusal, column):
     assert f"row 1: {column} is an object with the keys 'en', 'de'" in said
     assert f"name the column with a key of it, such as {column}.en" in said
     lists = json.dumps([row | {column: [{"en": "x"}]}]).encode()
-    assert "write its text into a column" in refusal("products.json", lists, image_url="image")
+    assert f"such as {column}.en" in refusal("products.json", lists, image_url="image")
+    empty = json.dumps([row | {column: {}}]).encode()
+    assert "write its text into a column" in refusal("products.json", empty, image_url="image")
 
 
 def test_a_date_of_pandas_is_a_date():

@@ -46,6 +46,34 @@ def test_what_is_in_an_object_within_an_object_is_read(read, refusal, tmp_path, 
     assert "'texts.name.fr'" in said
 
 
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_what_is_in_a_list_of_objects_is_read_as_woocommerce_writes_it(
+    read, refusal, tmp_path, ending
+):
+    rows = [
+        {
+            "sku": "a",
+            "categories": [{"id": 1, "name": "Home"}, {"id": 2, "name": "Lamps"}],
+            "images": [{"id": 7, "src": "https://shop/1.jpg"}, {"id": 8, "src": None}],
+            "variants": [{"options": [{"color": "red"}, {"color": "blue"}]}, {"options": []}],
+        },
+        {"sku": "b", "categories": [], "images": [], "variants": ["none"]},
+    ]
+    lines = map(json.dumps, rows)
+    text = f"[{','.join(lines)}]" if ending == "json" else "\n".join(lines)
+    names = {"label": "categories.name", "name": "variants.options.color", "manufacturer": None}
+    names = {**names, "description": "categories.id", "image_url": "images.src"}
+    first, second = read(f"a.{ending}", text.encode(), **names)
+    assert (first.label, first.name, first.description) == ("Home > Lamps", "red blue", "1 2")
+    assert first.image == "https://shop/1.jpg"
+    assert (second.label, second.name, second.image) == (None, None, None)
+    assert {"categories.name", "variants.options.color"} <= set(
+        columns_of(tmp_path / f"a.{ending}")
+    )
+    said = refusal(f"a.{ending}", **names | {"label": "categories"})
+    assert "is an object" in said and "such as categories.id" in said
+
+
 def test_columns_of_lists_are_read(read):
     products = read("products.json", json.dumps(FRAME.to_dict("list")).encode())
     assert [product.name for product in products] == FRAME["name"].to_list()

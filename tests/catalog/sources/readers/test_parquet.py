@@ -47,6 +47,19 @@ def test_what_is_in_a_struct_is_read(read, refusal, tmp_path):
     assert "no column 'texts.name.fr'; it has " in said and "'texts.name.en'" in said
 
 
+def test_what_is_in_a_list_of_structs_is_read(read, refusal, tmp_path):
+    categories = [[{"id": 1, "name": "Home"}, {"id": 2, "name": "Lamps"}], []]
+    shop = [{"images": [{"src": "https://shop/1.jpg", "alt": "x"}]}, None]
+    write(tmp_path / "a.parquet", sku=["a", "b"], categories=categories, shop=shop)
+    names = {"label": "categories.name", "description": "categories.id"}
+    first, second = read("a.parquet", **names, image_url="shop.images.src")
+    assert (first.label, first.description) == ("Home > Lamps", "1 2")
+    assert first.image == "https://shop/1.jpg"
+    assert (second.label, second.image) == (None, None)
+    assert {"categories.name", "shop.images.alt"} <= {*columns_of(tmp_path / "a.parquet")}
+    assert "such as categories.id" in refusal("a.parquet", label="categories")
+
+
 def test_a_part_that_lacks_a_column_is_named(refusal, tmp_path):
     write(tmp_path / "parts/a.parquet")
     pq.write_table(pa.table({"sku": ["1"]}), tmp_path / "parts/b.parquet")
