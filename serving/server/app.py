@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from serving.server.bodies import read_predict_request
 from serving.server.errors import Refusal, response_to_wrong_option
 from serving.server.guard import Guard, HungUp
+from serving.server.head import HeadAsGet
 from serving.server.metrics import HUNG_UP, MeasuredApp
 from serving.server.openapi import REFUSALS, request_body, routes_page
 from serving.server.page import mount_page
@@ -62,6 +63,7 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, response_to_wrong_option)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(MeasuredApp, metrics=service.metrics)
+    app.add_middleware(HeadAsGet)
     return app
 
 

@@ -47,6 +47,12 @@ def test_a_body_in_chunks_is_read_and_one_that_is_too_large_refused(port):
     assert b"100,000 bytes" in answer
 
 
+def test_an_answer_to_head_has_its_length_and_no_body(port):
+    answer = send(port, b"HEAD /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 15" in answer and answer.endswith(b"\r\n\r\n")
+
+
 def test_a_client_that_asks_before_it_sends_is_refused_at_once(port):
     head = HEAD + b"Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n"
     answer = send(port, head)

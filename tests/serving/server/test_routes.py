@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from helpers.models import LABELS, THRESHOLDS
 
 from serving.server.schemas import RequestProduct
@@ -17,6 +18,15 @@ def test_labels_say_what_the_model_knows_and_promises(client, predictor):
 
 def test_health_is_said(client):
     assert client.get("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/metrics", "/docs", "/openapi.json", "/v1/labels"]
+)
+def test_a_probe_may_ask_with_head(client, path):
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"] == client.get(path).headers["Content-Type"]
 
 
 def test_metrics_count_requests_products_and_batches(client_with):
@@ -89,5 +99,6 @@ def test_openapi_has_both_bodies_and_every_answer(client):
 def test_other_paths_and_methods_are_refused_in_json(client):
     assert client.get("/nothing").json() == {"detail": "Not Found"}
     assert client.get("/v1/predict").status_code == 405
+    assert client.head("/v1/predict").status_code == 405
     for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/v1/..%2f..%2fetc/passwd"):
         assert client.get(path).status_code == 404
