@@ -1,5 +1,6 @@
 """The bodies of requests: JSON or a form, checked and as one type."""
 
+import codecs
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -32,8 +33,9 @@ async def read_predict_request(request: Request, service: Service) -> PredictReq
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == JSON:
-            read = partial(PredictRequest.model_validate_json, await request.body())
-            return read() if len(await request.body()) < SMALL else await service.in_thread(read)
+            body = (await request.body()).removeprefix(codecs.BOM_UTF8)  # as PowerShell writes it
+            read = partial(PredictRequest.model_validate_json, body)
+            return read() if len(body) < SMALL else await service.in_thread(read)
         if kind == FORM:
             _check_form(request.headers["content-type"], await request.body())
             return PredictRequest.model_validate(await _form(request))

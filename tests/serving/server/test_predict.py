@@ -1,6 +1,7 @@
 """What /v1/predict answers to good products and bad ones."""
 
 import base64
+import codecs
 import gzip
 import io
 
@@ -98,6 +99,17 @@ def test_images_are_refused_by_bytes_and_by_pixels(client_with):
     assert wide["image_error"] == "more than 1 megapixels"
     assert heavy["image_error"] == "more than 9,000 bytes"
     assert (good["image_error"], wide["label"], heavy["label"]) == (None, "Lamps", "Lamps")
+
+
+def test_json_may_have_a_byte_order_mark_as_powershell_writes_it(client):
+    body = b'{"products": [{"name": "Lamp"}]}'
+    json_type = {"Content-Type": "application/json"}
+    answers = [
+        client.post(PREDICT, content=content, headers=json_type)
+        for content in (body, codecs.BOM_UTF8 + body)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
 
 
 def test_a_form_has_one_product_and_its_file(client, predictor):
