@@ -24,7 +24,7 @@ export function showProblem(element, message) {
 
 // Show the answer for a product that was to be judged at an accuracy, by a model that sees `inputs`.
 export function showAnswer(prediction, accuracy, inputs) {
-  showProblem($("problem"), prediction.error ? `This product cannot be judged: ${prediction.error}` : "");
+  showProblem($("problem"), prediction.error ? unjudged(prediction) : "");
   $("said").replaceChildren(...(prediction.error ? [] : [decision(prediction, accuracy)]));
   $("result").hidden = Boolean(prediction.error);
   $("top").replaceChildren(...prediction.top.map(bar));
@@ -39,6 +39,15 @@ export function clearAnswer() {
   $("said").replaceChildren();
   showProblem($("problem"), "");
   $("empty").hidden = $("result").hidden = $("alike").hidden = true;
+}
+
+function unjudged({ error, image_error }) {
+  const why = `This product cannot be judged: ${error}`;
+  return image_error ? `${why}. ${unusable(image_error)}` : why;
+}
+
+function unusable(reason) {
+  return `The image could not be used: ${reason}`;
 }
 
 function decision({ decision, label, probability }, accuracy) {
@@ -79,7 +88,7 @@ function said(input, prediction) {
 
 function notes({ missing, image, text, image_error }) {
   const found = [];
-  if (image_error) found.push(`The image could not be used: ${image_error}`);
+  if (image_error) found.push(unusable(image_error));
   else if (missing.includes("image")) found.push("Judged without an image: the answer may be less sure.");
   if (missing.includes("text")) found.push("Judged without a text: the answer may be less sure.");
   if (image && text && image.label !== text.label) found.push("Image and text do not agree.");

@@ -108,6 +108,8 @@ def test_what_is_wrong_is_said_in_words(tab):
     classify(tab, "Lamp 3")
     expect(tab.locator("#missing")).to_contain_text("The image could not be used")
     expect(tab.get_by_role("alert")).to_have_count(0)
+    classify(tab, "")
+    expect(tab.get_by_role("alert")).to_contain_text("The image could not be used: text")
 
 
 def test_a_name_is_never_read_as_html(tab):
