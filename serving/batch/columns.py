@@ -73,10 +73,7 @@ def choose_columns(
     known = {key: named.get(key) or own.get(key) for key in KEYS}
     known = {key: name for key, name in known.items() if name in found}
     wanted = fields_read(model) + [*IMAGES] * _sees_images(model)
-    chosen = {
-        key: known.get(key, key if key in found and key not in known.values() else None)
-        for key in ("sku", *wanted)
-    }
+    chosen = {key: known.get(key) or _by_name(key, found, known) for key in ("sku", *wanted)}
     _keep_one_image(chosen, named, own, archive)
     if not any(chosen.get(key) for key in wanted):
         raise InputError(
@@ -91,6 +88,15 @@ def choose_columns(
     columns = dict.fromkeys(KEYS) | chosen
     in_archive = archive if chosen.get("image_path") else None
     return TableColumns(sheet=sheet, encoding=encoding, label=None, archive=in_archive, **columns)
+
+
+def _by_name(key: str, found: Sequence[str], known: Mapping[str, str | None]) -> str | None:
+    """Return `key` where that is a column which is not known to hold something else.
+
+    SKUs are still SKUs where files of images are named by them.
+    """
+    others = [name for what, name in known.items() if (key, what) != ("sku", "image_path")]
+    return key if key in found and key not in others else None
 
 
 def _sees_images(model: ModelFile) -> bool:

@@ -66,6 +66,11 @@ def test_a_column_that_holds_one_thing_is_not_read_as_another_by_its_name(choose
     }
 
 
+def test_skus_that_name_the_files_of_images_are_still_read_as_skus(choose):
+    wanted = {"sku": "sku", "name": "name", "image_path": "sku"}
+    assert choose(["sku", "name"], ["image_path=sku"]) == wanted
+
+
 def test_a_text_that_the_model_was_trained_without_is_left_out_or_refused(choose):
     found, own = ["title", "description"], OWN | {"description": None}
     assert choose(found, own=own) == {"name": "title"}
