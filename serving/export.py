@@ -10,6 +10,7 @@ from pathlib import Path
 
 from serving.encoders import settings_of
 from serving.weights import find_weights
+from serving.whole import check_files
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.files import DESKTOP_FILES, atomic_folder
@@ -39,7 +40,7 @@ def export(model: Path, folder: Path) -> None:
         raise InputError(f"{folder} has files and is no model: name another folder")
     if Path.cwd().is_relative_to(target):  # whoever works there would be left in a removed folder
         raise InputError(f"{folder} is where you are, and would be replaced: name another folder")
-    file.check_sums(model)
+    check_files(file, model)
     with atomic_folder(folder) as new:
         for place in [model / file.folder, *(model / file.folder).rglob("*")]:
             if place.is_dir():

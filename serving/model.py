@@ -15,6 +15,7 @@ from serving.answers import Neighbor
 from serving.encoders import ProductEncoder, load_encoders
 from serving.neighbors import NeighborIndex
 from serving.products import Product
+from serving.whole import check_files
 from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
 from stages.common.per_process import PerProcess
@@ -69,7 +70,7 @@ class ServedModel:
     def load(cls, folder: Path, backend: str, precision: str) -> Self:
         """Load the model in `folder`; raises InputError where something is missing or damaged."""
         file = ModelFile.load(folder)
-        file.check_sums(folder)
+        check_files(file, folder)
         fitted = load_fitted(folder / file.folder)
         is_like = fitted.classes == file.labels and fitted.inputs == _inputs(file)
         if not is_like or not file.blocks.keys() <= fitted.preprocessor.means.keys():

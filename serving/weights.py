@@ -9,7 +9,13 @@ from stages.common.errors import InputError
 from stages.common.files import atomic_folder, remove_leftovers
 from stages.encoders.base import module_of
 from stages.encoders.settings import EncoderSettings
-from stages.encoders.weights.manifest import Manifest, is_intact, read_manifest, write_manifest
+from stages.encoders.weights.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    is_intact,
+    read_manifest,
+    write_manifest,
+)
 from stages.encoders.weights.obtain import obtain_weights
 from stages.fusion.model_file import ENCODERS, SavedEncoder, SavedWeights
 
@@ -28,7 +34,7 @@ def find_weights(
     if wanted.kind == "none":
         return place
     if place.is_dir():
-        manifest = read_manifest(place)
+        manifest = _packaged_manifest(place)
         _check(name, str(place), manifest, wanted)
         if not is_intact(place, manifest):
             raise InputError(f"the files in {place} are not those of its manifest: copy them anew")
@@ -45,6 +51,15 @@ def find_weights(
         manifest = _obtain(name, settings, wanted, place, seed)
         _check(name, manifest.origin, manifest, wanted)
     return place
+
+
+def _packaged_manifest(place: Path) -> Manifest:
+    try:
+        return read_manifest(place)
+    except InputError:  # which says how the pipeline fetches weights, and there may be none here
+        raise InputError(
+            f"{place / MANIFEST_FILE} is missing or damaged: copy the model anew"
+        ) from None
 
 
 def _check(name: str, origin: str, found: Manifest, wanted: SavedWeights) -> None:

@@ -178,6 +178,15 @@ def test_a_damaged_file_is_refused(model_folders, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+def test_a_model_that_was_copied_in_part_is_not_exported(model_folders, tmp_path):
+    partial = tmp_path / "partial"
+    export(model_folders["multimodal"], partial)
+    (partial / "fold-1/text/model.skops").unlink()
+    with pytest.raises(InputError, match=r"text/model\.skops is not there: copy the model anew"):
+        export(partial, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_written_over_but_a_model(model_folders, tmp_path):
     (tmp_path / "notes.txt").write_text("keep me")
     with pytest.raises(InputError, match="has files and is no model"):

@@ -16,6 +16,7 @@ from serving import Predictor
 from serving.export import export
 from stages.common.errors import InputError
 from stages.encoders.weights import obtain
+from stages.fusion.model_file import ModelFile
 
 
 @pytest.fixture
@@ -189,9 +190,20 @@ def test_an_encoder_of_an_unknown_kind_is_refused(copy, kind):
     "name",
     ["fusion.json", "preprocessing.safetensors", "both/model.skops", "text/model.skops"],
 )
-def test_a_part_that_is_missing_is_named(copy, name):
+def test_a_part_that_is_missing_is_named_and_to_be_copied_anew(copy, name):
+    ModelFile.load(copy).with_sums(copy).save(copy)  # as it is packaged
     (copy / "fold-1" / name).unlink()
-    with pytest.raises(InputError, match="fold-1"):
+    with pytest.raises(InputError, match=rf"fold-1/{name} is not there: copy the model anew"):
+        Predictor.load(copy)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_an_encoder_without_its_manifest_is_to_be_copied_anew(copy, content):
+    manifest = copy / "encoders" / "colour" / "manifest.json"
+    manifest.unlink()
+    if content is not None:
+        manifest.write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest\.json is missing or damaged: copy the model"):
         Predictor.load(copy)
 
 
