@@ -20,6 +20,7 @@ from stages.common.errors import InputError, without_secrets
 from stages.common.files import LOCK, atomic_file
 
 FOLDER = "predict"  # of the cache
+NO_STORES = ("http", "https", "ftp", "sftp")  # schemes that people try
 PIECE = 2**20  # bytes that are copied at a time
 RETRY_S = 60  # that Google's store is asked again; Arrow would take a quarter of an hour
 
@@ -91,6 +92,11 @@ def _open(url: str) -> tuple[FileSystem, str]:
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if ":" in user or (at and scheme == "s3"):  # abfs:// has a container there
         raise InputError(f"a URL of {scheme}:// has a user or password in it: leave them out")
+    if scheme.lower() in NO_STORES:
+        raise InputError(
+            f"{without_secrets(url)} is at no object store (s3://, gs:// or abfs://): download the "
+            "table, or write to a file, and name that"
+        )
     limit = f"?retry_limit_seconds={RETRY_S}" if scheme == "gs" and "?" not in rest else ""
     with _explained(url, "reached"):
         return FileSystem.from_uri(url + limit)

@@ -91,7 +91,13 @@ def test_an_output_that_is_there_is_replaced_only_if_asked(run, store):
     ("table", "output", "said"),
     [
         ("file:///no/such.csv", "o.csv", r"file:///no/such\.csv is not there: name the table"),
-        ("ftp://host/new.csv", "o.csv", r"ftp://host/new\.csv cannot be reached .*see its name"),
+        ("abc://host/new.csv", "o.csv", r"abc://host/new\.csv cannot be reached .*see its name"),
+        (
+            "https://host/a.csv?key=secret",
+            "o.csv",
+            r"^https://host/a\.csv is at no .*: download the",
+        ),
+        ("new.csv", "http://host/out.csv", r"^http://host/out\.csv is at no .* write to a file"),
         ("s3://me:topsecret@shop/a.csv", "o.csv", r"a URL of s3:// has a user or password in it"),
         (
             "abfs://c@a.dfs.core.windows.net/a.csv?client_secret=topsecret&x=1",
