@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,12 @@ class Predictor:
         damaged or lacks its encoders' weights.
         """
         return cls(ServedModel.load(Path(folder), backend, precision))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: its networks are compiled for this process."""
+        raise TypeError(
+            "a Predictor cannot be pickled or copied: call Predictor.load in each process"
+        )
 
     @property
     def remote_encoders(self) -> list[str]:

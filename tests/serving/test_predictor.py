@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -360,6 +361,13 @@ def test_a_table_without_rows_has_the_column_of_neighbours_as_well(predictor):
         found = predictor.predict(table, neighbors=2)
         names = found.column_names if isinstance(found, pa.Table) else [*found.columns]
         assert names == [*SCHEMA.names, "neighbors"]
+
+
+def test_one_that_is_sent_to_another_process_says_to_load_it_there(predictor):
+    with pytest.raises(
+        TypeError, match=r"cannot be pickled .* call Predictor\.load in each process"
+    ):
+        pickle.dumps(predictor)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
