@@ -23,6 +23,22 @@ ACCURACY = 0.95  # what is promised of the products that are filed, unless anoth
 BATCH = 1024  # products that are read and classified together
 
 
+def threshold_of(file: ModelFile, accuracy: float) -> float | None:
+    """Return the least probability of a product that a model files; None where none is enough.
+
+    Raises InputError for an accuracy that the model has no threshold for.
+    """
+    thresholds = {float(key): value for key, value in file.thresholds.items()}
+    known = ", ".join(map(str, sorted(thresholds)))
+    if not isinstance(accuracy, Real):
+        raise InputError(f"accuracy is a {type(accuracy).__name__}: give a number, one of {known}")
+    if accuracy not in thresholds:
+        raise InputError(
+            f"the model has no threshold for an accuracy of {accuracy}: ask for one of {known}"
+        )
+    return thresholds[accuracy]
+
+
 class Predictor:
     """A trained model.
 
@@ -35,8 +51,7 @@ class Predictor:
         self.file: ModelFile = model.file
         self.labels: list[str] = self.file.labels
         self.inputs: frozenset[str] = model.inputs
-        self._thresholds = {float(key): value for key, value in self.file.thresholds.items()}
-        self.accuracies: list[float] = sorted(self._thresholds)
+        self.accuracies: list[float] = sorted(map(float, self.file.thresholds))
         self._fields = fields_read(self.file)
 
     @classmethod
@@ -132,21 +147,8 @@ class Predictor:
             yield [self.read(row) for row in rows[start : start + BATCH]]
 
     def threshold(self, accuracy: float) -> float | None:
-        """Return the least probability of a product that is filed; None where none is enough.
-
-        Raises InputError for an accuracy that the model has no threshold for.
-        """
-        if not isinstance(accuracy, Real):
-            raise InputError(
-                f"accuracy is a {type(accuracy).__name__}: give a number, one of "
-                f"{', '.join(map(str, self.accuracies))}"
-            )
-        if accuracy not in self._thresholds:
-            raise InputError(
-                f"the model has no threshold for an accuracy of {accuracy}: ask for one of "
-                f"{', '.join(map(str, self.accuracies))}"
-            )
-        return self._thresholds[accuracy]
+        """Return the least probability of a product that is filed; see `threshold_of`."""
+        return threshold_of(self.file, accuracy)
 
     def _prediction(
         self, product: Product, answers: Answers, row: int, threshold: float | None, top: int

@@ -18,7 +18,7 @@ from serving.batch.output import output_table, write_output
 from serving.batch.parts import Parts, folder_of, is_predicted, open_parts
 from serving.batch.rows import InputRow, chunks, read_input
 from serving.batch.summary import Summary
-from serving.predictor import Predictor
+from serving.predictor import Predictor, threshold_of
 from serving.products import Product
 from stages.catalog.settings import TableColumns
 from stages.catalog.sources.readers.formats import files_of, format_of
@@ -43,6 +43,7 @@ def predict_table(options: Options) -> Summary:
     """
     options.check()
     model = ModelFile.load(options.model)
+    threshold = threshold_of(model, options.accuracy)
     reading: Any = {"sheet": options.sheet, "encoding": options.encoding}
     columns = choose_columns(
         options.table,
@@ -59,7 +60,7 @@ def predict_table(options: Options) -> Summary:
     workers = select_workers(options.compute, use_gpus=True, reads=[options.model])
     if workers is not None:
         check_encoders(predictor, options.model)
-    if predictor.threshold(options.accuracy) is None:
+    if threshold is None:
         _say(
             f"the model promises no accuracy of {options.accuracy}, as it had too few validation "
             "products or made too many mistakes: all products go to a person"

@@ -298,6 +298,13 @@ def test_what_is_asked_for_wrongly_is_refused_and_leaves_nothing(tmp_path, predi
     assert (tmp_path / "new.csv").read_bytes() == before
 
 
+def test_a_wrong_accuracy_is_said_before_the_model_is_loaded(tmp_path, predict, monkeypatch):
+    write_csv(tmp_path / "new.csv", products(3))
+    monkeypatch.setattr(run.Predictor, "load", lambda folder: pytest.fail("loaded"))
+    with pytest.raises(InputError, match=r"an accuracy of 95: ask for one of 0\.9, 0\.95"):
+        predict("new.csv", accuracy=95)
+
+
 def test_of_an_accuracy_that_nothing_reaches_every_row_is_for_a_person(tmp_path, predict):
     write_csv(tmp_path / "new.csv", products(5))
     rows, summary = predict("new.csv", accuracy=0.995)
