@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.routing import Route
 
 from serving.server.bodies import read_predict_request
 from serving.server.errors import Refusal, response_to_wrong_option
@@ -62,7 +63,8 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
     app.state.service = service
     app.add_exception_handler(RequestValidationError, response_to_wrong_option)
     app.add_middleware(Guard, settings=settings)
-    app.add_middleware(MeasuredApp, metrics=service.metrics)
+    routes = [route.path for route in app.routes if isinstance(route, Route)]
+    app.add_middleware(MeasuredApp, metrics=service.metrics, routes=routes)
     app.add_middleware(HeadAsGet)
     return app
 

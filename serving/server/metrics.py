@@ -1,7 +1,7 @@
 """What /metrics tells of the server."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -93,11 +93,15 @@ class Metrics:
 
 
 class MeasuredApp:
-    """Counts the requests of an application by route and status, and times them."""
+    """Counts the requests of an application by route and status, and times them.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `routes` are the paths that exist: any other would make a label that stays for ever.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Collection[str]) -> None:
         self._app = app
         self._metrics = metrics
+        self._routes = frozenset(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -116,7 +120,6 @@ class MeasuredApp:
             await self._app(scope, receive, watch)
             status = status or HUNG_UP  # nobody else gets no answer
         finally:
-            # Only paths that exist: any other would make a label that stays for ever.
-            route = getattr(scope.get("route"), "path", None) or UNKNOWN
+            route = scope["path"] if scope["path"] in self._routes else UNKNOWN
             self._metrics.requests.labels(route, str(status or 500)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

@@ -215,7 +215,7 @@ def test_a_client_that_hangs_up_before_its_body_has_come_is_no_fault_of_the_serv
                 connection.sendall(HEAD + length + b"\r\n\r\n" + LAMP)
         metrics = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         until = time.monotonic() + 60
-        while b'other",status="499"} 2.0' not in (found := send(port, metrics)):
+        while b'/v1/predict",status="499"} 2.0' not in (found := send(port, metrics)):
             assert b'status="500"' not in found and time.monotonic() < until
             time.sleep(0.01)
 

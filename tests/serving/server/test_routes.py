@@ -46,6 +46,17 @@ def test_metrics_count_requests_products_and_batches(client_with):
     assert any(line.startswith(f'{name}_request_seconds_count{{route="/v1/pre') for line in lines)
 
 
+def test_metrics_count_a_request_that_is_refused_at_the_door_under_its_route(client_with):
+    client = client_with(api_key="right", max_body_bytes=100)
+    key = {"Authorization": "Bearer right"}
+    assert client.post("/v1/predict", json={}).status_code == 401
+    assert client.post("/v1/predict", content=bytes(101), headers=key).status_code == 413
+    lines = client.get("/metrics", headers=key).text.splitlines()
+    for status in (401, 413):
+        counter = f'requests_total{{route="/v1/predict",status="{status}"}}'
+        assert f"product_classifier_{counter} 1.0" in lines
+
+
 def test_metrics_say_where_new_products_are_unlike_those_of_the_training(client_with, predictor):
     client = client_with()
     products = [{"name": "Lamp"}, {"name": "Radio"}, {"sku": "7"}]
