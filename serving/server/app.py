@@ -14,10 +14,10 @@ from starlette.routing import Route
 
 from serving.server.bodies import read_predict_request
 from serving.server.errors import Refusal, response_to_wrong_option
-from serving.server.guard import Guard, HungUp
+from serving.server.guard import OPEN, Guard, HungUp
 from serving.server.head import HeadAsGet
 from serving.server.metrics import HUNG_UP, MeasuredApp
-from serving.server.openapi import REFUSALS, request_body, routes_page
+from serving.server.openapi import REFUSALS, add_key, request_body, routes_page
 from serving.server.page import mount_page
 from serving.server.schemas import (
     AccuracyThreshold,
@@ -60,6 +60,8 @@ def create_app(predictor: "Predictor", settings: ServerSettings) -> FastAPI:
     _add_predict(app, service)
     _add_routes(app, service)
     mount_page(app, service)
+    if settings.api_key is not None:
+        add_key(app.openapi(), OPEN)
     app.state.service = service
     app.add_exception_handler(RequestValidationError, response_to_wrong_option)
     app.add_middleware(Guard, settings=settings)
@@ -102,7 +104,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
 def _add_routes(app: FastAPI, service: Service) -> None:
     labels = _labels(service.predictor)
 
-    @app.get("/v1/labels", summary="Labels")
+    @app.get("/v1/labels", summary="Labels", responses={n: REFUSALS[n] for n in (401, 429)})
     async def list_labels() -> LabelsResponse:
         """Return the model's classes, its inputs, and the accuracies that may be asked for."""
         return labels
@@ -114,7 +116,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the model does not answer: restart")
         return HealthResponse(status="ok")
 
-    @app.get("/metrics", summary="Metrics")
+    @app.get("/metrics", summary="Metrics", responses={401: REFUSALS[401]})
     async def metrics() -> Response:
         """Return counters in Prometheus' text format."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

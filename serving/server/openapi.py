@@ -1,6 +1,6 @@
 """What /openapi.json says of requests that FastAPI does not read itself, and a page of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Any
@@ -40,6 +40,15 @@ def request_body() -> dict[str, Any]:
     whole["properties"]["products"]["items"] = product
     content = {JSON: {"schema": whole, "example": EXAMPLE}, FORM: {"schema": form}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def add_key(openapi: dict[str, Any], open_paths: Collection[str]) -> None:
+    """Say that requests have to send the server's key, but for those of `open_paths`."""
+    openapi["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in openapi["paths"].items():
+        if path not in open_paths:
+            for route in methods.values():
+                route["security"] = [{"key": []}]
 
 
 def routes_page(openapi: dict[str, Any]) -> str:

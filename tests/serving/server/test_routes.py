@@ -107,6 +107,16 @@ def test_openapi_has_both_bodies_and_every_answer(client):
     assert client.post("/v1/predict", json=example).status_code == 200
 
 
+def test_openapi_says_where_the_key_is_needed(client, client_with):
+    found = client_with(api_key="right").get("/openapi.json").json()
+    assert found["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    routes = {path: next(iter(methods.values())) for path, methods in found["paths"].items()}
+    locked = {path for path, route in routes.items() if route.get("security") == [{"key": []}]}
+    assert locked == routes.keys() - {"/health"}
+    assert all("401" in routes[path]["responses"] for path in locked)
+    assert "security" not in client.get("/openapi.json").text
+
+
 def test_other_paths_and_methods_are_refused_in_json(client):
     assert client.get("/nothing").json() == {"detail": "Not Found"}
     assert client.get("/v1/predict").status_code == 405
