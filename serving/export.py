@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 
 from serving.encoders import settings_of
+from serving.model_folder import check_files
 from serving.weights import find_weights
-from serving.whole import check_files
 from stages.common import paths
 from stages.common.errors import InputError
 from stages.common.files import DESKTOP_FILES, atomic_folder

@@ -13,9 +13,9 @@ from threadpoolctl import ThreadpoolController
 
 from serving.answers import Neighbor
 from serving.encoders import ProductEncoder, load_encoders
+from serving.model_folder import check_files
 from serving.neighbors import NeighborIndex
 from serving.products import Product
-from serving.whole import check_files
 from stages.common.blocks import InputBlock
 from stages.common.errors import InputError
 from stages.common.per_process import PerProcess
