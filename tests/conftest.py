@@ -9,11 +9,13 @@ from xdist.remote import Producer
 
 # Those that run the pipeline again and again, those that run large networks, those that train them.
 SLOWEST = [
-    *("test_repro.py", "test_commands.py", "test_changes.py", "test_keras.py", "test_ray.py"),
+    *("test_repro.py", "test_commands.py", "test_changes.py", "test_keras.py"),
     *("test_finetuned.py", "test_huggingface_text.py", "test_huggingface_image.py"),
     *("test_train.py", "test_finetuned_keras.py", "test_page.py", "test_fetch_weights.py"),
     *("test_safety.py", "test_client.py", "test_command.py", "test_fingerprint.py"),
 ]
+# Ray leaves threads and connections in its process, with which a fork of it may crash.
+LAST = "test_ray.py"
 
 
 @pytest.hookimpl(trylast=True)  # after pytest has chosen where stacks are written
@@ -26,9 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slowest files first, so that no process is left alone with them in the end."""
+    """Run the slowest files first, so that no process is left alone with them, and Ray's last."""
     places = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    others = len(places)
+    places[LAST] = others + 1
+    items.sort(key=lambda item: places.get(item.path.name, others))
 
 
 @pytest.hookimpl(optionalhook=True)
