@@ -23,7 +23,7 @@ from stages.common.errors import InputError
 from stages.common.settings import Positive, Settings, Slug, TextFields
 from stages.compute.selection import Compute
 from stages.download.settings import DownloadSettings
-from stages.encoders.backends.selection import check_precision
+from stages.encoders.backends.selection import check_backend
 from stages.encoders.settings import CacheSettings, EncoderSettings
 from stages.fusion.settings import (
     RESERVED,
@@ -131,7 +131,7 @@ class Params(Settings):
                 )
         used = {name: self.encoders[name] for name in (*self.image.encoders, *self.text.encoders)}
         for entry in used.values():
-            check_precision(entry, self.backend, self.precision)
+            check_backend(entry, self.backend, self.precision)
         seen = {name: list(self.blocks_of(name).values()) for name in self.modalities}
         for name, classifier in self.classifiers.items():
             try:

@@ -370,6 +370,16 @@ def test_int8_of_a_backend_that_has_none_is_refused(backend):
     assert parse_params(content).precision == "int8"
 
 
+def test_a_backend_that_cannot_run_an_encoder_in_use_is_refused():
+    content = changed("backend", "tensorflow")
+    said = "params.yaml: backend: tensorflow runs no encoder of kind huggingface_image: set it to"
+    assert said in refusal(content)
+    content["image"]["encoders"], content["text"]["encoders"] = ["resnet50"], ["ngrams"]
+    assert parse_params(content).backend == "tensorflow"
+    content["precision"] = "bfloat16"
+    assert "params.yaml: precision: bfloat16 is not to be had with tensorflow" in refusal(content)
+
+
 def test_with_folds_it_is_they_that_say_the_share_for_test():
     content = changed("split.validation", 0.6)
     content["split"] |= {"test": 0.1, "folds": 2}

@@ -18,17 +18,12 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
     """
     if settings.computed_by is not None:
         return Backend(settings.computed_by, "float32")
-    fit = ["auto", "openvino", *settings.frameworks]
-    if backend not in fit:
-        raise InputError(
-            f"backend: {backend} runs no encoder of kind {settings.kind}: set it to "
-            f"{', '.join(fit[:-1])} or {fit[-1]}"
-        )
+    check_backend(settings, backend, precision)
     is_by_torch = backend in ("auto", "torch") and "torch" in settings.frameworks
     device = torch_device() if is_by_torch else "cpu"
     if backend == "auto":
         backend = "openvino" if device == "cpu" else "torch"
-    check_precision(settings, backend, precision)
+        check_backend(settings, backend, precision)
     if precision == "auto":
         is_wanted = backend == "openvino" or device == "cuda"
         precision = "bfloat16" if is_wanted and _has_bfloat16(backend, device) else "float32"
@@ -40,13 +35,24 @@ def select_backend(settings: EncoderSettings, backend: str, precision: str) -> B
     return Backend(backend, precision, device)
 
 
-def check_precision(settings: EncoderSettings, backend: str, precision: str) -> None:
-    """Raise InputError where no hardware lets a backend run an encoder in a precision."""
-    has_network = settings.computed_by is None
-    if has_network and precision == "int8" and backend not in ("auto", "openvino"):
+def check_backend(settings: EncoderSettings, backend: str, precision: str) -> None:
+    """Raise InputError where no hardware lets a backend run an encoder, or not in a precision."""
+    if settings.computed_by is not None:
+        return
+    fit = ["auto", "openvino", *settings.frameworks]
+    if backend not in fit:
+        raise InputError(
+            f"backend: {backend} runs no encoder of kind {settings.kind}: set it to "
+            f"{', '.join(fit[:-1])} or {fit[-1]}"
+        )
+    if precision == "int8" and backend not in ("auto", "openvino"):
         raise InputError(
             f"precision: int8 is for openvino alone, and {backend} was to run the encoder: set "
             "`backend: openvino`, or precision to auto"
+        )
+    if precision == "bfloat16" and backend == "tensorflow":
+        raise InputError(
+            "precision: bfloat16 is not to be had with tensorflow: set it to auto or float32"
         )
 
 
