@@ -137,6 +137,19 @@ def test_a_network_is_tuned_that_is_seen_and_can_be_tuned(classifier, encoder, p
         assert f"params.yaml: classifiers.{classifier}: encoder names" in said and part in said
 
 
+@pytest.mark.parametrize(
+    ("classifier", "place"),
+    [("finetuned_image", ""), ("finetuned_multimodal", "image.")],
+)
+def test_lora_of_a_network_of_keras_is_refused(classifier, place):
+    settings = {"encoder": "resnet50", "lora": 4}
+    content = changed(f"classifiers.{classifier}", {"image": settings} if place else settings)
+    said = f"classifiers.{classifier}: {place}encoder names resnet50, of kind keras, which has no"
+    assert said in refusal(content)
+    settings["encoder"] = "convnextv2"
+    assert classifier in parse_params(content).classifiers
+
+
 def test_zero_shot_of_texts_alone_needs_no_tower_of_images():
     content = changed("classifiers.zero_shot", {})
     content["image"]["encoders"], content["text"]["encoders"] = [], ["clip_text"]

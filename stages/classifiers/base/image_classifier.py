@@ -1,5 +1,6 @@
 """A classifier that is the tuned network of an image encoder, and a linear layer on it."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat
@@ -29,6 +30,17 @@ class ImageSettings(TuningSettings):
     max_epochs: Positive = 8
     contrastive: NonNegativeFloat = 0.0
     mirrors: bool = True
+
+    def check_encoders(
+        self, encoders: Mapping[str, Any], seen: Mapping[str, Collection[tuple[str, str]]]
+    ) -> None:
+        """Raise ValueError as TuningSettings does, or where Keras' network is to learn by LoRA."""
+        super().check_encoders(encoders, seen)
+        if self.lora is not None and encoders[self.encoder].kind == "keras":
+            raise ValueError(
+                f"encoder names {self.encoder}, of kind keras, which has no layers for `lora`: "
+                "set lora to null"
+            )
 
     def bytes_for(self, n: int) -> int:
         """Return how many bytes it holds to fit n products: their images."""
