@@ -46,7 +46,7 @@ COMMANDS = {
     "dvc plots diff main": TESTED + "test_an_experiment_is_compared_with_main",
     "dvc plots show": TESTED + "test_an_experiment_is_compared_with_main",
 }
-BUILT_ANYWHERE = ("/", ".venv", ".cache", ".dvc/tmp", "~")
+BUILT_ANYWHERE = ("/", ".venv", ".cache", ".dvc/tmp", ".dvc/config.local", "~")
 
 
 def each(parse):
