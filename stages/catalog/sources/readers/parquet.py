@@ -33,9 +33,9 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         inner = [name for name in fields if name not in schema.names]
         check_columns(path, [*schema.names, *inner], columns)
         labels = _label_names(path, schema)
-        is_large = any(_may_hold_images(fields[name].type) for name in columns)
-        size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
         sources = list(dict.fromkeys(fields[name].source for name in columns))
+        is_large = any(_may_hold_images(fields[name].type) for name in sources)
+        size, number = _BATCH_OF_IMAGES if is_large else _BATCH, 0
         for batch in file.iter_batches(batch_size=size, columns=sources):
             checked = [
                 _checked(cells, f"{path}, rows from {number + 1:,}, {name}")

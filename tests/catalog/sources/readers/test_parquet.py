@@ -60,6 +60,21 @@ def test_what_is_in_a_list_of_structs_is_read(read, refusal, tmp_path):
     assert "such as categories.id" in refusal("a.parquet", label="categories")
 
 
+def test_few_rows_are_in_memory_where_a_list_that_is_read_holds_images(read, tmp_path, monkeypatch):
+    images = [[{"bytes": bytes(100), "path": f"{number}.jpg"}] for number in range(3)]
+    write(tmp_path / "a.parquet", sku=["a", "b", "c"], images=images)
+    sizes, iter_batches = [], pq.ParquetFile.iter_batches
+
+    def noted(file, batch_size, columns):
+        sizes.append(batch_size)
+        return iter_batches(file, batch_size, columns=columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
+    products = read("a.parquet", image_path="images.path")
+    assert [product.image for product in products] == ["file:0.jpg", "file:1.jpg", "file:2.jpg"]
+    assert sizes == [64]
+
+
 def test_a_part_that_lacks_a_column_is_named(refusal, tmp_path):
     write(tmp_path / "parts/a.parquet")
     pq.write_table(pa.table({"sku": ["1"]}), tmp_path / "parts/b.parquet")
